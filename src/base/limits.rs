@@ -1,0 +1,114 @@
+//! Every limit of the formats and of the engine, in one place.
+//!
+//! A decoder refuses what is beyond a limit before it allocates for it.
+
+/// KiB in bytes.
+pub const KIB: usize = 1 << 10;
+/// MiB in bytes.
+pub const MIB: usize = 1 << 20;
+
+/// A full packfile has exactly this many bytes.
+pub const PACK_BYTES: usize = 64 * MIB;
+/// Blobs in one pack.
+pub const PACK_BLOBS_MAX: usize = 1 << 20;
+/// Bytes of a pack header's key block.
+pub const KEY_BLOCK_BYTES_MAX: usize = 4 * KIB;
+/// Chunks compressed and sealed together in one blob.
+pub const GROUP_MEMBERS_MAX: usize = 4096;
+/// Plaintext of one blob (chunk, group, tree node or list).
+pub const BLOB_PLAIN_BYTES_MAX: usize = 16 * MIB;
+/// Small chunks are grouped up to this many plaintext bytes.
+pub const GROUP_BYTES: usize = 256 * KIB;
+
+/// Smallest, usual and largest chunk. All even: the cutter looks at bytes in pairs.
+pub const CHUNK_MIN: usize = 64 * KIB;
+/// See [`CHUNK_MIN`].
+pub const CHUNK_AVG: usize = 256 * KIB;
+/// See [`CHUNK_MIN`].
+pub const CHUNK_MAX: usize = MIB;
+/// The gear hash under our masks sees this many bytes.
+pub const GEAR_WINDOW: usize = 48;
+
+/// Content of one batch in the backup pipeline.
+pub const BATCH_BYTES: usize = 2 * MIB;
+/// Entries of one batch.
+pub const BATCH_ENTRIES: usize = 1024;
+/// Blocks in which sealed bytes leave for storage.
+pub const BLOCK_BYTES: usize = 4 * MIB;
+/// What a direct write is aligned to at least.
+pub const BLOCK_ALIGN: usize = 4096;
+
+/// Content of a file not longer than this lies in its tree entry.
+pub const INLINE_BYTES: usize = 128;
+/// A content list with more items becomes a tree of lists.
+pub const LIST_ITEMS_INLINE: usize = 64;
+/// Smallest and largest encoded tree node (the last node of a level may be smaller).
+pub const NODE_BYTES_MIN: usize = 8 * KIB;
+/// See [`NODE_BYTES_MIN`]. A node ends at the first entry that reaches this.
+pub const NODE_BYTES_MAX: usize = 128 * KIB;
+/// What a decoder accepts as a node: one entry with everything at its limit fits.
+pub const NODE_DECODE_BYTES_MAX: usize = 4 * MIB;
+/// Height of a tree of nodes or of lists.
+pub const TREE_LEVELS_MAX: usize = 16;
+
+/// A whole path.
+pub const PATH_BYTES_MAX: usize = 16 * KIB;
+/// One component.
+pub const NAME_BYTES_MAX: usize = 4096;
+/// A symbolic link's target.
+pub const LINK_TARGET_BYTES_MAX: usize = 16 * KIB;
+/// One extended attribute's value, and all of an entry's together.
+pub const XATTR_VALUE_BYTES_MAX: usize = 64 * KIB;
+/// See [`XATTR_VALUE_BYTES_MAX`].
+pub const XATTRS_BYTES_MAX: usize = MIB;
+/// Extended attributes of one entry.
+pub const XATTRS_MAX: usize = 4096;
+/// A user's or group's name.
+pub const OWNER_NAME_BYTES_MAX: usize = 256;
+
+/// A config, key slot, manifest, session record.
+pub const CONFIG_BYTES_MAX: usize = 64 * KIB;
+/// See [`CONFIG_BYTES_MAX`].
+pub const KEY_SLOT_BYTES_MAX: usize = 4 * KIB;
+/// Key slots of a store.
+pub const KEY_SLOTS_MAX: usize = 64;
+/// A snapshot's manifest.
+pub const MANIFEST_BYTES_MAX: usize = MIB;
+/// Session records: lease, checkpoint, outcome.
+pub const SESSION_BYTES_MAX: usize = 64 * MIB;
+/// State records: removals, marks, condemnations, decisions, settled lists.
+pub const STATE_BYTES_MAX: usize = 64 * MIB;
+/// Rows of one index segment: a session with more writes several.
+pub const SEGMENT_ROWS_MAX: usize = 1 << 20;
+/// Plaintext of one block of index rows.
+pub const SEGMENT_BLOCK_BYTES: usize = 64 * KIB;
+/// Packs named by one index segment.
+pub const SEGMENT_PACKS_MAX: usize = 1 << 16;
+/// One index segment as stored.
+pub const SEGMENT_BYTES_MAX: usize = 256 * MIB;
+/// Typed extensions of one record.
+pub const EXTENSIONS_MAX: usize = 64;
+
+/// Argon2id memory accepted from a key slot, in KiB, and passes.
+pub const KDF_MEMORY_KIB_MAX: u32 = 1 << 20;
+/// See [`KDF_MEMORY_KIB_MAX`].
+pub const KDF_PASSES_MAX: u32 = 16;
+
+/// Hard-link groups remembered while their members are still to come.
+pub const LINK_GROUPS_MAX: usize = 200_000;
+/// Source errors kept with their path; beyond that they are counted.
+pub const SOURCE_ERRORS_MAX: usize = 10_000;
+/// Claims held in memory before they are emptied into a session run.
+pub const CLAIMS_MAX: usize = 500_000;
+/// Partitions of a large index run.
+pub const RUN_PARTITIONS: usize = 1024;
+
+const _: () = {
+    assert!(CHUNK_MIN < CHUNK_AVG && CHUNK_AVG < CHUNK_MAX && CHUNK_MAX <= BLOB_PLAIN_BYTES_MAX);
+    assert!(CHUNK_MIN.is_multiple_of(2) && CHUNK_AVG.is_multiple_of(2) && CHUNK_MAX.is_multiple_of(2));
+    assert!(CHUNK_MAX <= BATCH_BYTES, "a file that lies in one batch never has a chunk across two");
+    assert!(NODE_BYTES_MIN < NODE_BYTES_MAX && NODE_BYTES_MAX < NODE_DECODE_BYTES_MAX);
+    assert!(PACK_BYTES <= u32::MAX as usize, "offsets in a pack are 32 bits");
+    assert!(BLOCK_BYTES.is_multiple_of(BLOCK_ALIGN) && PACK_BYTES.is_multiple_of(BLOCK_BYTES));
+    assert!(GEAR_WINDOW <= CHUNK_MIN);
+};

@@ -1,0 +1,3 @@
+//! Where restores write to.
+
+pub mod fs;

@@ -1,0 +1,1 @@
+//! Reading and writing little-endian fields with every length checked.

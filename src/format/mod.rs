@@ -1,0 +1,20 @@
+//! Bytes to values and back, pure: no I/O, no keys, no allocation before a length is checked against
+//! what is left, no recursion on input, no panic. Every value has exactly one encoding.
+//!
+//! Each decoder has a fuzz target of the same name. `docs/format.md` gives the layouts and the reasons.
+
+pub mod error;
+pub mod cursor;
+pub mod extension;
+pub mod envelope;
+pub mod config;
+pub mod keyslot;
+pub mod pack;
+pub mod blob;
+pub mod segment;
+pub mod tree;
+pub mod list;
+pub mod snapshot;
+pub mod session;
+pub mod state;
+pub mod trust;

@@ -1,0 +1,1 @@
+//! 8-bit binary-fuse filters over ids, serialised beside the entries.

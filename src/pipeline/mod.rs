@@ -1,0 +1,1 @@
+//! The stages of backup and restore, joined by bounded channels.

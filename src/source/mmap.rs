@@ -1,0 +1,1 @@
+//! Big files through memory maps, copied out under a guard against truncation.

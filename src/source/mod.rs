@@ -1,0 +1,109 @@
+//! Where backups read from.
+
+pub mod fs;
+pub mod filter;
+pub mod mmap;
+pub mod stdin;
+
+use crate::format::tree::{Meta, Xattr};
+use std::io;
+
+/// An entry that a walk found. Its `meta.xattrs` are empty: they are read on demand.
+#[derive(Debug)]
+pub struct Found {
+    /// Key in the snapshot's tree.
+    pub key: Vec<u8>,
+    /// Everything lstat says (with owner names), and a symlink's target.
+    pub meta: Meta,
+    /// How the source opens it again.
+    pub handle: Handle,
+}
+
+/// How a source finds an entry again.
+#[derive(Debug, Clone)]
+pub enum Handle {
+    /// Name in an open directory.
+    At(std::sync::Arc<std::os::fd::OwnedFd>, Vec<u8>),
+    /// A path of the source.
+    Path(std::path::PathBuf),
+    /// The source knows by the key.
+    Key,
+}
+
+/// What a walk gives, in tree order.
+#[derive(Debug)]
+pub enum Walked {
+    /// An entry.
+    Entry(Found),
+    /// Something that could not be listed or looked at: a source error. The walk goes on.
+    Error {
+        /// Path in the source.
+        path: Vec<u8>,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Something left out that a person should know of (the store inside the source, another file system).
+    Skipped {
+        /// Path in the source.
+        path: Vec<u8>,
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// What a source is like.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The paths it stands for, as keys' paths: absolute, sorted.
+    pub paths: Vec<Vec<u8>>,
+    /// Content can be opened twice (so that a file that changed while read can be read again).
+    pub reopens: bool,
+    /// Inodes and ctimes mean something, so that unchanged files can be recognised.
+    pub stable_identity: bool,
+}
+
+/// A source of entries.
+pub trait Source: Send + Sync {
+    /// What it is like.
+    fn describe(&self) -> Description;
+
+    /// Gives every entry in strictly ascending key order, ancestors of the roots included, on the calling thread.
+    /// `emit` gives false to end the walk.
+    fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()>;
+
+    /// Opens a file's content.
+    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>>;
+
+    /// Extended attributes, sorted by name. Works for every kind of entry; never follows a link.
+    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>>;
+}
+
+/// What tells whether a file changed: compared before and after reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Fingerprint {
+    pub size: u64,
+    pub mtime: crate::base::time::Time,
+    pub ctime: crate::base::time::Time,
+    pub inode: u64,
+}
+
+impl Fingerprint {
+    /// Of an entry.
+    pub fn of(meta: &Meta) -> Fingerprint {
+        Fingerprint { size: meta.size, mtime: meta.mtime, ctime: meta.ctime, inode: meta.inode }
+    }
+}
+
+/// An open file of a source. Positions may be read in any order and from several threads.
+pub trait SourceFile: Send + Sync {
+    /// As it is now; `None` when the source cannot tell (a pipe).
+    fn fingerprint(&self) -> io::Result<Option<Fingerprint>>;
+
+    /// Fills `buf` from `offset`; gives fewer bytes only at the end of the file.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// The next range of data at or after `offset`: (start, end); `None` when only a hole is left.
+    /// A source that knows no holes gives (offset, size).
+    fn next_data(&self, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>>;
+}

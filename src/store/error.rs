@@ -1,0 +1,43 @@
+//! What ends an operation on a store.
+
+use crate::object::ObjectError;
+use crate::storage::StorageError;
+
+/// A failure of the store: the session ends and nothing is committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum StoreError {
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("no store at {0}; `larder init` makes one")]
+    NoStore(String),
+    #[error("there is a store at {0} already")]
+    StoreExists(String),
+    #[error("no key slot of this store opens with that passphrase or key file")]
+    WrongSecret,
+    #[error("this store needs a newer larder (feature bits {0:#x})")]
+    NeedsNewer(u64),
+    #[error("config is not signed by a maintainer of its roster, or is older than one seen before: {0}")]
+    Config(String),
+    #[error("no snapshot matches {0:?}")]
+    NoSnapshot(String),
+    #[error("{0:?} is the beginning of more than one snapshot id")]
+    Ambiguous(String),
+    #[error("another run settled this session as ended; nothing was committed. Run the backup again")]
+    Settled,
+    #[error("{what} {path}: {source}")]
+    Local { what: &'static str, path: String, source: std::io::Error },
+    #[error("a worker failed: {0}")]
+    Panic(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<StorageError> for StoreError {
+    fn from(e: StorageError) -> StoreError {
+        StoreError::Object(ObjectError::Storage(e))
+    }
+}
