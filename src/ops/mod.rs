@@ -1,1 +1,2 @@
 //! One verb a file.
+pub mod backup;

@@ -1,0 +1,234 @@
+//! What moves between the stages: numbered batches of entries with their bytes.
+
+use crate::base::id::ContentId;
+use crate::base::limits::{BATCH_BYTES, CHUNK_MAX, KIB};
+use crate::chunking::Hits;
+use crate::crypto::pack::PackKey;
+use crate::format::list::Item;
+use crate::format::pack::{PackTable, TableBlob};
+use crate::format::tree::{Content, Xattr};
+use crate::source::{Found, SourceFile};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// A batch's bytes begin here in its buffer: room for a carried tail (below the largest chunk) and the gear window.
+pub const HEADROOM: usize = CHUNK_MAX + 4 * KIB;
+
+/// One permit of the budget, with the memory that comes with it.
+#[derive(Default)]
+pub struct Buffer {
+    /// Plaintext: `HEADROOM` bytes of room, then up to `BATCH_BYTES`.
+    pub plain: Vec<u8>,
+    /// Sealed blobs, one after the other.
+    pub sealed: Vec<u8>,
+    /// Chunks of the batch, in stream order.
+    pub chunks: Vec<Chunk>,
+    /// Blobs in `sealed`.
+    pub blobs: Vec<Blob>,
+}
+
+impl Buffer {
+    /// A buffer with its room for plaintext.
+    pub fn new() -> Buffer {
+        Buffer { plain: vec![0; HEADROOM + BATCH_BYTES], ..Buffer::default() }
+    }
+
+    /// Empties it, keeping its memory. The sealed bytes stay initialised: they are written over.
+    pub fn clear(&mut self) {
+        self.chunks.clear();
+        self.blobs.clear();
+    }
+}
+
+/// A chunk of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Chunk {
+    /// Its id, once hashed.
+    pub id: ContentId,
+    /// Where it begins in `Buffer::plain`.
+    pub at: u32,
+    /// Its length.
+    pub len: u32,
+    /// What is known of it.
+    pub state: ChunkState,
+}
+
+/// Whether a chunk must be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkState {
+    /// The store or this session has it.
+    Known,
+    /// Not found by the look-up in the hash task; dedup decides.
+    Unseen,
+    /// Claimed by this batch: it is compressed and stored.
+    Novel,
+}
+
+/// A blob laid out in `Buffer::sealed`: room for the nonce tail, the inside, room for the tag.
+#[derive(Debug)]
+pub struct Blob {
+    /// Where it lies in `Buffer::sealed`.
+    pub range: Range<usize>,
+    /// Its row of the pack's table. Taken by `place`.
+    pub row: Option<TableBlob>,
+    /// Number of its codec.
+    pub codec: u8,
+    /// Its plain length.
+    pub plain_len: u32,
+    /// The ids in it, concatenated: they go into the nonce.
+    pub ids: Vec<u8>,
+    /// Its offset in the pack, given by `place`.
+    pub offset: u32,
+}
+
+/// Where an entry's content comes from.
+#[derive(Debug)]
+pub enum Plan {
+    /// It has none.
+    Nothing,
+    /// Unchanged since the parent snapshot.
+    Parent(Content),
+    /// Another link to a file that comes earlier in the stream.
+    Linked,
+    /// Its bytes are read into the batch.
+    Read,
+    /// It is the file of the segments before.
+    Big(Arc<BigFile>),
+    /// Reading failed; it is told already.
+    Unreadable,
+}
+
+/// An entry on its way.
+#[derive(Debug)]
+pub struct BatchEntry {
+    /// What the walk found.
+    pub found: Found,
+    /// Where its content comes from.
+    pub plan: Plan,
+    /// Its extended attributes, when they are known without reading.
+    pub xattrs: Option<Vec<Xattr>>,
+    /// Its bytes in `Buffer::plain`.
+    pub bytes: Range<u32>,
+    /// Its chunks in `Buffer::chunks`.
+    pub chunks: Range<u32>,
+    /// It changed while it was read.
+    pub changed: bool,
+}
+
+/// A file above one batch, or one with holes, or a stream. Its entry travels with its last segment.
+pub struct BigFile {
+    /// What the walk found, for opening.
+    pub found: Found,
+    /// Opened by whoever comes first; `None` when that failed.
+    pub file: OnceLock<Option<Box<dyn SourceFile>>>,
+    /// Its attributes, read when it was opened.
+    pub xattrs: Mutex<Vec<Xattr>>,
+    /// It changed while it was read.
+    pub changed: AtomicBool,
+    /// Reading failed; it is told already.
+    pub failed: AtomicBool,
+    /// Bytes of its segments and holes so far, as they were really there.
+    pub size: AtomicU64,
+}
+
+impl std::fmt::Debug for BigFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BigFile").field("key", &self.found.key).finish_non_exhaustive()
+    }
+}
+
+/// A piece of a big file: one range of data, or a part of one.
+#[derive(Debug)]
+pub struct Segment {
+    /// The file.
+    pub file: Arc<BigFile>,
+    /// A hole of this many bytes comes before it.
+    pub hole_before: u64,
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// Bytes wanted, and after reading, bytes there.
+    pub len: usize,
+    /// It continues the range of the segment before: the bytes before it count for the gear hash.
+    pub continues: bool,
+    /// The range ends here.
+    pub ends: bool,
+    /// Its bytes are in the buffer already (a stream).
+    pub present: bool,
+    /// Bytes carried over from the segment before, directly before `HEADROOM`.
+    pub carried: usize,
+    /// What the scan found.
+    pub hits: Hits,
+}
+
+/// A numbered batch.
+pub struct Batch {
+    /// Its number.
+    pub seq: u64,
+    /// Its permit and memory.
+    pub buffer: Buffer,
+    /// A piece of a big file; then `entries` holds at most that file's entry, with its last segment.
+    pub segment: Option<Segment>,
+    /// Entries in tree order.
+    pub entries: Vec<BatchEntry>,
+    /// Generation of the index that its chunks were looked up in.
+    pub generation: u64,
+}
+
+/// A pack that blobs are being placed in.
+pub struct OpenPack {
+    /// 0, 1, …: for telling packs apart.
+    pub number: u64,
+    /// Seals its blobs.
+    pub key: PackKey,
+    /// Its first bytes.
+    pub header: Vec<u8>,
+}
+
+/// The end of a pack.
+pub struct Closing {
+    /// Its last bytes, sealed.
+    pub tail: Vec<u8>,
+    /// What it holds.
+    pub table: PackTable,
+}
+
+/// Blobs of a batch that lie in one pack, in order.
+pub struct Run {
+    /// The pack.
+    pub pack: Arc<OpenPack>,
+    /// The blobs, in `Buffer::blobs`.
+    pub blobs: Range<usize>,
+    /// The pack ends after them.
+    pub closing: Option<Closing>,
+}
+
+/// A batch whose blobs have their places.
+pub struct PlacedBatch {
+    /// The batch's number.
+    pub seq: u64,
+    /// Its permit and memory; `None` for the closing of the last pack.
+    pub buffer: Option<Buffer>,
+    /// Where its blobs go.
+    pub runs: Vec<Run>,
+}
+
+/// What the tree builder gets from one batch, in order.
+pub struct TreeBatch {
+    /// Pieces of the big file in progress.
+    pub pieces: Vec<Item>,
+    /// Entries; a big file's comes after all its pieces.
+    pub entries: Vec<(BatchEntry, EntryContent)>,
+}
+
+/// An entry's content as dedup knows it.
+pub enum EntryContent {
+    /// Final.
+    Ready(Content),
+    /// The chunks of a file in a batch, in order.
+    Items(Vec<Item>),
+    /// The pieces gathered so far.
+    Pieces,
+    /// That of the first link.
+    Linked,
+}

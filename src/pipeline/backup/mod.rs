@@ -1,0 +1,3 @@
+//! The backup pipeline.
+
+pub mod item;

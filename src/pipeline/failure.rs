@@ -1,0 +1,66 @@
+//! The first error of a run: it ends the run, and later ones are only its echo.
+
+use crate::store::StoreError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Holds the first error.
+#[derive(Debug, Default)]
+pub struct Failure {
+    failed: AtomicBool,
+    first: Mutex<Option<StoreError>>,
+}
+
+impl Failure {
+    /// Fails the run; only the first error is kept.
+    pub fn set(&self, error: StoreError) {
+        let mut first = self.first.lock().unwrap_or_else(|e| e.into_inner());
+        first.get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the run has failed: stages then drain without working.
+    pub fn is_set(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// The first error, if any.
+    pub fn take(&self) -> Option<StoreError> {
+        self.first.lock().unwrap_or_else(|e| e.into_inner()).take()
+    }
+
+    /// Runs a piece of work unless the run has failed; an error or a panic in it fails the run.
+    pub fn guard<R>(&self, work: impl FnOnce() -> Result<R, StoreError>) -> Option<R> {
+        if self.is_set() {
+            return None;
+        }
+        match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(result)) => Some(result),
+            Ok(Err(error)) => {
+                self.set(error);
+                None
+            }
+            Err(panic) => {
+                let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+                let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+                self.set(StoreError::Panic(text.unwrap_or_else(|| "panic".into())));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_or_panic_is_kept_and_stops_later_work() {
+        let failure = Failure::default();
+        assert_eq!(failure.guard(|| Ok(7)), Some(7));
+        assert_eq!(failure.guard(|| -> Result<(), _> { panic!("first") }), None);
+        assert_eq!(failure.guard(|| -> Result<(), _> { unreachable!("must not run") }), None);
+        assert!(matches!(failure.take(), Some(StoreError::Panic(text)) if text == "first"));
+    }
+}
