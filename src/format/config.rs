@@ -31,7 +31,7 @@ pub struct Config {
     pub node_threshold: u32,
     /// Keys of the contents, oldest first; at least one.
     pub epochs: Vec<Epoch>,
-    /// Who may do what.
+    /// Who may do what. Sorted by key, strictly.
     pub roster: Vec<Member>,
     /// Room to grow.
     pub extensions: Vec<Extension>,

@@ -92,6 +92,8 @@ pub struct Fence {
     pub len: u32,
     /// Rows in it.
     pub rows: u32,
+    /// BLAKE3 of the block's plaintext, so that the signature holds the rows too.
+    pub digest: [u8; 32],
 }
 
 /// The footer (kind IndexFooter).
@@ -105,7 +107,7 @@ pub struct SegmentFooter {
     pub filter: Vec<u8>,
     /// Who wrote it: ed25519 public key.
     pub signer: [u8; 32],
-    /// Over a domain string, the store, the session, the packs and the fences.
+    /// Over a domain string, the store and [`SegmentFooter::signed_bytes`]: header and footer up to here.
     pub signature: [u8; 64],
 }
 

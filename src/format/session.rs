@@ -78,6 +78,8 @@ pub struct Outcome {
     pub segments: Vec<ObjectId>,
     /// Summary: bytes read and stored, files, errors, duration in ms.
     pub summary: [u64; 5],
+    /// Room to grow.
+    pub extensions: Vec<Extension>,
     /// Who says so.
     pub signer: [u8; 32],
     /// Over a domain string, the store id and all bytes before it.
