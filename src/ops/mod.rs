@@ -1,2 +1,5 @@
 //! One verb a file.
 pub mod backup;
+pub mod restore;
+pub mod check;
+pub mod repair;
