@@ -4,7 +4,12 @@
 //! Everything before the nonce is associated data.
 
 use crate::base::id::StoreId;
-use crate::format::error::DecodeError;
+use crate::format::blob::TAG_LEN;
+use crate::format::cursor::Reader;
+use crate::format::error::{DecodeError, Reason};
+
+const MAGIC: &[u8; 8] = b"larderOB";
+const VERSION: u16 = 1;
 
 /// What a small object is. Numbers are part of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,6 +26,27 @@ pub enum ObjectKind {
     Condemnation = 8,
     Decision = 9,
     SettledList = 10,
+}
+
+impl ObjectKind {
+    /// All of them.
+    pub const ALL: [ObjectKind; 10] = [
+        ObjectKind::Manifest,
+        ObjectKind::Lease,
+        ObjectKind::Checkpoint,
+        ObjectKind::Outcome,
+        ObjectKind::Removal,
+        ObjectKind::Undelete,
+        ObjectKind::Mark,
+        ObjectKind::Condemnation,
+        ObjectKind::Decision,
+        ObjectKind::SettledList,
+    ];
+
+    /// The kind of this number.
+    pub fn from_u8(number: u8) -> Option<ObjectKind> {
+        ObjectKind::ALL.into_iter().find(|&kind| kind as u8 == number)
+    }
 }
 
 /// The plain part of a sealed small object.
@@ -42,11 +68,25 @@ impl Envelope {
 
     /// The plain part as bytes, which is also the associated data.
     pub fn encode(&self) -> [u8; Self::LEN] {
-        todo!()
+        let mut out = [0; Self::LEN];
+        out[..8].copy_from_slice(MAGIC);
+        out[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        out[10] = self.kind as u8;
+        out[11..27].copy_from_slice(&self.store.0);
+        out[27..].copy_from_slice(&self.epoch.to_le_bytes());
+        out
     }
 
     /// Splits an object into its plain part, nonce, and ciphertext with tag.
-    pub fn decode(_bytes: &[u8]) -> Result<(Envelope, [u8; 24], &[u8]), DecodeError> {
-        todo!()
+    pub fn decode(bytes: &[u8]) -> Result<(Envelope, [u8; 24], &[u8]), DecodeError> {
+        let mut reader = Reader::new("sealed object", bytes);
+        reader.magic(MAGIC, VERSION)?;
+        let kind = reader.u8()?;
+        let kind = ObjectKind::from_u8(kind).ok_or_else(|| reader.error_at(10, Reason::Value))?;
+        let store = StoreId(reader.array()?);
+        let epoch = reader.u32()?;
+        let nonce = reader.array()?;
+        reader.check(reader.position(), reader.remaining() >= TAG_LEN, Reason::Truncated)?;
+        Ok((Envelope { kind, store, epoch }, nonce, reader.rest()))
     }
 }

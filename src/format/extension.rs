@@ -1,4 +1,10 @@
 //! Typed extensions: the room later versions grow into.
+//!
+//! `count u8 · per extension: kind u16 · critical u8 · length varint · body`, kinds ascending strictly.
+
+use crate::base::limits::{EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX};
+use crate::format::cursor::{Reader, put_bytes};
+use crate::format::error::{DecodeError, Reason};
 
 /// One extension. Types ascend strictly within a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,4 +15,37 @@ pub struct Extension {
     pub critical: bool,
     /// Its content.
     pub body: Vec<u8>,
+}
+
+/// Appends a record's extensions.
+pub fn put_extensions(out: &mut Vec<u8>, extensions: &[Extension]) {
+    debug_assert!(extensions.len() <= EXTENSIONS_MAX && extensions.is_sorted_by(|a, b| a.kind < b.kind));
+    out.push(extensions.len() as u8);
+    for extension in extensions {
+        out.extend_from_slice(&extension.kind.to_le_bytes());
+        out.push(u8::from(extension.critical));
+        put_bytes(out, &extension.body);
+    }
+}
+
+/// Reads a record's extensions. This version knows none, so that a critical one is refused and others are kept as they are.
+pub fn read_extensions(reader: &mut Reader<'_>) -> Result<Vec<Extension>, DecodeError> {
+    let start = reader.position();
+    let count = usize::from(reader.u8()?);
+    reader.check(start, count <= EXTENSIONS_MAX, Reason::Limit)?;
+    reader.check_count(start, count, 4)?;
+    let mut extensions: Vec<Extension> = Vec::with_capacity(count);
+    let mut room = EXTENSIONS_BYTES_MAX;
+    for _ in 0..count {
+        let start = reader.position();
+        let kind = reader.u16()?;
+        reader.check(start, extensions.last().is_none_or(|last| last.kind < kind), Reason::Order)?;
+        let critical = reader.u8()?;
+        reader.check(start + 2, critical <= 1, Reason::Value)?;
+        let body = reader.bytes(room)?;
+        room -= body.len();
+        reader.check(start, critical == 0, Reason::UnknownCritical)?;
+        extensions.push(Extension { kind, critical: false, body: body.to_vec() });
+    }
+    Ok(extensions)
 }
