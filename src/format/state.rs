@@ -3,9 +3,12 @@
 //! The formats are fixed now; so far only backups read them. See `docs/ordering.md`.
 
 use crate::base::id::{ObjectId, SessionId};
+use crate::base::limits::STATE_BYTES_MAX;
 use crate::base::time::Time;
-use crate::format::error::DecodeError;
-use crate::format::extension::Extension;
+use crate::format::cursor::{Reader, put_object_ids, put_time, put_varint};
+use crate::format::envelope::ObjectKind;
+use crate::format::error::{DecodeError, Reason};
+use crate::format::extension::{Extension, put_extensions, read_extensions};
 use crate::format::session::Verdict;
 
 /// One state record.
@@ -57,6 +60,97 @@ pub enum Record {
     },
 }
 
+impl Record {
+    /// The kind of the sealed object that holds it. Its number is also the record's first byte.
+    pub fn kind(&self) -> ObjectKind {
+        match self {
+            Record::Removal { .. } => ObjectKind::Removal,
+            Record::Undelete { .. } => ObjectKind::Undelete,
+            Record::Mark { .. } => ObjectKind::Mark,
+            Record::Condemnation { .. } => ObjectKind::Condemnation,
+            Record::Decision { .. } => ObjectKind::Decision,
+            Record::SettledList { .. } => ObjectKind::SettledList,
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.kind() as u8);
+        match self {
+            Record::Removal { snapshots } => put_object_ids(out, snapshots),
+            Record::Undelete { removal, session } => {
+                out.extend_from_slice(&removal.0);
+                out.extend_from_slice(&session.0);
+            }
+            Record::Mark { packs } => put_object_ids(out, packs),
+            Record::Condemnation { packs, snapshots, mark } => {
+                put_object_ids(out, packs);
+                put_object_ids(out, snapshots);
+                out.extend_from_slice(&mark.0);
+            }
+            Record::Decision { condemnation, deleted, spared } => {
+                out.extend_from_slice(&condemnation.0);
+                put_object_ids(out, deleted);
+                put_object_ids(out, spared);
+            }
+            Record::SettledList { sessions, removed, replaces } => {
+                put_varint(out, sessions.len() as u64);
+                for (session, verdict) in sessions {
+                    out.extend_from_slice(&session.0);
+                    verdict.put(out);
+                }
+                put_object_ids(out, removed);
+                put_object_ids(out, replaces);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Record, DecodeError> {
+        let kind = reader.u8()?;
+        Ok(match ObjectKind::from_u8(kind) {
+            Some(ObjectKind::Removal) => {
+                let snapshots = reader.object_ids()?;
+                reader.check(1, !snapshots.is_empty(), Reason::Value)?;
+                Record::Removal { snapshots }
+            }
+            Some(ObjectKind::Undelete) => {
+                Record::Undelete { removal: ObjectId(reader.array()?), session: reader.session()? }
+            }
+            Some(ObjectKind::Mark) => Record::Mark { packs: reader.object_ids()? },
+            Some(ObjectKind::Condemnation) => Record::Condemnation {
+                packs: reader.object_ids()?,
+                snapshots: reader.object_ids()?,
+                mark: ObjectId(reader.array()?),
+            },
+            Some(ObjectKind::Decision) => {
+                let condemnation = ObjectId(reader.array()?);
+                let deleted = reader.object_ids()?;
+                let at = reader.position();
+                let spared = reader.object_ids()?;
+                let both = deleted.iter().any(|id| spared.binary_search(id).is_ok());
+                reader.check(at, !both, Reason::Value)?;
+                Record::Decision { condemnation, deleted, spared }
+            }
+            Some(ObjectKind::SettledList) => Record::SettledList {
+                sessions: Self::read_settled(reader)?,
+                removed: reader.object_ids()?,
+                replaces: reader.object_ids()?,
+            },
+            _ => return Err(reader.error_at(0, Reason::Value)),
+        })
+    }
+
+    fn read_settled(reader: &mut Reader<'_>) -> Result<Vec<(SessionId, Verdict)>, DecodeError> {
+        let count = reader.count(usize::MAX, SessionId::LEN + Verdict::LEN_MIN)?;
+        let mut sessions: Vec<(SessionId, Verdict)> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let session = reader.session()?;
+            reader.check_ascends(sessions.last().map(|(last, _)| last), &session, SessionId::LEN)?;
+            sessions.push((session, Verdict::read(reader)?));
+        }
+        Ok(sessions)
+    }
+}
+
 /// A record with its maker's signature. This is the plaintext of the sealed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRecord {
@@ -77,16 +171,35 @@ pub struct SignedRecord {
 impl SignedRecord {
     /// The bytes before the signature.
     pub fn unsigned_bytes(&self) -> Vec<u8> {
-        todo!()
+        let mut out = Vec::with_capacity(256);
+        self.record.put(&mut out);
+        put_time(&mut out, self.created);
+        out.extend_from_slice(&self.unique);
+        put_extensions(&mut out, &self.extensions);
+        out.extend_from_slice(&self.signer);
+        out
     }
 
-    /// All bytes.
+    /// All bytes: `kind u8 · the record's fields in the order they are declared · created time · unique 16 · extensions ·
+    /// signer 32 · signature 64`.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let mut out = self.unsigned_bytes();
+        out.extend_from_slice(&self.signature);
+        out
     }
 
-    /// Reads it back.
-    pub fn decode(_bytes: &[u8]) -> Result<SignedRecord, DecodeError> {
-        todo!()
+    /// Reads it back. The signature is not checked here.
+    pub fn decode(bytes: &[u8]) -> Result<SignedRecord, DecodeError> {
+        let mut reader = Reader::limited("state record", bytes, STATE_BYTES_MAX)?;
+        let signed = SignedRecord {
+            record: Record::read(&mut reader)?,
+            created: reader.time()?,
+            unique: reader.array()?,
+            extensions: read_extensions(&mut reader)?,
+            signer: reader.array()?,
+            signature: reader.array()?,
+        };
+        reader.finish()?;
+        Ok(signed)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::base::id::ContentId;
 use crate::base::time::Time;
-use crate::format::error::DecodeError;
+use crate::format::cursor::{Reader, put_varint};
+use crate::format::error::{DecodeError, Reason};
 use crate::format::extension::Extension;
 use crate::format::list::Item;
 
@@ -116,6 +117,39 @@ pub struct Totals {
     pub bytes: u64,
     /// Entries that are unreadable or changed while read.
     pub flawed: u64,
+}
+
+impl Totals {
+    /// Appends five varints in the order of the fields.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        for number in [self.entries, self.files, self.directories, self.bytes, self.flawed] {
+            put_varint(out, number);
+        }
+    }
+
+    /// Reads totals back: no part is more than the whole.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Totals, DecodeError> {
+        let at = reader.position();
+        let entries = reader.varint()?;
+        let files = reader.varint()?;
+        let directories = reader.varint()?;
+        let totals = Totals { entries, files, directories, bytes: reader.varint()?, flawed: reader.varint()? };
+        let parts = files.checked_add(directories).is_some_and(|parts| parts <= entries);
+        reader.check(at, parts && totals.flawed <= entries, Reason::Totals)?;
+        reader.check(at, files > 0 || totals.bytes == 0, Reason::Totals)?;
+        Ok(totals)
+    }
+
+    /// These and those; `None` when a sum does not fit.
+    pub fn plus(&self, other: &Totals) -> Option<Totals> {
+        Some(Totals {
+            entries: self.entries.checked_add(other.entries)?,
+            files: self.files.checked_add(other.files)?,
+            directories: self.directories.checked_add(other.directories)?,
+            bytes: self.bytes.checked_add(other.bytes)?,
+            flawed: self.flawed.checked_add(other.flawed)?,
+        })
+    }
 }
 
 /// A reference to a node.
