@@ -20,7 +20,13 @@ pub enum CryptoError {
     /// A signature does not fit.
     #[error("signature is not valid")]
     Signature,
-    /// The derivation asks for more than we run.
-    #[error("key derivation asks for more memory or passes than allowed")]
+    /// The derivation asks for more (or less) than we run.
+    #[error("key derivation asks for memory, passes or lanes outside of what is allowed")]
     Cost,
+    /// The derivation's memory is not there.
+    #[error("not enough memory for the key derivation")]
+    Memory,
+    /// It opened, and holds something else than expected.
+    #[error("sealed content has a form this program does not know: a newer program wrote it")]
+    Content,
 }
