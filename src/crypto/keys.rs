@@ -146,9 +146,12 @@ mod tests {
         let e = EpochKeys::new(3, &[2; 32]);
         assert_eq!(
             fold(&[&s.chunk_id, &s.list_id, &s.node_id, &s.boundary, &s.gear, &s.index, &s.session, &s.state]),
-            "STORE"
+            "be18f0ef0ae3ed825fdee73c94c2f0502e00c42282df443633713dd57c53e244"
         );
-        assert_eq!(fold(&[&e.data_pack, &e.tree_pack, &e.manifest]), "EPOCH");
+        assert_eq!(
+            fold(&[&e.data_pack, &e.tree_pack, &e.manifest]),
+            "54992f6d3d40e058282c2f6405905ff237c1ed327a0ee12e41b4d2b425d5460a"
+        );
     }
 
     #[test]

@@ -70,8 +70,7 @@ mod tests {
     use super::*;
 
     const STORE: StoreId = StoreId([4; 16]);
-    const DOMAINS: [Domain; 5] =
-        [Domain::Config, Domain::Manifest, Domain::Outcome, Domain::State, Domain::Segment];
+    const DOMAINS: [Domain; 5] = [Domain::Config, Domain::Manifest, Domain::Outcome, Domain::State, Domain::Segment];
 
     #[test]
     fn a_signature_holds_for_its_key_domain_store_and_message_only() {
