@@ -134,6 +134,11 @@ pub const CLAIMS_MAX: usize = 500_000;
 /// Partitions of a large index run.
 pub const RUN_PARTITIONS: usize = 1024;
 
+/// Pack files that local storage keeps open for reading.
+pub const OPEN_PACKS_MAX: usize = 64;
+/// Temporary files of killed runs are removed when they are older, in seconds.
+pub const TEMPORARY_AGE_S: i64 = 24 * 60 * 60;
+
 const _: () = {
     assert!(CHUNK_MIN < CHUNK_AVG && CHUNK_AVG < CHUNK_MAX && CHUNK_MAX <= BLOB_PLAIN_BYTES_MAX);
     assert!(CHUNK_MIN.is_multiple_of(2) && CHUNK_AVG.is_multiple_of(2) && CHUNK_MAX.is_multiple_of(2));

@@ -46,4 +46,21 @@ impl StorageError {
         };
         StorageError { kind, operation, object: object.to_string(), source }
     }
+    /// An object longer than its kind may be.
+    pub fn too_large(operation: &'static str, object: impl ToString, len: u64, max: usize) -> StorageError {
+        let what = format!("has {len} bytes where at most {max} are expected: damaged, or not what its name says");
+        let source = io::Error::new(io::ErrorKind::FileTooLarge, what);
+        StorageError { kind: StorageErrorKind::TooLarge, operation, object: object.to_string(), source }
+    }
+
+    /// An object that ends before what was asked for.
+    pub fn short(operation: &'static str, object: impl ToString, wanted_end: u64) -> StorageError {
+        let what = format!("ends before byte {wanted_end}: cut short or damaged");
+        StorageError::new(operation, object, io::Error::new(io::ErrorKind::UnexpectedEof, what))
+    }
+
+    /// An object that is not there.
+    pub fn not_found(operation: &'static str, object: impl ToString) -> StorageError {
+        StorageError::new(operation, object, io::Error::new(io::ErrorKind::NotFound, "no such object"))
+    }
 }

@@ -10,8 +10,10 @@ pub mod conformance;
 
 use crate::base::time::Time;
 pub use block::{Block, BlockPool};
-pub use error::StorageError;
+pub use error::{StorageError, StorageErrorKind};
 pub use key::{Area, StorageKey};
+pub use local::LocalStorage;
+pub use memory::MemoryStorage;
 
 /// One object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ pub trait Storage: Send + Sync {
     /// Complete, or an error.
     fn list(&self, area: Area, found: &mut dyn FnMut(Listed)) -> Result<(), StorageError>;
 
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object, durably; one that is not there is no error.
     fn delete(&self, key: &StorageKey) -> Result<(), StorageError>;
 }
 
