@@ -1,1 +1,424 @@
 //! A folder of this machine; nothing is ever written outside it.
+//!
+//! The folder is opened once. Everything below is reached through descriptors: a directory by openat2 beneath it
+//! (`RESOLVE_BENEATH`, no links of any kind), an entry by its directory's descriptor and one name that is never
+//! followed. A path string is never walked again, so neither a snapshot that holds `link` and `link/file` nor someone
+//! who swaps a directory for a link meanwhile leads a write elsewhere.
+
+mod attributes;
+mod directory;
+mod file;
+
+pub use attributes::Ownership;
+pub use directory::FsDirectory;
+pub use file::FsFile;
+
+use super::{Attributes, Destination, Existing, Identity, ReadBack, Special};
+use crate::base::time::Time;
+use crate::format::tree::EntryKind;
+use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
+use directory::{Born, OpenDirectories, open_beneath};
+use file::{HALF_WRITTEN, OpenFiles, create_new, identity, rename_over};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// How a folder is written to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FsOptions {
+    /// Owners.
+    pub ownership: Ownership,
+    /// Leave extended attributes out.
+    pub no_xattrs: bool,
+}
+
+/// A folder as a destination.
+pub struct FsDestination {
+    target: Arc<FsDirectory>,
+    made: bool,
+    directories: OpenDirectories,
+    files: OpenFiles,
+    applier: Applier,
+    temporary: (u64, AtomicU64),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+impl FsDestination {
+    /// Opens the folder, or makes it (and those above it). A link that the caller's path goes through is followed here
+    /// and nowhere else.
+    pub fn open(folder: &Path, options: FsOptions) -> io::Result<FsDestination> {
+        let made = match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+            Ok(()) => true,
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if let Some(parent) = folder.parent() {
+                    std::fs::create_dir_all(parent)?;
+                }
+                std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+                true
+            }
+            Err(e) => return Err(e),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(folder, flags, Mode::empty())?;
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        Ok(FsDestination {
+            target: FsDirectory::target(fd, made),
+            made,
+            directories: OpenDirectories::new((limit / 4).min(1024) as usize),
+            files: OpenFiles::new((limit / 8).min(512) as usize),
+            applier: Applier::new(options.ownership, !options.no_xattrs),
+            temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
+        })
+    }
+
+    /// A name that nothing has: replacements are written under it.
+    fn temporary_name(&self) -> Vec<u8> {
+        let (seed, next) = &self.temporary;
+        format!(".larder-{:016x}", seed.wrapping_add(next.fetch_add(1, Relaxed))).into_bytes()
+    }
+
+    /// What a new entry of the directory gets from it; learned once, from the first one.
+    fn born(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, entry: impl AsFd) -> io::Result<Born> {
+        if let Some(born) = directory.born.get() {
+            return Ok(*born);
+        }
+        let stat = rustix::fs::fstat(entry)?;
+        let acl = !directory.made() && rustix::fs::fgetxattr_query(fd, ACL_DEFAULT).is_ok();
+        Ok(*directory.born.get_or_init(|| Born { uid: stat.st_uid, gid: stat.st_gid, acl }))
+    }
+
+    /// A new inode under `name`, or under a temporary name when `replace` and something is there.
+    fn create_fd(&self, directory: &OwnedFd, name: &[u8], replace: bool) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
+        match create_new(directory, name) {
+            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
+                let temporary = self.temporary_name();
+                Ok((create_new(directory, &temporary)?, Some(temporary)))
+            }
+            created => Ok((created?, None)),
+        }
+    }
+
+    /// Makes an entry by `make`, under its name or, when `replace` and something is there, by way of a temporary one.
+    fn make(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        replace: bool,
+        make: impl Fn(&[u8]) -> io::Result<()>,
+        complete: impl FnOnce(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let temporary = match make(name) {
+            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
+                let temporary = self.temporary_name();
+                make(&temporary)?;
+                Some(temporary)
+            }
+            made => made.map(|()| None)?,
+        };
+        let made = temporary.as_deref().unwrap_or(name);
+        let done = complete(made).and_then(|()| match &temporary {
+            Some(temporary) => rename_over(directory, temporary, name),
+            None => Ok(()),
+        });
+        done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
+    }
+
+    fn open_path(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(directory, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+    }
+}
+
+fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => EntryKind::File,
+        FileType::Directory => EntryKind::Directory,
+        FileType::Symlink => EntryKind::Symlink,
+        FileType::Fifo => EntryKind::Fifo,
+        FileType::CharacterDevice => EntryKind::CharDevice,
+        FileType::BlockDevice => EntryKind::BlockDevice,
+        _ => EntryKind::Socket,
+    }
+}
+
+impl Destination for FsDestination {
+    type Directory = Arc<FsDirectory>;
+    type File = Arc<FsFile>;
+
+    fn root(&self) -> (Arc<FsDirectory>, bool) {
+        (self.target.clone(), self.made)
+    }
+
+    fn look(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Existing>> {
+        let fd = self.directories.fd(directory)?;
+        let stat = match rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            stat => stat?,
+        };
+        let (kind, mode) = (kind_of(&stat), stat.st_mode & 0o7777);
+        Ok(Some(Existing {
+            kind,
+            mode,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: stat.st_size as u64,
+            mtime: Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 },
+            identity: identity(&stat),
+            half_written: kind == EntryKind::File && mode == HALF_WRITTEN && stat.st_nlink == 1,
+        }))
+    }
+
+    fn directory(&self, parent: &Arc<FsDirectory>, name: &[u8], replace: bool) -> io::Result<(Arc<FsDirectory>, bool)> {
+        let fd = self.directories.fd(parent)?;
+        let mode = Mode::from_raw_mode(0o700);
+        match rustix::fs::mkdirat(&*fd, name, mode) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => {
+                match self.directories.open(parent, name, false) {
+                    Ok(directory) => return Ok((directory, false)),
+                    // Not a directory, or a link (whatever it leads to).
+                    Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::NOTDIR | Errno::LOOP)) => {
+                        if !replace {
+                            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a directory"));
+                        }
+                    }
+                    Err(e) => return Err(e),
+                }
+                rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?;
+                rustix::fs::mkdirat(&*fd, name, mode)?;
+            }
+            Err(e) => return Err(e.into()),
+        }
+        let directory = self.directories.open(parent, name, true)?;
+        if !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
+            let fd = self.directories.fd(&directory)?;
+            strip_acl(&*fd, ACL_DEFAULT)?;
+            strip_acl(&*fd, ACL_ACCESS)?;
+        }
+        Ok((directory, true))
+    }
+
+    fn create(&self, directory: &Arc<FsDirectory>, name: &[u8], size: u64, replace: bool) -> io::Result<Arc<FsFile>> {
+        let directory_fd = self.directories.fd(directory)?;
+        let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        let written_as = temporary.as_deref().unwrap_or(name);
+        if let Err(e) = rustix::fs::ftruncate(&fd, size) {
+            _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty());
+            return Err(e.into());
+        }
+        let file = FsFile::new(directory.clone(), written_as, temporary.is_some().then_some(name), fd);
+        self.files.admit(&file)?;
+        Ok(file)
+    }
+
+    fn write_at(&self, file: &Arc<FsFile>, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
+        write_all_at(&*fd, offset, bytes)
+    }
+
+    fn finish(&self, file: &Arc<FsFile>, attributes: &Attributes<'_>, identify: bool) -> io::Result<Option<Identity>> {
+        let directory = self.directories.fd(&file.directory)?;
+        let fd = self.files.fd(file, || Ok(directory.clone()))?;
+        let born = self.born(&file.directory, &directory, &*fd)?;
+        self.applier.apply(fd.as_fd(), attributes, born, false)?;
+        let identified = if identify { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
+        self.files.close(file);
+        if let Some(name) = &file.replaces {
+            rename_over(&*directory, &file.name, name)?;
+        }
+        Ok(identified)
+    }
+
+    fn abandon(&self, file: &Arc<FsFile>) {
+        self.files.close(file);
+        if let Ok(directory) = self.directories.fd(&file.directory) {
+            _ = rustix::fs::unlinkat(&*directory, &*file.name, AtFlags::empty());
+        }
+    }
+
+    fn whole(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        bytes: &[u8],
+        size: u64,
+        attributes: &Attributes<'_>,
+        replace: bool,
+    ) -> io::Result<()> {
+        let directory_fd = self.directories.fd(directory)?;
+        let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        let written = (|| {
+            if size > bytes.len() as u64 {
+                rustix::fs::ftruncate(&fd, size)?;
+            }
+            write_all_at(&fd, 0, bytes)?;
+            let born = self.born(directory, &directory_fd, &fd)?;
+            self.applier.apply(fd.as_fd(), attributes, born, false)?;
+            match &temporary {
+                Some(temporary) => rename_over(&*directory_fd, temporary, name),
+                None => Ok(()),
+            }
+        })();
+        let written_as = temporary.as_deref().unwrap_or(name);
+        written.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty()))
+    }
+
+    fn special(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        special: &Special<'_>,
+        attributes: &Attributes<'_>,
+        replace: bool,
+    ) -> io::Result<()> {
+        let fd = self.directories.fd(directory)?;
+        let node = |name: &[u8], kind, (major, minor)| {
+            let device = rustix::fs::makedev(major, minor);
+            Ok(rustix::fs::mknodat(&*fd, name, kind, Mode::from_raw_mode(0o600), device)?)
+        };
+        let make = |name: &[u8]| match *special {
+            Special::Symlink(target) => Ok(rustix::fs::symlinkat(target, &*fd, name)?),
+            Special::Fifo => node(name, FileType::Fifo, (0, 0)),
+            Special::Socket => node(name, FileType::Socket, (0, 0)),
+            Special::CharDevice(major, minor) => node(name, FileType::CharacterDevice, (major, minor)),
+            Special::BlockDevice(major, minor) => node(name, FileType::BlockDevice, (major, minor)),
+        };
+        self.make(&fd, name, replace, make, |name| {
+            let entry = Self::open_path(&fd, name)?;
+            let born = self.born(directory, &fd, &entry)?;
+            let is_link = kind_of(&rustix::fs::fstat(&entry)?) == EntryKind::Symlink;
+            match special {
+                Special::Symlink(_) => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
+                // Someone put a link in its place: its target's attributes are not ours to change.
+                _ if is_link => Err(Errno::LOOP.into()),
+                _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
+            }
+        })
+    }
+
+    fn link(
+        &self,
+        from: (&Arc<FsDirectory>, &[u8]),
+        identity: Identity,
+        to: (&Arc<FsDirectory>, &[u8]),
+        replace: bool,
+    ) -> io::Result<()> {
+        let (source, target) = (self.directories.fd(from.0)?, self.directories.fd(to.0)?);
+        // Renaming one name of a file over another does nothing, so this case goes first.
+        if replace && self.look(to.0, to.1)?.is_some_and(|there| there.identity == identity) {
+            return Ok(());
+        }
+        let make = |name: &[u8]| Ok(rustix::fs::linkat(&*source, from.1, &*target, name, AtFlags::empty())?);
+        self.make(&target, to.1, replace, make, |name| {
+            let stat = rustix::fs::statat(&*target, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if self::identity(&stat) == identity {
+                Ok(())
+            } else {
+                Err(io::Error::other("the file it is another name of was replaced while it was being restored"))
+            }
+        })
+    }
+
+    fn differs(&self, existing: &Existing, attributes: &Attributes<'_>) -> bool {
+        let mode = existing.kind != EntryKind::Symlink && existing.mode != attributes.mode;
+        let owner = (existing.uid, existing.gid) != (attributes.uid, attributes.gid);
+        mode || owner && self.applier.owns()
+    }
+
+    fn touch_up(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        kind: EntryKind,
+        attributes: &Attributes<'_>,
+    ) -> io::Result<()> {
+        let fd = self.directories.fd(directory)?;
+        let entry = Self::open_path(&fd, name)?;
+        let stat = rustix::fs::fstat(&entry)?;
+        if kind_of(&stat) != kind {
+            return Err(io::Error::other("it was replaced by something else during the restore"));
+        }
+        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: false };
+        match kind {
+            EntryKind::Symlink => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
+            _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
+        }
+    }
+
+    fn finish_directory(
+        &self,
+        directory: &Arc<FsDirectory>,
+        attributes: &Attributes<'_>,
+        made: bool,
+    ) -> io::Result<()> {
+        let fd = self.directories.fd(directory)?;
+        let stat = rustix::fs::fstat(&*fd)?;
+        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: !made };
+        if !made {
+            strip_acl(&*fd, ACL_DEFAULT)?;
+        }
+        self.applier.apply(fd.as_fd(), attributes, born, true)
+    }
+
+    fn read_back(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Box<dyn ReadBack>> {
+        let fd = self.directories.fd(directory)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = open_beneath(&*fd, name, flags)?;
+        let stat = rustix::fs::fstat(&file)?;
+        if kind_of(&stat) != EntryKind::File {
+            return Err(io::Error::other("not a regular file"));
+        }
+        Ok(Box::new(Back { file: file.into(), len: stat.st_size as u64 }))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&*self.directories.fd(&self.target)?)?)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.applier.notes()
+    }
+}
+
+fn write_all_at(fd: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::pwrite(fd.as_fd(), bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                bytes = &bytes[n..];
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+struct Back {
+    file: std::fs::File,
+    len: u64,
+}
+
+impl ReadBack for Back {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
+#[cfg(test)]
+mod tests;

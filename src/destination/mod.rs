@@ -1,3 +1,169 @@
 //! Where restores write to.
 
 pub mod fs;
+
+use crate::base::time::Time;
+use crate::format::tree::{EntryKind, Xattr};
+use std::io;
+
+/// What an entry is given once its content is there: owner, extended attributes, mode and, last, its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Attributes<'a> {
+    /// Low 12 bits of st_mode.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last change of content.
+    pub mtime: Time,
+    /// Extended attributes, sorted by name.
+    pub xattrs: &'a [Xattr],
+}
+
+/// An entry that is neither a file nor a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Special<'a> {
+    /// With its target.
+    Symlink(&'a [u8]),
+    Fifo,
+    Socket,
+    /// With major and minor number.
+    CharDevice(u32, u32),
+    /// With major and minor number.
+    BlockDevice(u32, u32),
+}
+
+/// What lies in the destination under some name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Existing {
+    /// What it is; a kind that no snapshot holds counts as a socket.
+    pub kind: EntryKind,
+    /// Low 12 bits of st_mode.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of content.
+    pub mtime: Time,
+    /// Which file it is.
+    pub identity: Identity,
+    /// A file that an interrupted restore left half written.
+    pub half_written: bool,
+}
+
+/// Tells whether two names mean one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Identity {
+    /// File system.
+    pub device: u64,
+    /// File in it.
+    pub inode: u64,
+}
+
+/// A file read back for verification.
+pub trait ReadBack: Send {
+    /// Its length.
+    fn len(&self) -> u64;
+
+    /// Whether it is empty.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buf` from `offset`.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+}
+
+/// A destination of entries. Names are single components, checked by the decoder of the tree; a destination never
+/// lets one of them lead outside it. `replace` says what becomes of something that is there: replaced as a whole,
+/// or an error of kind `AlreadyExists` and nothing is touched. All methods may be called from any thread.
+pub trait Destination: Send + Sync {
+    /// A directory of the destination, cheap to clone.
+    type Directory: Clone + Send + Sync;
+    /// A file being written.
+    type File: Send + Sync;
+
+    /// Its outermost directory, and whether it was made for this restore.
+    fn root(&self) -> (Self::Directory, bool);
+
+    /// What lies there now.
+    fn look(&self, directory: &Self::Directory, name: &[u8]) -> io::Result<Option<Existing>>;
+
+    /// Makes a directory that only its owner can enter, or takes the one that is there; says whether it was made.
+    fn directory(&self, parent: &Self::Directory, name: &[u8], replace: bool) -> io::Result<(Self::Directory, bool)>;
+
+    /// Begins a file of this size, all of it a hole. It is told apart from a whole file until it is finished.
+    fn create(&self, directory: &Self::Directory, name: &[u8], size: u64, replace: bool) -> io::Result<Self::File>;
+
+    /// Writes a piece of its content. Pieces come in any order, from any thread.
+    fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Completes a file; `identify` asks which one it became.
+    fn finish(&self, file: &Self::File, attributes: &Attributes<'_>, identify: bool) -> io::Result<Option<Identity>>;
+
+    /// Removes a file that will not be completed.
+    fn abandon(&self, file: &Self::File);
+
+    /// A whole file in one call: `bytes` from its beginning, the rest up to `size` a hole.
+    fn whole(
+        &self,
+        directory: &Self::Directory,
+        name: &[u8],
+        bytes: &[u8],
+        size: u64,
+        attributes: &Attributes<'_>,
+        replace: bool,
+    ) -> io::Result<()> {
+        let file = self.create(directory, name, size, replace)?;
+        let written = self.write_at(&file, 0, bytes).and_then(|()| self.finish(&file, attributes, false));
+        written.map(|_| ()).inspect_err(|_| self.abandon(&file))
+    }
+
+    /// Makes an entry that is neither file nor directory.
+    fn special(
+        &self,
+        directory: &Self::Directory,
+        name: &[u8],
+        special: &Special<'_>,
+        attributes: &Attributes<'_>,
+        replace: bool,
+    ) -> io::Result<()>;
+
+    /// Gives the file `from`, which must still be `identity`, another name.
+    fn link(
+        &self,
+        from: (&Self::Directory, &[u8]),
+        identity: Identity,
+        to: (&Self::Directory, &[u8]),
+        replace: bool,
+    ) -> io::Result<()>;
+
+    /// Whether mode or owner of an entry that is there differ from `attributes` and could be corrected.
+    fn differs(&self, existing: &Existing, attributes: &Attributes<'_>) -> bool;
+
+    /// Corrects mode and owner of an entry whose content is right.
+    fn touch_up(
+        &self,
+        directory: &Self::Directory,
+        name: &[u8],
+        kind: EntryKind,
+        attributes: &Attributes<'_>,
+    ) -> io::Result<()>;
+
+    /// Completes a directory, when all in it is done. `made`: it was not there before.
+    fn finish_directory(&self, directory: &Self::Directory, attributes: &Attributes<'_>, made: bool) -> io::Result<()>;
+
+    /// Opens a regular file for reading; anything else there is an error.
+    fn read_back(&self, directory: &Self::Directory, name: &[u8]) -> io::Result<Box<dyn ReadBack>>;
+
+    /// Makes everything durable.
+    fn sync(&self) -> io::Result<()>;
+
+    /// What could not be done for many entries (owners, attributes), each once and with a count.
+    fn notes(&self) -> Vec<String>;
+}
