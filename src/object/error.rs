@@ -4,6 +4,7 @@ use crate::codec::CodecError;
 use crate::crypto::CryptoError;
 use crate::format::error::DecodeError;
 use crate::storage::StorageError;
+use crate::storage::error::StorageErrorKind;
 
 /// A sealed object could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +24,44 @@ pub enum ObjectError {
     Mismatch { object: String },
     #[error("{object}: sealed in epoch {epoch}, whose key this store's config does not hold")]
     Epoch { object: String, epoch: u32 },
+    /// Something that is listed nowhere.
+    #[error("{object}: not in the index of the store")]
+    Unknown { object: String },
+    /// Something that cannot be stored at all.
+    #[error("{object}: {len} bytes are more than fit")]
+    TooLong { object: String, len: usize },
 }
 
 impl ObjectError {
     /// Whether the object is damaged (or not there), as opposed to the storage failing.
     pub fn is_damage(&self) -> bool {
-        todo!()
+        match self {
+            ObjectError::Storage(e) => {
+                matches!(e.kind, StorageErrorKind::NotFound | StorageErrorKind::Short | StorageErrorKind::TooLarge)
+            }
+            ObjectError::Decode { .. }
+            | ObjectError::Crypto { .. }
+            | ObjectError::Codec { .. }
+            | ObjectError::Mismatch { .. }
+            | ObjectError::Epoch { .. }
+            | ObjectError::Unknown { .. } => true,
+            ObjectError::TooLong { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn what_is_gone_or_wrong_is_damage_and_what_fails_is_not() {
+        let storage = |kind: io::ErrorKind| ObjectError::Storage(StorageError::new("read", "x", kind.into()));
+        assert!(storage(io::ErrorKind::NotFound).is_damage());
+        assert!(storage(io::ErrorKind::UnexpectedEof).is_damage());
+        assert!(!storage(io::ErrorKind::PermissionDenied).is_damage());
+        assert!(!storage(io::ErrorKind::TimedOut).is_damage());
+        assert!(ObjectError::Mismatch { object: "x".into() }.is_damage());
     }
 }
