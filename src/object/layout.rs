@@ -5,9 +5,7 @@
 
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, PACK_BLOBS_MAX};
 use crate::crypto::pack::{NonceInput, PackKey};
-use crate::format::blob::{
-    BlobKind, CodecId, HEADER_LEN_MIN, NONCE_TAIL_LEN, SEALED_LEN_MIN, TAG_LEN, encode_header,
-};
+use crate::format::blob::{BlobKind, CodecId, HEADER_LEN_MIN, NONCE_TAIL_LEN, SEALED_LEN_MIN, TAG_LEN, encode_header};
 use crate::format::pack::{PackHeader, PackTable, PackTrailer, TableBlob, TablePointer};
 use std::ops::Range;
 
@@ -231,7 +229,9 @@ mod tests {
 
     #[test]
     fn padme_gives_the_lengths_of_its_paper() {
-        for (len, padded) in [(0, 0), (1, 1), (9, 10), (100, 104), (1000, 1024), (1 << 26, 1 << 26), (1_000_003, 1_015_808)] {
+        for (len, padded) in
+            [(0, 0), (1, 1), (9, 10), (100, 104), (1000, 1024), (1 << 26, 1 << 26), (1_000_003, 1_015_808)]
+        {
             assert_eq!(padme(len), padded, "{len}");
         }
     }

@@ -1,48 +1,141 @@
 //! Reading packs: header, table, blobs. Every read verifies: seal, exact length, then the id again.
 
-use super::{Keyring, ObjectError};
+use super::{Keyring, ObjectError, pack_secret};
 use crate::base::id::ObjectId;
 use crate::codec::Decompressor;
 use crate::crypto::pack::PackKey;
-use crate::format::blob::{BlobHeader, BlobKind};
-use crate::format::pack::{PackHeader, PackKind, PackTable};
-use crate::storage::Storage;
+use crate::format::blob::{BlobHeader, BlobKind, SEALED_LEN_MIN};
+use crate::format::error::{DecodeError, Reason};
+use crate::format::pack::{PackHeader, PackKind, PackTable, PackTrailer, TablePointer};
+use crate::storage::{Storage, StorageKey};
+
+/// Bytes that are read to find a header of today's size (81 bytes): every pack is longer.
+const HEADER_GUESS: usize = 128;
 
 /// A pack's storage key.
-pub fn pack_key(_kind: PackKind, _id: ObjectId) -> crate::storage::StorageKey {
-    todo!()
+pub fn pack_key(kind: PackKind, id: ObjectId) -> StorageKey {
+    match kind {
+        PackKind::Data => StorageKey::Pack(id),
+        PackKind::Tree => StorageKey::Tree(id),
+    }
+}
+
+/// A pack's header at the start of `bytes` (which may go on), its length, and the pack's key. `object` names it in errors.
+/// That the header is the right one shows when a blob opens.
+pub fn open_header(
+    ring: &Keyring,
+    kind: PackKind,
+    bytes: &[u8],
+    object: &dyn Fn() -> String,
+) -> Result<(PackHeader, u32, PackKey), ObjectError> {
+    let decoded = PackHeader::decode(bytes);
+    let (header, len) = decoded.map_err(|source| ObjectError::Decode { object: object(), source })?;
+    if header.store != ring.store || header.kind != kind {
+        return Err(ObjectError::Mismatch { object: object() });
+    }
+    let secret = pack_secret(ring.epoch(header.epoch, object)?, kind);
+    Ok((header, len as u32, PackKey::new(secret, &bytes[..len])))
 }
 
 /// Reads a pack's header and derives its key.
 pub fn open_pack(
-    _storage: &dyn Storage,
-    _ring: &Keyring,
-    _kind: PackKind,
-    _id: ObjectId,
+    storage: &dyn Storage,
+    ring: &Keyring,
+    kind: PackKind,
+    id: ObjectId,
 ) -> Result<(PackHeader, u32, PackKey), ObjectError> {
-    todo!()
+    let key = pack_key(kind, id);
+    let object = || key.path();
+    let mut bytes = vec![0; HEADER_GUESS];
+    storage.get_range(&key, 0, &mut bytes)?;
+    match open_header(ring, kind, &bytes, &object) {
+        Err(ObjectError::Decode { source: DecodeError { reason: Reason::Truncated, .. }, .. }) => {
+            let len = storage.head(&key)?.len.min(PackHeader::LEN_MAX as u64);
+            bytes.resize(len as usize, 0);
+            storage.get_range(&key, 0, &mut bytes)?;
+            open_header(ring, kind, &bytes, &object)
+        }
+        other => other,
+    }
 }
 
-/// Reads a pack's table of contents through its trailer: (header, header length, pack length, table).
+/// Reads a pack's table of contents through its trailer: (header, header length, pack length, table). The header is the
+/// trailer's copy of it.
 pub fn read_table(
-    _storage: &dyn Storage,
-    _ring: &Keyring,
-    _kind: PackKind,
-    _id: ObjectId,
+    storage: &dyn Storage,
+    ring: &Keyring,
+    kind: PackKind,
+    id: ObjectId,
 ) -> Result<(PackHeader, u32, u32, PackTable), ObjectError> {
-    todo!()
+    let len = storage.head(&pack_key(kind, id))?.len;
+    let (header, header_len, table, _) = read_table_of(storage, ring, kind, id, len)?;
+    Ok((header, header_len, len as u32, table))
 }
 
-/// Opens and decompresses one sealed blob that lies in `sealed` (changed in place) into `plain` (cleared first).
-/// `object` names it in errors.
+/// As [`read_table`] for a pack whose length is known from a listing; gives header, its length, table and the pack's key.
+pub fn read_table_of(
+    storage: &dyn Storage,
+    ring: &Keyring,
+    kind: PackKind,
+    id: ObjectId,
+    pack_len: u64,
+) -> Result<(PackHeader, u32, PackTable, PackKey), ObjectError> {
+    let key = pack_key(kind, id);
+    let object = || format!("table of {key}");
+    let decode = |source| ObjectError::Decode { object: object(), source };
+    let mismatch = || ObjectError::Mismatch { object: object() };
+    if pack_len > u64::from(u32::MAX) {
+        return Err(mismatch());
+    }
+    let mut end = vec![0; pack_len.min((HEADER_GUESS + PackTrailer::TAIL_LEN) as u64) as usize];
+    storage.get_range(&key, pack_len - end.len() as u64, &mut end)?;
+    let mut trailer = PackTrailer::decode(&end);
+    if matches!(&trailer, Err(e) if e.reason == Reason::Truncated) {
+        end.resize(pack_len.min(PackTrailer::len(PackHeader::LEN_MAX) as u64) as usize, 0);
+        storage.get_range(&key, pack_len - end.len() as u64, &mut end)?;
+        trailer = PackTrailer::decode(&end);
+    }
+    let mut trailer = trailer.map_err(decode)?;
+    let (header, header_len, pack) = open_header(ring, kind, &trailer.header, &object)?;
+    let pointer_at = (pack_len - PackTrailer::TAIL_LEN as u64) as u32;
+    let pointer = pack.open(BlobKind::Trailer, pointer_at, &mut trailer.pointer);
+    let pointer = pointer.map_err(|source| ObjectError::Crypto { object: object(), source })?;
+    let pointer = TablePointer::decode(pointer).map_err(decode)?;
+    let table_end = u64::from(pointer.offset) + u64::from(pointer.length);
+    if table_end + PackTrailer::len(trailer.header.len()) as u64 != pack_len {
+        return Err(mismatch());
+    }
+    let mut sealed = vec![0; pointer.length as usize];
+    storage.get_range(&key, u64::from(pointer.offset), &mut sealed)?;
+    let mut plain = Vec::new();
+    let kind = BlobKind::Table;
+    open_blob(&pack, kind, pointer.offset, &mut sealed, &mut Decompressor::default(), &mut plain, &object)?;
+    let table = PackTable::decode(&plain).map_err(decode)?;
+    let blobs: u64 = table.blobs.iter().map(|blob| u64::from(blob.sealed_len)).sum();
+    if u64::from(header_len) + blobs + SEALED_LEN_MIN as u64 > u64::from(pointer.offset) {
+        return Err(mismatch());
+    }
+    Ok((header, header_len, table, pack))
+}
+
+/// Opens and decompresses one sealed blob that lies in `sealed` (changed in place) into `plain` (what it held is written
+/// over). `object` names it in errors.
 pub fn open_blob(
-    _key: &PackKey,
-    _kind: BlobKind,
-    _offset: u32,
-    _sealed: &mut [u8],
-    _decompressor: &mut Decompressor,
-    _plain: &mut Vec<u8>,
-    _object: &dyn Fn() -> String,
+    key: &PackKey,
+    kind: BlobKind,
+    offset: u32,
+    sealed: &mut [u8],
+    decompressor: &mut Decompressor,
+    plain: &mut Vec<u8>,
+    object: &dyn Fn() -> String,
 ) -> Result<BlobHeader, ObjectError> {
-    todo!()
+    let inside = key.open(kind, offset, sealed);
+    let inside = inside.map_err(|source| ObjectError::Crypto { object: object(), source })?;
+    let decoded = BlobHeader::decode(inside);
+    let (header, payload) = decoded.map_err(|source| ObjectError::Decode { object: object(), source })?;
+    // Not cleared first: only what it grows by is filled with zeros.
+    plain.resize(header.plain_len as usize, 0);
+    let done = decompressor.decompress(header.codec, payload, plain);
+    done.map_err(|source| ObjectError::Codec { object: object(), source })?;
+    Ok(header)
 }

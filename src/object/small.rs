@@ -1,36 +1,80 @@
 //! Small sealed objects: manifests, session and state records.
 
 use super::{Keyring, ObjectError};
-use crate::format::envelope::ObjectKind;
+use crate::base::limits::{MANIFEST_BYTES_MAX, SESSION_BYTES_MAX, STATE_BYTES_MAX};
+use crate::crypto::CryptoError;
+use crate::crypto::hash::object_id;
+use crate::crypto::keys::Key;
+use crate::crypto::small::{open_small, seal_small};
+use crate::format::envelope::{Envelope, ObjectKind};
 use crate::storage::{Created, Storage, StorageKey};
 
+/// What the seal adds at most; a limit on plaintext becomes one on the object with it.
+const SEAL_BYTES: usize = Envelope::LEN + Envelope::NONCE_LEN + 16;
+
 /// Seals an object; its name can then be computed before it is stored.
-pub fn seal(_ring: &Keyring, _kind: ObjectKind, _plain: &[u8]) -> Vec<u8> {
-    todo!()
+pub fn seal(ring: &Keyring, kind: ObjectKind, plain: &[u8]) -> Vec<u8> {
+    let epoch = if kind == ObjectKind::Manifest { ring.newest().number } else { 0 };
+    let key = if kind == ObjectKind::Manifest { &ring.newest().manifest } else { lasting_key(ring, kind) };
+    seal_small(key, &Envelope { kind, store: ring.store, epoch }, plain)
+}
+
+/// The key of kinds that do not belong to an epoch.
+fn lasting_key(ring: &Keyring, kind: ObjectKind) -> &Key {
+    match kind {
+        ObjectKind::Lease | ObjectKind::Checkpoint | ObjectKind::Outcome => &ring.keys.session,
+        _ => &ring.keys.state,
+    }
 }
 
 /// Opens the bytes of an object of this kind. `object` names it in errors.
-pub fn open(_ring: &Keyring, _kind: ObjectKind, _bytes: &[u8], _object: &str) -> Result<Vec<u8>, ObjectError> {
-    todo!()
+pub fn open(ring: &Keyring, kind: ObjectKind, bytes: &[u8], object: &str) -> Result<Vec<u8>, ObjectError> {
+    let decoded = Envelope::decode(bytes);
+    let (found, ..) = decoded.map_err(|source| ObjectError::Decode { object: object.into(), source })?;
+    let refused = || ObjectError::Crypto { object: object.into(), source: CryptoError::Authentication };
+    if found.kind != kind || found.store != ring.store || (found.epoch != 0) != (kind == ObjectKind::Manifest) {
+        return Err(refused());
+    }
+    let key = match kind {
+        ObjectKind::Manifest => &ring.epoch(found.epoch, &|| object.into())?.manifest,
+        _ => lasting_key(ring, kind),
+    };
+    open_small(key, &found, bytes).map_err(|_| refused())
+}
+
+/// The kind that the bytes of an object say they are. Nothing of it is proven before it opens.
+pub fn kind_of(bytes: &[u8], object: &str) -> Result<ObjectKind, ObjectError> {
+    let decoded = Envelope::decode(bytes);
+    Ok(decoded.map_err(|source| ObjectError::Decode { object: object.into(), source })?.0.kind)
 }
 
 /// Seals and creates an object under a name that is known (session records).
 pub fn put(
-    _storage: &dyn Storage,
-    _ring: &Keyring,
-    _kind: ObjectKind,
-    _key: &StorageKey,
-    _plain: &[u8],
+    storage: &dyn Storage,
+    ring: &Keyring,
+    kind: ObjectKind,
+    key: &StorageKey,
+    plain: &[u8],
 ) -> Result<Created, ObjectError> {
-    todo!()
+    Ok(storage.put_if_absent(key, &seal(ring, kind, plain))?)
 }
 
 /// Reads and opens an object; one named by its hash is checked against its name first.
-pub fn get(
-    _storage: &dyn Storage,
-    _ring: &Keyring,
-    _kind: ObjectKind,
-    _key: &StorageKey,
-) -> Result<Vec<u8>, ObjectError> {
-    todo!()
+pub fn get(storage: &dyn Storage, ring: &Keyring, kind: ObjectKind, key: &StorageKey) -> Result<Vec<u8>, ObjectError> {
+    open(ring, kind, &get_sealed(storage, key)?, &key.path())
+}
+
+/// Reads a small object as it is stored; one named by its hash is checked against its name.
+pub fn get_sealed(storage: &dyn Storage, key: &StorageKey) -> Result<Vec<u8>, ObjectError> {
+    let (name, max) = match key {
+        StorageKey::Snapshot(id) => (Some(*id), MANIFEST_BYTES_MAX),
+        StorageKey::State(id) => (Some(*id), STATE_BYTES_MAX),
+        StorageKey::Decision(_) => (None, STATE_BYTES_MAX),
+        _ => (None, SESSION_BYTES_MAX),
+    };
+    let bytes = storage.get(key, max + SEAL_BYTES)?;
+    match name {
+        Some(id) if object_id(&bytes) != id => Err(ObjectError::Mismatch { object: key.path() }),
+        _ => Ok(bytes),
+    }
 }
