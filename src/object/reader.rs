@@ -139,3 +139,82 @@ pub fn open_blob(
     done.map_err(|source| ObjectError::Codec { object: object(), source })?;
     Ok(header)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::{ContentId, SessionId};
+    use crate::base::limits::BLOCK_ALIGN;
+    use crate::codec::Compression;
+    use crate::crypto::hash::object_id;
+    use crate::object::tests::ring;
+    use crate::object::writer::{PackWriter, StoredPack};
+    use crate::storage::{BlockPool, MemoryStorage};
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn pack(storage: &Arc<MemoryStorage>) -> StoredPack {
+        let session = SessionId([8; 16]);
+        let blocks = BlockPool::new(1, BLOCK_ALIGN);
+        let (kind, how) = (PackKind::Data, Compression::None);
+        let mut writer = PackWriter::new(storage.clone(), Arc::new(ring()), kind, session, 4096, how, blocks);
+        for n in 0..3u8 {
+            writer.append(BlobKind::Chunks, ContentId([n; 32]), &[n; 50]).unwrap();
+        }
+        writer.finish().unwrap().remove(0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_byte_never_gives_another_table_nor_another_blob(at: prop::sample::Index, bit in 0u8..8) {
+            let storage = Arc::new(MemoryStorage::default());
+            let stored = pack(&storage);
+            let mut bytes = storage.get(&StorageKey::Pack(stored.id), usize::MAX).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let id = object_id(&bytes);
+            storage.put_if_absent(&StorageKey::Pack(id), &bytes).unwrap();
+            let ring = ring();
+            match read_table(&*storage, &ring, PackKind::Data, id) {
+                Ok((_, header_len, len, table)) => {
+                    prop_assert_eq!((header_len, len, table), (stored.header_len, stored.len, stored.table.clone()));
+                }
+                Err(error) => prop_assert!(error.is_damage()),
+            }
+            let mut offset = stored.header_len;
+            for (n, blob) in stored.table.blobs.iter().enumerate() {
+                let mut sealed = bytes[offset as usize..][..blob.sealed_len as usize].to_vec();
+                let mut plain = Vec::new();
+                let opened = open_pack(&*storage, &ring, PackKind::Data, id).and_then(|(_, _, key)| {
+                    open_blob(&key, blob.kind, offset, &mut sealed, &mut Decompressor::default(), &mut plain, &String::new)
+                });
+                let hit = at < stored.header_len as usize || (offset as usize..(offset + blob.sealed_len) as usize).contains(&at);
+                prop_assert_eq!(opened.is_err(), hit);
+                prop_assert!(hit || plain == [n as u8; 50]);
+                offset += blob.sealed_len;
+            }
+        }
+
+        #[test]
+        fn a_pack_cut_short_is_damage(len in 0usize..1000) {
+            let storage = Arc::new(MemoryStorage::default());
+            let stored = pack(&storage);
+            let bytes = storage.get(&StorageKey::Pack(stored.id), usize::MAX).unwrap();
+            let id = ObjectId([0xcc; 32]);
+            storage.put_if_absent(&StorageKey::Pack(id), &bytes[..len.min(bytes.len() - 1)]).unwrap();
+            prop_assert!(read_table(&*storage, &ring(), PackKind::Data, id).is_err_and(|e| e.is_damage()));
+        }
+    }
+
+    #[test]
+    fn a_pack_of_the_other_kind_or_one_that_is_not_there_is_refused() {
+        let storage = Arc::new(MemoryStorage::default());
+        let stored = pack(&storage);
+        let bytes = storage.get(&StorageKey::Pack(stored.id), usize::MAX).unwrap();
+        storage.put_if_absent(&StorageKey::Tree(stored.id), &bytes).unwrap();
+        for (kind, id) in [(PackKind::Tree, stored.id), (PackKind::Data, ObjectId([1; 32]))] {
+            assert!(open_pack(&*storage, &ring(), kind, id).is_err_and(|e| e.is_damage()));
+            assert!(read_table(&*storage, &ring(), kind, id).is_err_and(|e| e.is_damage()));
+        }
+    }
+}

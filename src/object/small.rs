@@ -78,3 +78,51 @@ pub fn get_sealed(storage: &dyn Storage, key: &StorageKey) -> Result<Vec<u8>, Ob
         _ => Ok(bytes),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::{ObjectId, SessionId, StoreId};
+    use crate::object::tests::ring;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn a_small_object_comes_back_under_its_name() {
+        let (storage, ring) = (MemoryStorage::default(), ring());
+        for kind in ObjectKind::ALL {
+            let sealed = seal(&ring, kind, b"what it says");
+            assert_eq!(kind_of(&sealed, "x").unwrap(), kind);
+            let key = match kind {
+                ObjectKind::Manifest => StorageKey::Snapshot(object_id(&sealed)),
+                ObjectKind::Outcome => StorageKey::Outcome(SessionId([1; 16])),
+                _ => StorageKey::State(object_id(&sealed)),
+            };
+            assert_eq!(storage.put_if_absent(&key, &sealed).unwrap(), Created::New);
+            assert_eq!(get(&storage, &ring, kind, &key).unwrap(), b"what it says");
+            for other in ObjectKind::ALL.into_iter().filter(|&other| other != kind) {
+                assert!(get(&storage, &ring, other, &key).is_err_and(|e| e.is_damage()), "{kind:?} as {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_of_another_store_or_under_another_name_is_refused() {
+        let (storage, ring) = (MemoryStorage::default(), ring());
+        let other = Keyring { store: StoreId([0xee; 16]), ..ring.clone() };
+        let sealed = seal(&other, ObjectKind::Manifest, b"foreign");
+        assert!(open(&ring, ObjectKind::Manifest, &sealed, "x").is_err_and(|e| e.is_damage()));
+        let key = StorageKey::Snapshot(ObjectId([1; 32]));
+        storage.put_if_absent(&key, &seal(&ring, ObjectKind::Manifest, b"moved")).unwrap();
+        assert!(matches!(get(&storage, &ring, ObjectKind::Manifest, &key), Err(ObjectError::Mismatch { .. })));
+    }
+
+    #[test]
+    fn old_epochs_open_and_unknown_ones_are_said() {
+        let ring = ring();
+        let old = Keyring { epochs: ring.epochs[..1].to_vec(), ..ring.clone() };
+        let sealed = seal(&old, ObjectKind::Manifest, b"old");
+        assert_eq!(open(&ring, ObjectKind::Manifest, &sealed, "x").unwrap(), b"old");
+        let sealed = seal(&ring, ObjectKind::Manifest, b"new");
+        assert!(matches!(open(&old, ObjectKind::Manifest, &sealed, "x"), Err(ObjectError::Epoch { epoch: 2, .. })));
+    }
+}

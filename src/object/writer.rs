@@ -277,3 +277,106 @@ pub fn pack_area(kind: PackKind) -> Area {
         PackKind::Tree => Area::Trees,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::limits::BLOCK_ALIGN;
+    use crate::crypto::hash::object_id;
+    use crate::object::reader::{open_blob, open_pack, read_table};
+    use crate::object::tests::ring;
+    use crate::storage::MemoryStorage;
+    use proptest::prelude::*;
+
+    const SESSION: SessionId = SessionId([8; 16]);
+
+    fn writer(storage: &Arc<MemoryStorage>, pack_bytes: u32, blocks: &BlockPool) -> PackWriter {
+        let storage: Arc<dyn Storage> = storage.clone();
+        let compression = Compression::Lz4;
+        PackWriter::new(storage, Arc::new(ring()), PackKind::Tree, SESSION, pack_bytes, compression, blocks.clone())
+    }
+
+    /// Opens every blob of a pack through its table and compares ids.
+    fn check_pack(storage: &MemoryStorage, pack: &StoredPack) -> usize {
+        let ring = ring();
+        let key = pack_key(pack.kind, pack.id);
+        let bytes = storage.get(&key, usize::MAX).unwrap();
+        assert_eq!((object_id(&bytes), bytes.len()), (pack.id, pack.len as usize));
+        let (header, header_len, len, table) = read_table(storage, &ring, pack.kind, pack.id).unwrap();
+        assert_eq!((header.session, header_len, len), (SESSION, pack.header_len, pack.len));
+        assert_eq!(table, pack.table);
+        let (_, _, secret) = open_pack(storage, &ring, pack.kind, pack.id).unwrap();
+        let mut at = header_len;
+        for blob in &table.blobs {
+            let mut sealed = bytes[at as usize..][..blob.sealed_len as usize].to_vec();
+            let mut plain = vec![1; 7];
+            let mut codec = crate::codec::Decompressor::default();
+            open_blob(&secret, blob.kind, at, &mut sealed, &mut codec, &mut plain, &|| key.path()).unwrap();
+            assert_eq!(ring.id_of(blob.kind, &plain), blob.members[0].id);
+            assert_eq!(plain.len(), blob.members[0].len as usize);
+            at += blob.sealed_len;
+        }
+        table.blobs.len()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn what_is_appended_lies_in_packs_that_read_back(
+            blobs in prop::collection::vec((1usize..20_000, any::<u8>(), any::<bool>()), 1..40),
+        ) {
+            let storage = Arc::new(MemoryStorage::default());
+            let blocks = BlockPool::new(1, BLOCK_ALIGN);
+            let mut writer = writer(&storage, 32 << 10, &blocks);
+            let mut packs = Vec::new();
+            for &(len, byte, noisy) in &blobs {
+                let noise = |i: usize| blake3::hash(&i.to_le_bytes()).as_bytes()[0];
+                let plain: Vec<u8> = (0..len).map(|i| if noisy { noise(i) } else { byte }).collect();
+                writer.append(BlobKind::Node, ring().id_of(BlobKind::Node, &plain), &plain).unwrap();
+                packs.extend(writer.take_stored());
+            }
+            prop_assert!(packs.iter().all(|pack| pack.len == 32 << 10), "a pack that was followed by another is full");
+            packs.extend(writer.finish().unwrap());
+            prop_assert_eq!(packs.iter().map(|pack| check_pack(&storage, pack)).sum::<usize>(), blobs.len());
+        }
+
+        #[test]
+        fn a_stream_is_named_by_the_hash_of_its_bytes_however_it_is_cut(
+            pieces in prop::collection::vec(0usize..300_000, 0..12), blocks in 1usize..80,
+        ) {
+            let pool = BlockPool::new(1, blocks * BLOCK_ALIGN);
+            let (mut stream, mut expected, mut written) = (PackStream::default(), Vec::new(), Vec::new());
+            for (i, len) in pieces.into_iter().enumerate() {
+                let piece = vec![i as u8; len];
+                expected.extend_from_slice(&piece);
+                stream.push(&piece, &pool, &mut |block| { written.extend_from_slice(block.bytes()); Ok::<_, ()>(()) }).unwrap();
+            }
+            let (id, len, last) = stream.finish();
+            written.extend_from_slice(last.as_ref().map_or(&[], |block| block.bytes()));
+            prop_assert_eq!((id, len), (object_id(&expected), expected.len() as u64));
+            prop_assert!(written == expected && stream.is_empty());
+        }
+    }
+
+    #[test]
+    fn nothing_is_created_before_the_first_blob_and_nothing_stays_of_a_dropped_pack() {
+        let storage = Arc::new(MemoryStorage::default());
+        let blocks = BlockPool::new(1, BLOCK_ALIGN);
+        assert!(writer(&storage, 1 << 20, &blocks).finish().unwrap().is_empty());
+        let mut dropped = writer(&storage, 1 << 20, &blocks);
+        dropped.append(BlobKind::Node, ContentId([1; 32]), &[7; 100]).unwrap();
+        drop(dropped);
+        storage.list(Area::Trees, &mut |found| panic!("{found:?}")).unwrap();
+        assert!(blocks.try_take().is_some(), "its block came back");
+    }
+
+    #[test]
+    fn what_cannot_be_a_blob_is_refused() {
+        let storage = Arc::new(MemoryStorage::default());
+        let mut writer = writer(&storage, 1 << 20, &BlockPool::new(1, BLOCK_ALIGN));
+        for plain in [vec![], vec![0; BLOB_PLAIN_BYTES_MAX + 1]] {
+            let refused = writer.append(BlobKind::Node, ContentId([1; 32]), &plain);
+            assert!(matches!(refused, Err(ObjectError::TooLong { .. })));
+        }
+    }
+}
