@@ -5,6 +5,8 @@
 
 pub mod gear;
 pub mod scan;
+#[cfg(test)]
+mod testing;
 
 pub use gear::{Cutter, ParamsError, default_params};
 pub use scan::{Hits, Selector};

@@ -1,43 +1,314 @@
 //! One big file on every core with exactly the sequential cuts: scan in parallel, select in order.
+//!
+//! Under our masks the hash sees the last 48 bytes only, so where it meets a mask can be found anywhere in a file
+//! without knowing where chunks begin. Only the 47 positions after `min` of a chunk differ, as the hash starts anew
+//! there: the selector computes these itself. The idea is SS-CDC's (Ni, Lin, Jiang, SYSTOR 2019).
+//! It is the faster way on one core, too, so whole files are cut like this.
 
 use super::gear::Cutter;
+use crate::base::limits::GEAR_WINDOW;
 
-/// All positions of one scanned range that meet the loose mask, and whether they meet the strict one.
-/// A list; a bitmap past 64k hits. Reusable.
+/// Bytes before a position that its hash sees.
+const BEFORE: usize = GEAR_WINDOW - 1;
+/// Lanes that a scan runs side by side: a hash waits for the one before it, in four lanes nothing waits.
+const LANES: usize = 4;
+/// Bytes that a lane takes at a time.
+const STEP: usize = 8;
+/// With more hits in a lane nothing is listed: the selector then cuts this range itself, which is quick where hits are many.
+const LANE_HITS_MAX: usize = 1 << 14;
+/// Marks a hit that meets the strict mask, too.
+const STRICT: u32 = 1 << 31;
+
+/// All positions of one scanned range that meet the loose mask, and whether they meet the strict one. Reusable.
 #[derive(Debug, Default)]
 pub struct Hits {
-    _private: (),
+    /// Ascending positions in the range, [`STRICT`] set in some.
+    list: Vec<u32>,
+    /// What the lanes found, until it is appended to the list.
+    lanes: [Vec<u32>; LANES],
+    /// Too many: the list means nothing.
+    dense: bool,
 }
 
 impl Cutter {
-    /// Finds the hits in `data`, given up to 47 bytes that come before it in the file (fewer only at a file's start).
+    /// Finds the hits in `data`, given the bytes that come before it in the file: at least 47, or all there are.
     /// Pure; ranges of one file may be scanned in any order and in parallel. Runs 4 interleaved lanes.
-    pub fn scan(&self, _before: &[u8], _data: &[u8], _hits: &mut Hits) {
-        todo!()
+    pub fn scan(&self, before: &[u8], data: &[u8], hits: &mut Hits) {
+        hits.list.clear();
+        hits.dense = data.len() >= STRICT as usize || self.scan_lanes(before, data, &mut hits.lanes).is_none();
+        for lane in &mut hits.lanes {
+            hits.list.append(lane);
+        }
+    }
+
+    /// Four lanes, then what is left of `data`. `None` when there are too many hits.
+    fn scan_lanes(&self, before: &[u8], data: &[u8], lists: &mut [Vec<u32>; LANES]) -> Option<()> {
+        let lane_len = match data.len() / LANES / STEP * STEP {
+            len if len < BEFORE => 0,
+            len => len,
+        };
+        let mut hashes = [self.hash(&before[before.len().saturating_sub(BEFORE)..]); LANES];
+        if lane_len > 0 {
+            for (lane, hash) in hashes.iter_mut().enumerate().skip(1) {
+                *hash = self.hash(&data[lane * lane_len - BEFORE..lane * lane_len]);
+            }
+            let lanes = std::array::from_fn(|lane| data[lane * lane_len..][..lane_len].as_chunks().0);
+            self.scan_side_by_side(lanes, &mut hashes, lists)?;
+        }
+        let [.., hash] = &mut hashes;
+        let [.., list] = lists;
+        for (position, byte) in data.iter().enumerate().skip(LANES * lane_len) {
+            *hash = self.step(*hash, *byte);
+            if *hash & self.params().mask_loose == 0 {
+                self.note(*hash, position, list)?;
+            }
+        }
+        Some(())
+    }
+
+    /// The hot loop. Written out, as the compiler otherwise neither unrolls it nor keeps the hashes in registers.
+    #[inline(never)]
+    fn scan_side_by_side(
+        &self,
+        lanes: [&[[u8; STEP]]; LANES],
+        hashes: &mut [u64; LANES],
+        lists: &mut [Vec<u32>; LANES],
+    ) -> Option<()> {
+        let loose = self.params().mask_loose;
+        let lane_len = lanes[0].len() * STEP;
+        let [mut h0, mut h1, mut h2, mut h3] = *hashes;
+        let [a, b, c, d] = lanes;
+        for (index, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+            macro_rules! byte {
+                ($lane:literal, $hash:ident, $bytes:ident, $step:literal) => {
+                    $hash = self.step($hash, $bytes[$step]);
+                    if $hash & loose == 0 {
+                        self.note($hash, $lane * lane_len + index * STEP + $step, &mut lists[$lane])?;
+                    }
+                };
+            }
+            macro_rules! steps {
+                ($($step:literal)*) => { $(
+                    byte!(0, h0, a, $step);
+                    byte!(1, h1, b, $step);
+                    byte!(2, h2, c, $step);
+                    byte!(3, h3, d, $step);
+                )* };
+            }
+            steps!(0 1 2 3 4 5 6 7);
+        }
+        *hashes = [h0, h1, h2, h3];
+        Some(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn note(&self, hash: u64, position: usize, list: &mut Vec<u32>) -> Option<()> {
+        if list.len() == LANE_HITS_MAX {
+            return None;
+        }
+        let strict = if hash & self.params().mask_strict == 0 { STRICT } else { 0 };
+        list.push(position as u32 | strict);
+        Some(())
+    }
+
+    /// Appends the lengths of all chunks of a whole file.
+    pub fn cuts(&self, file: &[u8], lengths: &mut Vec<u32>) {
+        // Nothing ends in the first `min` bytes, so they count as carried and are not scanned.
+        let (skipped, rest) = file.split_at(file.len().min(self.min));
+        let mut hits = Hits::default();
+        self.scan(skipped, rest, &mut hits);
+        Selector { carried: skipped.len() }.select(self, file, &hits, true, lengths);
     }
 }
 
 /// Applies min, avg and max to the hits of one file, range by range in order.
 #[derive(Debug, Default)]
 pub struct Selector {
-    _private: (),
+    carried: usize,
 }
 
 impl Selector {
     /// Starts at the beginning of a file.
     pub fn new() -> Selector {
-        todo!()
+        Selector::default()
+    }
+
+    /// Bytes of the file that belong to no chunk yet: below `max` always (the byte after a chunk may decide its end).
+    pub fn carried(&self) -> usize {
+        self.carried
     }
 
     /// Takes the next range. `bytes` is the tail carried so far (`self.carried()` bytes) followed by the range that
     /// `hits` was made from; `last` says that the file ends here. Appends the lengths of the chunks that end in it,
     /// beginning with the carried tail; what is left after them is the new carried tail (empty when `last`).
-    pub fn select(&mut self, _cutter: &Cutter, _bytes: &[u8], _hits: &Hits, _last: bool, _lengths: &mut Vec<u32>) {
-        todo!()
+    pub fn select(&mut self, cutter: &Cutter, bytes: &[u8], hits: &Hits, last: bool, lengths: &mut Vec<u32>) {
+        let mut range = Range { carried: self.carried, dense: hits.dense, list: &hits.list };
+        let mut start = 0;
+        while start < bytes.len() {
+            let rest = &bytes[start..];
+            let len = match range.first_end(cutter, rest, start) {
+                Some(len) => len,
+                None if last || rest.len() >= cutter.max => rest.len().min(cutter.max),
+                None => break,
+            };
+            lengths.push(len as u32);
+            start += len;
+        }
+        self.carried = bytes.len() - start;
+    }
+}
+
+/// What is known of the range at hand.
+struct Range<'a> {
+    /// Bytes before the range, of which no position is in the list.
+    carried: usize,
+    dense: bool,
+    /// Hits not passed yet.
+    list: &'a [u32],
+}
+
+impl Range<'_> {
+    /// Where the chunk that begins with `rest[0]`, `start` bytes into the carried tail and the range, may end first.
+    fn first_end(&mut self, cutter: &Cutter, rest: &[u8], start: usize) -> Option<usize> {
+        // Positions are looked at in pairs: an odd last byte only when another follows it.
+        let to = rest.len().min(cutter.max) & !1;
+        let carried = self.carried.saturating_sub(start);
+        let from = cutter.min.max(carried & !1);
+        let listed = if self.dense { to } else { carried.max(cutter.min + BEFORE) };
+        if let Some(len) = cutter.find(rest, from, listed.min(to)) {
+            return Some(len);
+        }
+        while let Some((hit, after)) = self.list.split_first().filter(|_| listed < to) {
+            let position = self.carried + (hit & !STRICT) as usize;
+            if position >= start + to {
+                break;
+            }
+            self.list = after;
+            match position.checked_sub(start) {
+                Some(len) if len >= listed && (len >= cutter.avg || hit & STRICT != 0) => return Some(len),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunking::default_params;
+    use crate::chunking::testing::{noise, oracle, params, plain};
+    use crate::format::config::ChunkerParams;
+    use proptest::prelude::*;
+
+    /// Cuts a file that comes in ranges of these lengths (the last one takes the rest), scanned in reverse order.
+    fn fed(cutter: &Cutter, file: &[u8], lengths: &[usize]) -> Vec<u32> {
+        let mut ends: Vec<usize> = lengths.iter().scan(0, |end, len| Some(*end = *end + len).map(|()| *end)).collect();
+        ends.retain(|end| *end < file.len());
+        ends.push(file.len());
+        let starts: Vec<usize> = [0].into_iter().chain(ends.iter().copied()).take(ends.len()).collect();
+        let mut hits: Vec<Hits> = Vec::new();
+        for (start, end) in starts.iter().zip(&ends).rev() {
+            let mut one = Hits::default();
+            cutter.scan(&file[start.saturating_sub(BEFORE)..*start], &file[*start..*end], &mut one);
+            hits.push(one);
+        }
+        let (mut selector, mut cuts) = (Selector::new(), Vec::new());
+        for (start, end) in starts.iter().zip(&ends) {
+            let bytes = &file[start - selector.carried()..*end];
+            selector.select(cutter, bytes, &hits.pop().unwrap(), *end == file.len(), &mut cuts);
+            assert!(selector.carried() < cutter.max);
+        }
+        assert_eq!(selector.carried(), 0);
+        cuts
     }
 
-    /// Bytes of the file that belong to no chunk yet: below `max` always (the byte after a chunk may decide its end).
-    pub fn carried(&self) -> usize {
-        todo!()
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        #[test]
+        fn scan_and_select_give_the_sequential_cuts_however_a_file_is_fed(
+            params in params(), file in plain(), lengths in proptest::collection::vec(0..1500_usize, 0..20), key: [u8; 32],
+        ) {
+            let cutter = Cutter::new(params, &key).unwrap();
+            let expected = oracle(&cutter, &file);
+            prop_assert_eq!(&fed(&cutter, &file, &lengths), &expected);
+            let mut cuts = vec![7];
+            cutter.cuts(&file, &mut cuts);
+            prop_assert_eq!(&cuts[1..], expected);
+        }
+
+        #[test]
+        fn ranges_of_a_few_bytes_are_enough(
+            params in params(), file in plain(), lengths in proptest::collection::vec(0..4_usize, 0..3000),
+        ) {
+            let cutter = Cutter::new(params, &[1; 32]).unwrap();
+            prop_assert_eq!(fed(&cutter, &file, &lengths), oracle(&cutter, &file));
+        }
+    }
+
+    #[test]
+    fn every_length_of_file_ends_as_the_sequential_cutter_ends_it() {
+        let params = ChunkerParams {
+            min: 64,
+            avg: 128,
+            max: 256,
+            mask_strict: 0x7F << 40,
+            mask_loose: 7 << 40,
+            ..default_params()
+        };
+        let cutter = Cutter::new(params, &[1; 32]).unwrap();
+        let file = noise(700);
+        for end in 0..=file.len() {
+            let expected = oracle(&cutter, &file[..end]);
+            for split in [1, 63, 64, 65, 111, 112, 200, 255, 256, 257] {
+                assert_eq!(fed(&cutter, &file[..end], &[split]), expected, "{end} bytes split at {split}");
+            }
+            assert_eq!(fed(&cutter, &file[..end], &vec![1; end]), expected, "{end} bytes one by one");
+        }
+    }
+
+    #[test]
+    fn more_hits_than_are_listed_change_nothing() {
+        let params = ChunkerParams {
+            min: 64,
+            avg: 128,
+            max: 1024,
+            mask_strict: 0xFF_0000,
+            mask_loose: 0x3F_0000,
+            ..default_params()
+        };
+        let cutter = Cutter::new(params, &[1; 32]).unwrap();
+        let mut hits = Hits::default();
+        // One of 256 bytes, repeated, meets six bits everywhere.
+        let run = (0..=255)
+            .map(|byte| vec![byte; 100_000])
+            .find(|run| {
+                cutter.scan(&[], run, &mut hits);
+                hits.dense
+            })
+            .unwrap();
+        let file = [noise(5000), run, noise(3001)].concat();
+        for lengths in [vec![], vec![4999, 2], vec![70_000, 34_000], vec![5200], vec![106_000]] {
+            assert_eq!(fed(&cutter, &file, &lengths), oracle(&cutter, &file), "{lengths:?}");
+        }
+        cutter.scan(&[], &file, &mut hits);
+        assert!(hits.dense);
+        cutter.scan(&[], &file[..5000], &mut hits);
+        assert!(!hits.dense && hits.list.iter().is_sorted_by_key(|hit| hit & !STRICT), "reused hits begin anew");
+        assert!((30..150).contains(&hits.list.len()), "{}", hits.list.len());
+    }
+
+    #[test]
+    fn big_files_are_cut_the_same_under_the_default_parameters() {
+        let cutter = Cutter::new(default_params(), &[1; 32]).unwrap();
+        let file = [noise(5 << 20), vec![0; 3 << 20], noise((1 << 20) + 1)].concat();
+        let expected = oracle(&cutter, &file);
+        assert_eq!(fed(&cutter, &file, &[2 << 20; 4]), expected);
+        assert_eq!(fed(&cutter, &file, &[(1 << 20) + 13; 7]), expected);
+        let mut cuts = Vec::new();
+        cutter.cuts(&file, &mut cuts);
+        assert_eq!(cuts, expected);
     }
 }
