@@ -204,7 +204,12 @@ mod tests {
 
     /// Cuts a file that comes in ranges of these lengths (the last one takes the rest), scanned in reverse order.
     fn fed(cutter: &Cutter, file: &[u8], lengths: &[usize]) -> Vec<u32> {
-        let mut ends: Vec<usize> = lengths.iter().scan(0, |end, len| Some(*end = *end + len).map(|()| *end)).collect();
+        let mut end = 0;
+        let mut ends: Vec<usize> = Vec::new();
+        for len in lengths {
+            end += len;
+            ends.push(end);
+        }
         ends.retain(|end| *end < file.len());
         ends.push(file.len());
         let starts: Vec<usize> = [0].into_iter().chain(ends.iter().copied()).take(ends.len()).collect();
