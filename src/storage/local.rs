@@ -292,3 +292,10 @@ fn listing_stale_s(kind: u32) -> Option<u32> {
         _ => Some(0),
     }
 }
+
+/// A temporary folder for tests, where syncing costs nothing if the machine has such a place.
+#[cfg(test)]
+pub(in crate::storage) fn quick_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.expect("a temporary folder")
+}

@@ -97,6 +97,16 @@ impl Disk {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn direct_refused(&self) -> bool {
+        self.direct_refused.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn refuse_rename(&self) {
+        self.rename_refused.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn make_folder(&self, path: &str) -> io::Result<()> {
         self.watched(Step::MakeFolder(path))?;
         match mkdirat(&self.root, path, FOLDER_MODE) {
