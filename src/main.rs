@@ -1,1 +1,5 @@
-fn main() {}
+//! The `larder` program: everything is in the library's `cli`.
+
+fn main() -> std::process::ExitCode {
+    larder::cli::main(std::env::args_os()).into()
+}

@@ -1,5 +1,6 @@
 //! What ends an operation on a store.
 
+use crate::base::id::ObjectId;
 use crate::object::ObjectError;
 use crate::storage::StorageError;
 
@@ -24,6 +25,8 @@ pub enum StoreError {
     NoSnapshot(String),
     #[error("{0:?} is the beginning of more than one snapshot id")]
     Ambiguous(String),
+    #[error("{path}: {why} (snapshot {snapshot})")]
+    Path { snapshot: ObjectId, path: String, why: &'static str },
     #[error("another run settled this session as ended; nothing was committed. Run the backup again")]
     Settled,
     #[error("{what} {path}: {source}")]

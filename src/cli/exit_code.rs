@@ -1,0 +1,107 @@
+//! What the program's exit status says.
+
+use crate::store::StoreError;
+
+/// Exit codes. 4 and 5 are kept for a later command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Ok = 0,
+    /// Failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Done, but some source files could not be read.
+    Unread = 3,
+    /// There is no such store.
+    NoStore = 10,
+    /// Refused by policy.
+    Refused = 11,
+    /// Wrong passphrase or key file, or none.
+    WrongSecret = 12,
+    /// Damage was found; what is whole was done (a restore restores it).
+    Damage = 20,
+    /// Interrupted.
+    Interrupted = 130,
+}
+
+impl ExitCode {
+    /// The codes with what they mean, for `--help`.
+    pub const HELP: &str = "\
+Exit codes:
+    0  done
+    1  failed
+    2  wrong usage
+    3  done, but some source files could not be read
+   10  there is no such store
+   11  refused by policy
+   12  wrong passphrase or key file, or none given
+   20  damage found (a restore restores everything else)
+  130  interrupted
+
+With --json an error is one object on standard error: {\"error\":\"…\",\"code\":10}";
+
+    /// What an error of the engine means for the exit code.
+    pub fn of(error: &StoreError) -> ExitCode {
+        match error {
+            StoreError::NoStore(_) => ExitCode::NoStore,
+            StoreError::Refused(_) => ExitCode::Refused,
+            StoreError::WrongSecret => ExitCode::WrongSecret,
+            StoreError::Interrupted => ExitCode::Interrupted,
+            StoreError::Config(_) => ExitCode::Damage,
+            StoreError::Object(e) if e.is_damage() => ExitCode::Damage,
+            _ => ExitCode::Failed,
+        }
+    }
+
+    /// The graver of two outcomes of one run.
+    pub fn or(self, other: ExitCode) -> ExitCode {
+        if other as u8 > self as u8 { other } else { self }
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        std::process::ExitCode::from(code as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ObjectError;
+
+    #[test]
+    fn the_help_lists_every_code_under_its_number() {
+        let codes = [
+            ExitCode::Ok,
+            ExitCode::Failed,
+            ExitCode::Usage,
+            ExitCode::Unread,
+            ExitCode::NoStore,
+            ExitCode::Refused,
+            ExitCode::WrongSecret,
+            ExitCode::Damage,
+            ExitCode::Interrupted,
+        ];
+        let listed: Vec<u8> = ExitCode::HELP
+            .lines()
+            .filter_map(|l| l.split_whitespace().next().and_then(|w| w.parse().ok()))
+            .collect();
+        assert_eq!(listed, codes.map(|c| c as u8));
+    }
+
+    #[test]
+    fn errors_of_the_engine_have_their_own_codes() {
+        let no_store = StoreError::NoStore("/x".into());
+        assert_eq!(ExitCode::of(&no_store), ExitCode::NoStore);
+        assert_eq!(ExitCode::of(&StoreError::WrongSecret), ExitCode::WrongSecret);
+        assert_eq!(ExitCode::of(&StoreError::Refused("no".into())), ExitCode::Refused);
+        assert_eq!(ExitCode::of(&StoreError::Interrupted), ExitCode::Interrupted);
+        assert_eq!(ExitCode::of(&StoreError::NoSnapshot("x".into())), ExitCode::Failed);
+        let mismatch = ObjectError::Mismatch { object: "packs/ab".into() };
+        assert_eq!(ExitCode::of(&StoreError::Object(mismatch)), ExitCode::Damage);
+        assert_eq!(ExitCode::Unread.or(ExitCode::Damage), ExitCode::Damage);
+    }
+}

@@ -1,0 +1,107 @@
+//! Why a command did not do what was asked, as the program tells it.
+
+use super::exit_code::ExitCode;
+use crate::store::StoreError;
+use std::fmt::Display;
+
+/// An error on its way to the person.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: ExitCode,
+    /// What happened, one sentence; empty when nothing shall be printed.
+    pub message: String,
+    /// What one can do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// An error with its code.
+    pub fn new(code: ExitCode, message: impl Into<String>) -> Failure {
+        Failure { code, message: message.into(), hint: None }
+    }
+
+    /// Exit code 1.
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::new(ExitCode::Failed, message)
+    }
+
+    /// Exit code 2.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(ExitCode::Usage, message)
+    }
+
+    /// A failed system call on a file of this machine.
+    pub fn io(what: &str, path: &std::path::Path, error: &std::io::Error) -> Failure {
+        Failure::failed(format!("{what} {}: {error}", path.display()))
+    }
+
+    /// With what one can do.
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Standard output could not be written. A reader that has gone (`larder ls | head`) ends the program quietly.
+    pub fn stdout(error: &std::io::Error) -> Failure {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure::new(ExitCode::Ok, ""),
+            _ => Failure::failed(format!("cannot write to standard output: {error}")),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        let failure = Failure::new(ExitCode::of(&error), chain(&error));
+        match error {
+            StoreError::NoSnapshot(_) => failure.hint("`larder snapshots` lists them"),
+            StoreError::Ambiguous(_) => failure.hint("give more digits of the id"),
+            StoreError::WrongSecret => {
+                failure.hint("give --key-file, --passphrase-file, --passphrase-command or LARDER_PASSPHRASE")
+            }
+            _ => failure,
+        }
+    }
+}
+
+/// An error and what caused it, without saying anything twice.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        append_unless_said(&mut text, &cause);
+        next = cause.source();
+    }
+    text
+}
+
+fn append_unless_said(text: &mut String, cause: &dyn Display) {
+    let cause = cause.to_string();
+    if !text.contains(&cause) {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::StorageError;
+    use std::io;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let io = io::Error::new(io::ErrorKind::PermissionDenied, "permission denied");
+        let error = StoreError::from(StorageError::new("read", "keys/ab", io));
+        assert_eq!(Failure::from(error).message, "read keys/ab: permission denied");
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let gone = Failure::stdout(&io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((gone.code, gone.message.as_str()), (ExitCode::Ok, ""));
+        let full = Failure::stdout(&io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(full.code, ExitCode::Failed);
+    }
+}
