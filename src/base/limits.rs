@@ -131,6 +131,8 @@ pub const LINK_GROUPS_MAX: usize = 200_000;
 pub const SOURCE_ERRORS_MAX: usize = 10_000;
 /// Claims held in memory before they are emptied into a session run.
 pub const CLAIMS_MAX: usize = 500_000;
+/// Nodes without a match that a search remembers (32 bytes each).
+pub const FIND_BARREN_MAX: usize = 1 << 20;
 /// Partitions of a large index run.
 pub const RUN_PARTITIONS: usize = 1024;
 

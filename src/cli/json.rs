@@ -1,7 +1,6 @@
 //! The objects of `--json`: one a line on standard output. Fields are only ever added. `docs/json.md` lists them.
 
 use super::time::rfc3339;
-use crate::base::time::Time;
 use crate::format::tree::{Entry, EntryKind, Xattr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -70,6 +69,12 @@ pub fn kind(kind: EntryKind) -> &'static str {
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "as in format::tree::Meta")]
 pub struct EntryObject {
+    /// `entry`.
+    #[serde(rename = "type")]
+    pub object: &'static str,
+    /// The snapshot it was found in, where several are searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     #[serde(flatten)]
     pub path: Path,
     pub kind: &'static str,
@@ -116,6 +121,8 @@ impl EntryObject {
         let target = (meta.kind == EntryKind::Symlink).then(|| Path::new(&meta.target));
         let is_device = matches!(meta.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
         EntryObject {
+            object: "entry",
+            snapshot: None,
             path: Path::new(path),
             kind: kind(meta.kind),
             mode: format!("{:04o}", meta.mode),
@@ -140,11 +147,6 @@ impl EntryObject {
 
 fn xattr(xattr: &Xattr) -> XattrObject {
     XattrObject { name: String::from_utf8_lossy(&xattr.name).into(), value_b64: base64(&xattr.value) }
-}
-
-/// A time field.
-pub fn time(time: Time) -> String {
-    rfc3339(time)
 }
 
 #[cfg(test)]

@@ -58,8 +58,12 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// Everything below a directory; for the root, the root itself too.
+    /// Everything below a directory, not the directory itself.
     pub fn below(directory: &[u8]) -> KeyRange {
+        if directory.is_empty() {
+            // No key but the root's own is smaller.
+            return KeyRange { from: vec![0], to: Vec::new() };
+        }
         Self::of_prefix(subtree_prefix(directory))
     }
 
@@ -68,9 +72,14 @@ impl KeyRange {
         Self::of_prefix(children_prefix(directory))
     }
 
+    /// One key.
+    pub fn only(key: &[u8]) -> KeyRange {
+        KeyRange { from: key.to_vec(), to: [key, &[0]].concat() }
+    }
+
     fn of_prefix(prefix: Vec<u8>) -> KeyRange {
         let mut to = prefix.clone();
-        // A prefix is empty or ends in 0x00.
+        // It ends in 0x00.
         if let Some(last) = to.last_mut() {
             *last = 1;
         }
@@ -109,35 +118,18 @@ pub fn run(
     each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     monitor: &dyn Monitor,
 ) -> Result<ListStats, StoreError> {
-    let mut lister = Lister { reader: Reader::new(store.clone(), LIST_CACHE_BYTES), stats: ListStats::default(), monitor };
-    match &options.path {
-        None if options.recursive => lister.range(snapshot, &KeyRange::default(), each)?,
-        None => {
-            for path in &snapshot.manifest.paths {
-                let entry = entry_at(&mut lister.reader, snapshot, path)?;
-                let key = directory_key(&entry);
-                lister.stats.entries += 1;
-                let Some(key) = key else {
-                    if each(entry).is_break() {
-                        break;
-                    }
-                    continue;
-                };
-                if each(entry).is_break() || lister.range(snapshot, &KeyRange::children(&key), each)?.is_break() {
-                    break;
-                }
-            }
-            return Ok(lister.stats);
-        }
+    let reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
+    let mut lister = Lister { reader, snapshot, stats: ListStats::default(), each, monitor };
+    // That `each` broke is no news to the caller.
+    _ = match &options.path {
+        None if options.recursive => lister.range(&KeyRange::default())?,
+        None => lister.sources()?,
         Some(path) => {
             let entry = entry_at(&mut lister.reader, snapshot, path)?;
             match directory_key(&entry) {
-                None => {
-                    lister.stats.entries += 1;
-                    each(entry)
-                }
-                Some(key) if options.recursive => lister.range(snapshot, &KeyRange::below(&key), each)?,
-                Some(key) => lister.range(snapshot, &KeyRange::children(&key), each)?,
+                None => lister.entry(entry),
+                Some(key) if options.recursive => lister.range(&KeyRange::below(&key))?,
+                Some(key) => lister.range(&KeyRange::children(&key))?,
             }
         }
     };
@@ -161,35 +153,56 @@ fn directory_key(entry: &Entry) -> Option<Vec<u8>> {
 
 struct Lister<'a> {
     reader: Reader,
+    snapshot: &'a Snapshot,
     stats: ListStats,
+    each: &'a mut dyn FnMut(Entry) -> ControlFlow<()>,
     monitor: &'a dyn Monitor,
 }
 
 impl Lister<'_> {
-    fn range(
-        &mut self,
-        snapshot: &Snapshot,
-        range: &KeyRange,
-        each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, StoreError> {
-        let ListStats { mut entries, mut damaged } = self.stats;
+    fn entry(&mut self, entry: Entry) -> ControlFlow<()> {
+        self.stats.entries += 1;
+        (self.each)(entry)
+    }
+
+    /// The snapshot's source paths, and what is directly in those that are directories.
+    fn sources(&mut self) -> Result<ControlFlow<()>, StoreError> {
+        let snapshot = self.snapshot;
+        for path in &snapshot.manifest.paths {
+            let entry = entry_at(&mut self.reader, snapshot, path)?;
+            let key = directory_key(&entry);
+            if self.entry(entry).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if let Some(key) = key
+                && self.range(&KeyRange::children(&key))?.is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn range(&mut self, range: &KeyRange) -> Result<ControlFlow<()>, StoreError> {
+        let Lister { reader, snapshot, stats, each, monitor } = self;
         let mut flow = ControlFlow::Continue(());
-        self.reader.entries(
+        let mut damaged = 0;
+        reader.entries(
             &snapshot.manifest.root,
             &range.from,
             &range.to,
             &mut |entry| {
-                entries += 1;
+                stats.entries += 1;
                 flow = each(entry);
                 flow
             },
             &mut |key, error| {
                 damaged += 1;
-                self.monitor.problem(&damaged_node(key, &error));
+                monitor.problem(&damaged_node(key, &error));
                 ControlFlow::Continue(())
             },
         )?;
-        self.stats = ListStats { entries, damaged };
+        stats.damaged += damaged;
         Ok(flow)
     }
 }
@@ -232,6 +245,7 @@ mod tests {
         assert!(children.contains(&key("/a/b")) && !children.contains(&key("/a/b/c")));
         let top = KeyRange::children(&key("/"));
         assert!(top.contains(&key("/a")) && !top.contains(&key("/")) && !top.contains(&key("/a/b")));
-        assert!(KeyRange::below(&key("/")).contains(&key("/z/z")));
+        let all = KeyRange::below(&key("/"));
+        assert!(all.contains(&key("/z/z")) && all.contains(&key("/\u{1}")) && !all.contains(&key("/")));
     }
 }

@@ -1,0 +1,249 @@
+//! `larder diff`.
+
+use super::snapshots::short;
+use crate::cli::context::{self, Context};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::human;
+use crate::cli::output::{Colour, Output};
+use crate::cli::remarks::Remarks;
+use crate::cli::{escape, json};
+use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
+use crate::ops::list::{LIST_CACHE_BYTES, SnapshotPath};
+use crate::source::filter::Excludes;
+use crate::source::fs::{FsOptions, FsSource};
+use crate::store::Store;
+use crate::store::reader::Reader;
+use serde::Serialize;
+use std::ffi::{OsStr, OsString};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder diff 3fa9 latest
+  larder diff 3fa9:/etc latest:/etc
+  larder diff latest /etc                 what changed since the last backup
+  larder diff latest:/home/me /mnt/copy
+
+  +  only in the second     M  content differs     U  only metadata differs
+  -  only in the first      T  of another kind
+
+What names a snapshot is `latest` or 4 to 64 hexadecimal digits; write ./cafe for a directory of such a name.";
+
+/// Compare two snapshots, or a snapshot and a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// A snapshot, or a place in it: ID:path
+    #[arg(value_name = "SNAP[:PATH]")]
+    first: OsString,
+    /// Another snapshot (without a path: the same place in it), or a directory of this machine
+    #[arg(value_name = "SNAP[:PATH]|DIR")]
+    second: OsString,
+    /// Read every file of the directory, also those that look unchanged
+    #[arg(long)]
+    read_all: bool,
+    /// Leave out of the directory what matches (.gitignore syntax, repeatable)
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Do not tell of entries of which only metadata differs
+    #[arg(long)]
+    no_metadata: bool,
+}
+
+/// A difference's line of `--json`.
+#[derive(Serialize)]
+struct ChangeObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    path: json::Path,
+    /// `+`, `-`, `M`, `T`, `U`.
+    change: char,
+    /// Fields that differ.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    fields: &'a [&'static str],
+    before: Option<SideObject>,
+    after: Option<SideObject>,
+}
+
+#[derive(Serialize)]
+struct SideObject {
+    kind: &'static str,
+    size: u64,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let first = SnapshotPath::parse(args.first.as_bytes())?;
+    let store = context.open_with_index()?;
+    let out = &context.out;
+    let (before, mut code) = context::snapshot(&store, out, &first.snapshot)?;
+    let mut reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
+    let mut printer = Printer { out, no_metadata: args.no_metadata, failed: None };
+    let remarks = Remarks(out);
+    let stats = if names_a_snapshot(&args.second) {
+        let second = SnapshotPath::parse(args.second.as_bytes())?;
+        let (after, doubts) = context::snapshot(&store, out, &second.snapshot)?;
+        code = code.or(doubts);
+        let path = second.path.or_else(|| first.path.clone());
+        let side_of_first = first.path.or_else(|| path.clone());
+        let before = side(&mut reader, &before, side_of_first.as_deref())?;
+        let after = side(&mut reader, &after, path.as_deref())?;
+        diff::run(&store, &before, &after, &mut |change| printer.print(change), &remarks)?
+    } else {
+        let directory = absolute(Path::new(&args.second))?;
+        let path = first.path.unwrap_or_else(|| directory.as_os_str().as_bytes().to_vec());
+        let before = side(&mut reader, &before, Some(&path))?;
+        let source = source(&directory, path, args.exclude)?;
+        let options = LocalOptions { read_all: args.read_all };
+        diff::with_directory(&store, &before, &source, options, &mut |change| printer.print(change), &remarks)?
+    };
+    if let Some(failure) = printer.failed {
+        return Err(failure);
+    }
+    summary(out, &stats)?;
+    if stats.unreadable > 0 {
+        code = code.or(ExitCode::Unread);
+    }
+    Ok(if stats.damaged > 0 { code.or(ExitCode::Damage) } else { code })
+}
+
+fn side<'a>(
+    reader: &mut Reader,
+    snapshot: &'a crate::store::snapshots::Snapshot,
+    path: Option<&[u8]>,
+) -> Result<Side<'a>, Failure> {
+    match path {
+        None => Ok(Side::whole(snapshot)),
+        Some(path) => Side::at(reader, snapshot, path).map_err(|e| {
+            Failure::from(e).hint(format!("`larder ls -r {}` shows what is in it", short(&snapshot.id)))
+        }),
+    }
+}
+
+/// `latest` or 4 to 64 hexadecimal digits, with a path or without.
+fn names_a_snapshot(text: &OsStr) -> bool {
+    let name = text.as_bytes().split(|&b| b == b':').next().unwrap_or_default();
+    name == b"latest" || ((4..=64).contains(&name.len()) && name.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn absolute(directory: &Path) -> Result<PathBuf, Failure> {
+    directory.canonicalize().map_err(|e| {
+        Failure::io("cannot compare with", directory, &e).hint("a snapshot is named `latest` or by 4 or more hexadecimal digits")
+    })
+}
+
+fn source(directory: &Path, path: Vec<u8>, patterns: Vec<String>) -> Result<FsSource, Failure> {
+    let options = FsOptions {
+        roots: vec![directory.to_path_buf()],
+        as_path: Some(OsString::from_vec(path).into()),
+        excludes: Excludes { patterns, ..Excludes::default() },
+        ..FsOptions::default()
+    };
+    FsSource::new(options).map_err(|e| Failure::io("cannot read", directory, &e))
+}
+
+struct Printer<'a> {
+    out: &'a Arc<Output>,
+    no_metadata: bool,
+    failed: Option<Failure>,
+}
+
+impl Printer<'_> {
+    fn print(&mut self, change: &Change<'_>) -> ControlFlow<()> {
+        if self.no_metadata && change.marker == Marker::Metadata {
+            return ControlFlow::Continue(());
+        }
+        let printed = if self.out.json { self.out.object(&object(change)) } else { self.line(change) };
+        match printed {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => {
+                self.failed = Some(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn line(&self, change: &Change<'_>) -> Result<(), Failure> {
+        let colour = match change.marker {
+            Marker::Added => Colour::Green,
+            Marker::Removed => Colour::Red,
+            Marker::Modified | Marker::Type => Colour::Yellow,
+            Marker::Metadata => Colour::Cyan,
+        };
+        let fields = match change.marker {
+            Marker::Metadata => format!("  ({})", change.fields.join(", ")),
+            _ => String::new(),
+        };
+        let letter = self.out.paint(&change.marker.letter().to_string(), colour);
+        self.out.line(&format!("{letter} {}{fields}", escape::name(&change.path)))
+    }
+}
+
+fn object<'a>(change: &'a Change<'_>) -> ChangeObject<'a> {
+    let side = |entry: Option<&crate::format::tree::Entry>| {
+        entry.map(|e| SideObject { kind: json::kind(e.meta.kind), size: e.meta.size })
+    };
+    ChangeObject {
+        kind: "change",
+        path: json::Path::new(&change.path),
+        change: change.marker.letter(),
+        fields: &change.fields,
+        before: side(change.before),
+        after: side(change.after),
+    }
+}
+
+fn summary(out: &Output, stats: &DiffStats) -> Result<(), Failure> {
+    if out.json {
+        return out.object(&serde_json::json!({
+            "type": "summary",
+            "added": stats.added,
+            "removed": stats.removed,
+            "modified": stats.modified,
+            "type_changed": stats.type_changed,
+            "metadata_changed": stats.metadata_changed,
+            "bytes_before": stats.bytes_before,
+            "bytes_after": stats.bytes_after,
+            "nodes_opened": stats.nodes_opened,
+            "damaged": stats.damaged,
+            "unreadable": stats.unreadable,
+        }));
+    }
+    if out.quiet {
+        return Ok(());
+    }
+    if stats.changes() == 0 {
+        out.note("no differences");
+        return Ok(());
+    }
+    out.line(&format!(
+        "{} added, {} removed, {} modified, {} of another kind, {} with other metadata; {} before, {} after",
+        human::count(stats.added),
+        human::count(stats.removed),
+        human::count(stats.modified),
+        human::count(stats.type_changed),
+        human::count(stats.metadata_changed),
+        human::bytes(stats.bytes_before),
+        human::bytes(stats.bytes_after),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_and_directories_are_told_apart_by_their_looks() {
+        for name in ["latest", "latest:/etc", "3fa9", "3fa9:x", &"a".repeat(64)] {
+            assert!(names_a_snapshot(OsStr::new(name)), "{name}");
+        }
+        for name in ["/etc", ".", "./cafe", "abc", "etc", "latest2", &"a".repeat(65), ""] {
+            assert!(!names_a_snapshot(OsStr::new(name)), "{name}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! `larder find`.
+
+use super::snapshots::{Select, say_doubts, short};
+use crate::base::path::path_of;
+use crate::base::time::Time;
+use crate::cli::context::Context;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::output::Colour;
+use crate::cli::remarks::Remarks;
+use crate::cli::{escape, json, size, time};
+use crate::format::tree::EntryKind;
+use crate::ops::find::{self, FindOptions, Matcher};
+use clap::ValueEnum;
+use std::ops::ControlFlow;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder find '*.sql'                        by name, in every snapshot
+  larder find 'etc/**/*.conf' --in latest    by path
+  larder find -i 'read*me' --type file --newer 2026-01-01 --host web1
+
+A pattern with a / is matched against paths, any other against names.";
+
+/// Look for files in snapshots
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Globs; what matches one of them is found
+    #[arg(value_name = "PATTERN", required = true)]
+    patterns: Vec<String>,
+    /// Only in this snapshot (repeatable); all of them otherwise
+    #[arg(long = "in", value_name = "SNAP")]
+    within: Vec<String>,
+    /// Upper and lower case are the same
+    #[arg(short, long)]
+    ignore_case: bool,
+    /// Only entries of this kind (repeatable)
+    #[arg(long = "type", value_name = "KIND")]
+    kinds: Vec<Kind>,
+    /// Only what was modified at or after this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    newer: Option<Time>,
+    /// Only what was modified before this time
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    older: Option<Time>,
+    /// Only files of at least this size (10M, 4KiB)
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    min_size: Option<u64>,
+    /// Only files of at most this size
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    max_size: Option<u64>,
+    /// Modes, owners, sizes, times
+    #[arg(short, long)]
+    long: bool,
+    #[command(flatten)]
+    select: Select,
+}
+
+/// Kinds of entries as words.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    #[value(alias = "f")]
+    File,
+    #[value(alias = "d")]
+    Directory,
+    #[value(alias = "l")]
+    Symlink,
+    #[value(alias = "p")]
+    Fifo,
+    #[value(alias = "s")]
+    Socket,
+    #[value(alias = "c")]
+    CharDevice,
+    #[value(alias = "b")]
+    BlockDevice,
+}
+
+impl From<Kind> for EntryKind {
+    fn from(kind: Kind) -> EntryKind {
+        match kind {
+            Kind::File => EntryKind::File,
+            Kind::Directory => EntryKind::Directory,
+            Kind::Symlink => EntryKind::Symlink,
+            Kind::Fifo => EntryKind::Fifo,
+            Kind::Socket => EntryKind::Socket,
+            Kind::CharDevice => EntryKind::CharDevice,
+            Kind::BlockDevice => EntryKind::BlockDevice,
+        }
+    }
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let matcher = Matcher::new(FindOptions {
+        patterns: args.patterns,
+        ignore_case: args.ignore_case,
+        kinds: args.kinds.into_iter().map(EntryKind::from).collect(),
+        newer: args.newer,
+        older: args.older,
+        min_bytes: args.min_size,
+        max_bytes: args.max_size,
+    })
+    .map_err(|e| Failure::usage(e.to_string()))?;
+    let store = context.open_with_index()?;
+    let (mut snapshots, damaged) = if args.within.is_empty() {
+        store.snapshots()?
+    } else {
+        let named = args.within.iter().map(|name| store.find_snapshot(name)).collect::<Result<Vec<_>, _>>()?;
+        (named, Vec::new())
+    };
+    snapshots.retain(|snapshot| args.select.selects(snapshot));
+    let out = &context.out;
+    let mut code = say_doubts(out, &snapshots, &damaged);
+    let mut failed = None;
+    let mut heading = None;
+    let stats = find::run(
+        &store,
+        &snapshots,
+        &matcher,
+        &mut |snapshot, entry| {
+            let path = path_of(&entry.key);
+            let printed = if out.json {
+                let object = json::EntryObject::new(entry, &path);
+                out.object(&json::EntryObject { snapshot: Some(snapshot.id.to_string()), ..object })
+            } else {
+                let first = heading.replace(snapshot.id) != Some(snapshot.id);
+                let head = format!("snapshot {}  {}", short(&snapshot.id), time::local(snapshot.manifest.time));
+                let head = if first { out.line(&out.paint(&head, Colour::Bold)) } else { Ok(()) };
+                let line = if args.long { super::ls::long(entry, &path) } else { escape::name(&path) };
+                head.and_then(|()| out.line(&line))
+            };
+            printed.map_or_else(|e| (failed = Some(e), ControlFlow::Break(())).1, ControlFlow::Continue)
+        },
+        &Remarks(out),
+    )?;
+    if let Some(failure) = failed {
+        return Err(failure);
+    }
+    if stats.found == 0 {
+        out.note("nothing found");
+    }
+    if stats.damaged > 0 {
+        code = code.or(ExitCode::Damage);
+    }
+    Ok(code)
+}

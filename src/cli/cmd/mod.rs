@@ -1,0 +1,16 @@
+//! The commands, a verb a file: its words, and `run`.
+
+pub mod init;
+pub mod backup;
+pub mod snapshots;
+pub mod ls;
+pub mod cat;
+pub mod find;
+pub mod diff;
+pub mod restore;
+pub mod check;
+pub mod repair;
+pub mod key;
+pub mod stats;
+pub mod completions;
+pub mod man;

@@ -1,0 +1,196 @@
+//! `larder snapshots`.
+
+use crate::cli::context::Context;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::{Failure, chain};
+use crate::cli::output::Output;
+use crate::cli::table::Table;
+use crate::cli::{escape, human, json, time};
+use crate::store::snapshots::{DamagedSnapshot, Snapshot};
+use crate::store::trust::Authenticity;
+use serde::Serialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder snapshots
+  larder snapshots --host web1 --tag daily --last 5
+  larder snapshots --json | jq -r .id";
+
+/// List snapshots, oldest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    select: Select,
+    /// Only the newest N
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+}
+
+/// Which snapshots a command is about.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Select {
+    /// Only snapshots of this host
+    #[arg(long, value_name = "HOST")]
+    host: Option<String>,
+    /// Only snapshots that carry this tag (repeatable: all of them)
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
+    tags: Vec<String>,
+    /// Only snapshots of this source path
+    #[arg(long = "path", value_name = "PATH")]
+    path: Option<std::ffi::OsString>,
+}
+
+impl Select {
+    /// Whether a snapshot is meant.
+    pub fn selects(&self, snapshot: &Snapshot) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let manifest = &snapshot.manifest;
+        self.host.as_ref().is_none_or(|host| *host == manifest.host)
+            && self.tags.iter().all(|tag| manifest.tags.contains(tag))
+            && self.path.as_ref().is_none_or(|path| manifest.paths.iter().any(|p| p == path.as_bytes()))
+    }
+}
+
+/// A snapshot's line of `--json`.
+#[derive(Debug, Serialize)]
+struct SnapshotObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: String,
+    time: String,
+    host: &'a str,
+    #[serde(flatten)]
+    paths: json::Paths,
+    tags: &'a [String],
+    user: &'a str,
+    started: String,
+    ended: String,
+    parent: Option<String>,
+    entries: u64,
+    files: u64,
+    directories: u64,
+    bytes: u64,
+    novel_bytes: u64,
+    stored_bytes: u64,
+    errors: u64,
+    signer: String,
+    signature: &'static str,
+    program: &'a str,
+    options: &'a [String],
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let store = context.open()?.store;
+    let (mut snapshots, damaged) = store.snapshots()?;
+    snapshots.retain(|snapshot| args.select.selects(snapshot));
+    if let Some(last) = args.last {
+        snapshots.drain(..snapshots.len().saturating_sub(last));
+    }
+    if context.out.json {
+        snapshots.iter().try_for_each(|snapshot| context.out.object(&object(snapshot)))?;
+    } else {
+        print_table(&context.out, &snapshots)?;
+    }
+    Ok(say_doubts(&context.out, &snapshots, &damaged))
+}
+
+fn object(snapshot: &Snapshot) -> SnapshotObject<'_> {
+    let manifest = &snapshot.manifest;
+    SnapshotObject {
+        kind: "snapshot",
+        id: snapshot.id.to_string(),
+        time: time::rfc3339(manifest.time),
+        host: &manifest.host,
+        paths: json::Paths::new(&manifest.paths),
+        tags: &manifest.tags,
+        user: &manifest.user,
+        started: time::rfc3339(manifest.started),
+        ended: time::rfc3339(manifest.ended),
+        parent: manifest.parent.map(|id| id.to_string()),
+        entries: manifest.totals.entries,
+        files: manifest.totals.files,
+        directories: manifest.totals.directories,
+        bytes: manifest.totals.bytes,
+        novel_bytes: manifest.novel_bytes,
+        stored_bytes: manifest.stored_bytes,
+        errors: manifest.errors,
+        signer: snapshot.signer.iter().map(|b| format!("{b:02x}")).collect(),
+        signature: signature(&snapshot.authenticity),
+        program: &manifest.program,
+        options: &manifest.options,
+    }
+}
+
+/// What is known of a signature, in a word.
+fn signature(authenticity: &Authenticity) -> &'static str {
+    match authenticity {
+        Authenticity::Authentic => "authentic",
+        Authenticity::PinnedNow => "pinned_now",
+        Authenticity::UnknownSigner => "unknown_signer",
+        Authenticity::Unsigned => "unsigned",
+        Authenticity::Tampered => "tampered",
+        Authenticity::Incomplete { .. } => "incomplete",
+    }
+}
+
+fn print_table(out: &Output, snapshots: &[Snapshot]) -> Result<(), Failure> {
+    if snapshots.is_empty() {
+        out.note("no snapshots");
+        return Ok(());
+    }
+    let mut table = Table::new(&["id", "time", "host", ">files", ">bytes", ">stored", "tags", "paths"]);
+    for Snapshot { id, manifest, .. } in snapshots {
+        let paths: Vec<_> = manifest.paths.iter().take(4).map(|path| escape::name(path)).collect();
+        let more = manifest.paths.len().saturating_sub(paths.len());
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let flaws = if manifest.errors > 0 { format!("  ({} unread)", manifest.errors) } else { String::new() };
+        table.row([
+            short(id),
+            time::local(manifest.time),
+            escape::name(manifest.host.as_bytes()),
+            human::count(manifest.totals.files),
+            human::bytes(manifest.totals.bytes),
+            human::bytes(manifest.stored_bytes),
+            escape::name(manifest.tags.join(",").as_bytes()),
+            format!("{}{more}{flaws}", paths.join(" ")),
+        ]);
+    }
+    table.print(out)
+}
+
+/// The beginning of an id, long enough for people.
+pub fn short(id: &crate::base::id::ObjectId) -> String {
+    id.to_string()[..12].to_string()
+}
+
+/// Says what is doubtful about snapshots; gives the exit code.
+pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapshot]) -> ExitCode {
+    let mut code = ExitCode::Ok;
+    for DamagedSnapshot { id, error } in damaged {
+        out.warn(&format!("snapshot {id} cannot be read: {}", chain(error)));
+        code = ExitCode::Damage;
+    }
+    for snapshot in snapshots {
+        let (id, host) = (short(&snapshot.id), &snapshot.manifest.host);
+        let signer: String = snapshot.signer.iter().map(|b| format!("{b:02x}")).collect();
+        match &snapshot.authenticity {
+            Authenticity::Authentic => {}
+            Authenticity::PinnedNow => out.note(&format!("snapshot {id}: signer {signer} of host {host} is pinned from now on")),
+            Authenticity::UnknownSigner => {
+                out.warn(&format!("snapshot {id} says it is of host {host}, but is signed by an unknown key {signer}"));
+            }
+            Authenticity::Unsigned => out.warn(&format!("snapshot {id} is not signed")),
+            Authenticity::Tampered => {
+                out.warn(&format!("snapshot {id} was tampered with: its signature does not fit"));
+                code = ExitCode::Damage;
+            }
+            Authenticity::Incomplete { missing } => {
+                out.warn(&format!("snapshot {id} is incomplete: {missing} is missing"));
+                code = ExitCode::Damage;
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,126 @@
+//! `larder stats`.
+
+use super::snapshots::{say_doubts, short};
+use crate::cli::context::Context;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::table::Table;
+use crate::cli::{escape, human, time};
+use crate::ops::stats::{self, SnapshotCost, StoreStats};
+use crate::storage::Area;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder stats
+  larder stats --json | jq 'select(.type==\"store_stats\") | .bytes'";
+
+/// Show what a store holds and what it costs
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {}
+
+/// Runs it.
+pub fn run(context: &Context, _args: Args) -> Result<ExitCode, Failure> {
+    let store = context.open()?.store;
+    let stats = stats::run(&store)?;
+    if context.out.json {
+        context.out.object(&object(&store.id().to_string(), &store.storage.location(), &stats))?;
+        for snapshot in &stats.snapshots {
+            let cost = SnapshotCost::of(snapshot);
+            context.out.object(&serde_json::json!({
+                "type": "snapshot_stats",
+                "id": cost.id.to_string(),
+                "time": time::rfc3339(snapshot.manifest.time),
+                "host": snapshot.manifest.host,
+                "files": cost.files,
+                "bytes": cost.bytes,
+                "novel_bytes": cost.novel_bytes,
+                "stored_bytes": cost.stored_bytes,
+            }))?;
+        }
+    } else {
+        print(&context.out, &store.id().to_string(), &store.storage.location(), &stats)?;
+    }
+    Ok(say_doubts(&context.out, &[], &stats.damaged))
+}
+
+fn object(id: &str, location: &str, stats: &StoreStats) -> serde_json::Value {
+    let areas: serde_json::Map<_, _> = stats
+        .areas
+        .iter()
+        .map(|(area, a)| (area.folder().into(), serde_json::json!({ "objects": a.objects, "bytes": a.bytes })))
+        .collect();
+    serde_json::json!({
+        "type": "store_stats",
+        "store": id,
+        "location": location,
+        "bytes": stats.store_bytes(),
+        "areas": areas,
+        "packs": stats.area(Area::Packs).objects + stats.area(Area::Trees).objects,
+        "data_pack_bytes": stats.data_pack_bytes,
+        "tree_pack_bytes": stats.tree_pack_bytes,
+        "index_rows": stats.rows,
+        "chunks": stats.chunks,
+        "chunk_bytes": stats.chunk_bytes,
+        "nodes": stats.nodes,
+        "node_bytes": stats.node_bytes,
+        "snapshots": stats.snapshots.len(),
+        "snapshot_bytes": stats.snapshot_bytes,
+    })
+}
+
+fn print(out: &Output, id: &str, location: &str, stats: &StoreStats) -> Result<(), Failure> {
+    out.line(&format!("store      {id}"))?;
+    out.line(&format!("at         {}", escape::name(location.as_bytes())))?;
+    let packs = stats.area(Area::Packs).objects + stats.area(Area::Trees).objects;
+    let size = human::bytes(stats.store_bytes());
+    out.line(&format!("size       {size} in {}", human::counted(packs, "pack", "packs")))?;
+    out.line(&format!(
+        "snapshots  {}, {} of files",
+        human::count(stats.snapshots.len() as u64),
+        human::bytes(stats.snapshot_bytes)
+    ))?;
+    out.line(&format!(
+        "dedup      {} kept of them in {}: {}",
+        human::bytes(stats.chunk_bytes),
+        human::counted(stats.chunks, "chunk", "chunks"),
+        human::ratio(stats.snapshot_bytes, stats.chunk_bytes)
+    ))?;
+    out.line(&format!(
+        "packed     {} of data, compressed: {}",
+        human::bytes(stats.data_pack_bytes),
+        human::ratio(stats.chunk_bytes, stats.data_pack_bytes)
+    ))?;
+    out.line(&format!(
+        "metadata   {} of trees from {}, {} of index for {}",
+        human::bytes(stats.tree_pack_bytes),
+        human::bytes(stats.node_bytes),
+        human::bytes(stats.area(Area::Index).bytes),
+        human::counted(stats.rows, "row", "rows")
+    ))?;
+    out.line(&format!(
+        "together   {} of files in {} of store: {}",
+        human::bytes(stats.snapshot_bytes),
+        size,
+        human::ratio(stats.snapshot_bytes, stats.store_bytes())
+    ))?;
+    if stats.snapshots.is_empty() {
+        return Ok(());
+    }
+    out.line("")?;
+    let mut table = Table::new(&["id", "time", "host", ">files", ">bytes", ">new", ">stored"]);
+    for snapshot in &stats.snapshots {
+        let cost = SnapshotCost::of(snapshot);
+        table.row([
+            short(&cost.id),
+            time::local(snapshot.manifest.time),
+            escape::name(snapshot.manifest.host.as_bytes()),
+            human::count(cost.files),
+            human::bytes(cost.bytes),
+            human::bytes(cost.novel_bytes),
+            human::bytes(cost.stored_bytes),
+        ]);
+    }
+    table.print(out)
+}

@@ -1,0 +1,146 @@
+//! What every command starts from: the options, the output, and the way to the store.
+
+use super::args::Global;
+use super::credential::{self, Found};
+use super::exit_code::ExitCode;
+use super::failure::Failure;
+use super::interrupt::Interrupt;
+use super::output::Output;
+use crate::crypto::slot::Credential;
+use crate::ops::init::store_id;
+use crate::storage::local::LocalStorage;
+use crate::storage::{Storage, StorageErrorKind};
+use crate::store::snapshots::Snapshot;
+use crate::store::{Places, Store};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A command's surroundings.
+pub struct Context {
+    /// Options of every command.
+    pub global: Global,
+    /// Where results go.
+    pub out: Arc<Output>,
+    /// Signals.
+    pub interrupt: Interrupt,
+}
+
+/// An opened store and what opened it.
+pub struct Opened {
+    /// The store.
+    pub store: Arc<Store>,
+    /// What its slot opened with.
+    pub credential: Credential,
+    /// The key file of the configuration folder, when that was it.
+    pub default_key_file: Option<PathBuf>,
+}
+
+impl Context {
+    /// Folders of this machine.
+    pub fn places(&self) -> Result<Places, Failure> {
+        let (config, cache) = (self.global.config_dir.clone(), self.global.cache_dir.clone());
+        if let (Some(config), Some(cache)) = (config.clone(), cache.clone()) {
+            return Ok(Places { config, cache });
+        }
+        let user = Places::of_user()?;
+        Ok(Places { config: config.unwrap_or(user.config), cache: cache.unwrap_or(user.cache) })
+    }
+
+    /// Whether the store is the default one: nobody named another.
+    pub fn is_default_store(&self) -> bool {
+        self.global.store.is_none()
+    }
+
+    /// The store's folder.
+    pub fn store_folder(&self) -> Result<PathBuf, Failure> {
+        match &self.global.store {
+            Some(named) => folder_of(named),
+            None => {
+                let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+                let home = home.ok_or_else(|| Failure::usage("HOME is not set: name the store with -s"))?;
+                Ok(Path::new(&home).join(".larder"))
+            }
+        }
+    }
+
+    /// The storage of an existing store; exit code 10 when there is none.
+    pub fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
+        let folder = self.store_folder()?;
+        match LocalStorage::open(&folder) {
+            Ok(storage) => Ok(Arc::new(storage)),
+            Err(e) if e.kind == StorageErrorKind::NotFound => {
+                let message = format!("there is no store at {}", folder.display());
+                let how = if self.is_default_store() { "`larder init`" } else { "`larder -s … init`" };
+                Err(Failure::new(ExitCode::NoStore, message).hint(format!("{how} makes one")))
+            }
+            Err(e) => Err(crate::store::StoreError::from(e).into()),
+        }
+    }
+
+    /// Opens the store with what the person gave, the key file that lies in the configuration folder, or a prompt.
+    pub fn open(&self) -> Result<Opened, Failure> {
+        let storage = self.storage()?;
+        self.open_storage(storage)
+    }
+
+    /// The same with a storage that is known to hold a store.
+    pub fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<Opened, Failure> {
+        let places = self.places()?;
+        let id = store_id(storage.as_ref())?;
+        let mut last = None;
+        for Found { credential, file } in credential::for_store(self, &places, id)? {
+            match Store::open(storage.clone(), &credential, places.clone()) {
+                Ok(store) => {
+                    return Ok(Opened { store: Arc::new(store), credential, default_key_file: file });
+                }
+                Err(e @ crate::store::StoreError::WrongSecret) => last = Some(credential::wrong(e, file)),
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(last.unwrap_or_else(|| credential::none_given(id)))
+    }
+
+    /// The same, with the index loaded.
+    pub fn open_with_index(&self) -> Result<Arc<Store>, Failure> {
+        let store = self.open()?.store;
+        store.load_index()?;
+        Ok(store)
+    }
+}
+
+/// The snapshot of this name, with what is doubtful about it said; and the exit code that follows from that.
+pub fn snapshot(store: &Store, out: &Output, name: &str) -> Result<(Snapshot, ExitCode), Failure> {
+    let snapshot = store.find_snapshot(name)?;
+    let code = super::cmd::snapshots::say_doubts(out, std::slice::from_ref(&snapshot), &[]);
+    Ok((snapshot, code))
+}
+
+/// A store's folder as a person names it.
+fn folder_of(named: &Path) -> Result<PathBuf, Failure> {
+    let Some((scheme, rest)) = named.to_str().and_then(|text| text.split_once("://")) else { return Ok(named.into()) };
+    match scheme {
+        "file" if rest.starts_with('/') => Ok(rest.into()),
+        "file" => Err(Failure::usage(format!("{}: a file URL names an absolute path: file:///…", named.display()))),
+        _ => Err(Failure::usage(format!("{scheme}:// stores are not supported: give a folder or a file:// URL"))),
+    }
+}
+
+/// This machine's name.
+pub fn host_name() -> String {
+    String::from_utf8_lossy(rustix::system::uname().nodename().to_bytes()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_a_path_or_a_file_url() {
+        let folder = |s: &str| folder_of(Path::new(s)).map_err(|e| e.code);
+        assert_eq!(folder("/var/backup"), Ok("/var/backup".into()));
+        assert_eq!(folder("backup:1"), Ok("backup:1".into()));
+        assert_eq!(folder("file:///var/backup"), Ok("/var/backup".into()));
+        assert_eq!(folder("file://host/x"), Err(ExitCode::Usage));
+        assert_eq!(folder("s3://bucket/x"), Err(ExitCode::Usage));
+    }
+}

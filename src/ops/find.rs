@@ -1,0 +1,280 @@
+//! `find`: entries by name, path, kind, time and size, across snapshots.
+//!
+//! Snapshots share most of their nodes: a subtree in which nothing matched is not looked into again.
+
+use super::list::{LIST_CACHE_BYTES, damaged_node};
+use crate::base::id::ContentId;
+use crate::base::limits::{FIND_BARREN_MAX, TREE_LEVELS_MAX};
+use crate::base::path::path_of;
+use crate::base::time::Time;
+use crate::format::tree::{Child, Entry, EntryKind, Node};
+use crate::monitor::Monitor;
+use crate::object::ObjectError;
+use crate::store::reader::Reader;
+use crate::store::snapshots::Snapshot;
+use crate::store::{Store, StoreError};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What to look for. Everything given must hold; of several patterns one must match.
+#[derive(Debug, Clone, Default)]
+pub struct FindOptions {
+    /// Globs. One with a `/` is matched against whole paths (without a leading `/` at any depth), others against names.
+    pub patterns: Vec<String>,
+    /// Letters match in either case.
+    pub ignore_case: bool,
+    /// Only entries of these kinds; empty: all.
+    pub kinds: Vec<EntryKind>,
+    /// Only what was modified at or after this time.
+    pub newer: Option<Time>,
+    /// Only what was modified before this time.
+    pub older: Option<Time>,
+    /// Only what has at least so many bytes.
+    pub min_bytes: Option<u64>,
+    /// Only what has at most so many bytes.
+    pub max_bytes: Option<u64>,
+}
+
+/// A pattern that is no glob.
+#[derive(Debug, thiserror::Error)]
+#[error("pattern {pattern:?}: {message}")]
+pub struct PatternError {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// What a search met.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FindStats {
+    /// Entries given.
+    pub found: u64,
+    /// Nodes opened.
+    pub nodes_opened: u64,
+    /// Nodes that could not be read.
+    pub damaged: u64,
+}
+
+/// Compiled options.
+pub struct Matcher {
+    names: GlobSet,
+    paths: GlobSet,
+    options: FindOptions,
+}
+
+impl Matcher {
+    /// Compiles the patterns.
+    pub fn new(options: FindOptions) -> Result<Matcher, PatternError> {
+        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+        for pattern in &options.patterns {
+            let error = |e: globset::Error| PatternError { pattern: pattern.clone(), message: e.kind().to_string() };
+            let whole_path = pattern.contains('/');
+            let glob = if whole_path && !pattern.starts_with('/') { format!("**/{pattern}") } else { pattern.clone() };
+            let glob = GlobBuilder::new(&glob)
+                .literal_separator(whole_path)
+                .case_insensitive(options.ignore_case)
+                .build()
+                .map_err(error)?;
+            if whole_path { &mut paths } else { &mut names }.add(glob);
+        }
+        let build = |set: GlobSetBuilder| {
+            set.build().map_err(|e| PatternError { pattern: options.patterns.join(" "), message: e.kind().to_string() })
+        };
+        Ok(Matcher { names: build(names)?, paths: build(paths)?, options })
+    }
+
+    /// Whether an entry is what is looked for.
+    pub fn matches(&self, entry: &Entry) -> bool {
+        let (o, meta) = (&self.options, &entry.meta);
+        (o.kinds.is_empty() || o.kinds.contains(&meta.kind))
+            && o.newer.is_none_or(|t| meta.mtime >= t)
+            && o.older.is_none_or(|t| meta.mtime < t)
+            && o.min_bytes.is_none_or(|n| meta.size >= n)
+            && o.max_bytes.is_none_or(|n| meta.size <= n)
+            && (o.patterns.is_empty() || self.matches_path(&entry.key))
+    }
+
+    fn matches_path(&self, key: &[u8]) -> bool {
+        let name = key.rsplit(|&b| b == 0).next().unwrap_or_default();
+        self.names.is_match(Path::new(OsStr::from_bytes(name)))
+            || (!self.paths.is_empty() && self.paths.is_match(Path::new(OsStr::from_bytes(&path_of(key)))))
+    }
+}
+
+/// Gives every match, snapshot by snapshot in the order given, in tree order within one, until `each` breaks.
+pub fn run(
+    store: &Arc<Store>,
+    snapshots: &[Snapshot],
+    matcher: &Matcher,
+    each: &mut dyn FnMut(&Snapshot, &Entry) -> ControlFlow<()>,
+    monitor: &dyn Monitor,
+) -> Result<FindStats, StoreError> {
+    let reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
+    let mut search = Search { reader, matcher, barren: HashSet::new(), stats: FindStats::default(), monitor };
+    for snapshot in snapshots {
+        let manifest = &snapshot.manifest;
+        let root = Child { first: Vec::new(), id: manifest.root, totals: manifest.totals };
+        let mut tell = |entry: &Entry| each(snapshot, entry);
+        if search.node(&root, manifest.root_level, &mut tell)?.flow.is_break() {
+            break;
+        }
+    }
+    Ok(search.stats)
+}
+
+struct Search<'a> {
+    reader: Reader,
+    matcher: &'a Matcher,
+    /// Nodes in and below which nothing matches.
+    barren: HashSet<ContentId>,
+    stats: FindStats,
+    monitor: &'a dyn Monitor,
+}
+
+/// What came of a node.
+struct Visited {
+    barren: bool,
+    flow: ControlFlow<()>,
+}
+
+impl Search<'_> {
+    /// Looks into a node. Goes down one level a call, at most [`TREE_LEVELS_MAX`] deep.
+    fn node(
+        &mut self,
+        child: &Child,
+        level: u8,
+        tell: &mut dyn FnMut(&Entry) -> ControlFlow<()>,
+    ) -> Result<Visited, StoreError> {
+        if self.barren.contains(&child.id) {
+            return Ok(Visited { barren: true, flow: ControlFlow::Continue(()) });
+        }
+        self.stats.nodes_opened += 1;
+        let node = match self.reader.node(&child.id) {
+            Ok(node) => node,
+            Err(StoreError::Object(e)) if e.is_damage() => return Ok(self.damaged(child, &StoreError::Object(e))),
+            Err(e) => return Err(e),
+        };
+        let visited = match node {
+            Node::Leaf(entries) if level == 0 => self.leaf(&entries, tell),
+            Node::Inner { level: stated, children } if stated == level && usize::from(level) < TREE_LEVELS_MAX => {
+                let mut visited = Visited { barren: true, flow: ControlFlow::Continue(()) };
+                for child in &children {
+                    let below = self.node(child, level - 1, tell)?;
+                    visited.barren &= below.barren;
+                    if below.flow.is_break() {
+                        return Ok(Visited { barren: false, flow: below.flow });
+                    }
+                }
+                visited
+            }
+            _ => {
+                let mismatch = ObjectError::Mismatch { object: format!("tree node {}", child.id) };
+                return Ok(self.damaged(child, &StoreError::Object(mismatch)));
+            }
+        };
+        if visited.barren && self.barren.len() < FIND_BARREN_MAX {
+            self.barren.insert(child.id);
+        }
+        Ok(visited)
+    }
+
+    fn leaf(&mut self, entries: &[Entry], tell: &mut dyn FnMut(&Entry) -> ControlFlow<()>) -> Visited {
+        let mut barren = true;
+        for entry in entries.iter().filter(|e| self.matcher.matches(e)) {
+            barren = false;
+            self.stats.found += 1;
+            if tell(entry).is_break() {
+                return Visited { barren, flow: ControlFlow::Break(()) };
+            }
+        }
+        Visited { barren, flow: ControlFlow::Continue(()) }
+    }
+
+    fn damaged(&mut self, child: &Child, error: &StoreError) -> Visited {
+        self.stats.damaged += 1;
+        self.monitor.problem(&damaged_node(&child.first, error));
+        Visited { barren: false, flow: ControlFlow::Continue(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::key_of;
+    use crate::format::tree::{Content, Meta};
+
+    fn entry(path: &str, kind: EntryKind, size: u64, mtime_s: i64) -> Entry {
+        let time = Time { s: mtime_s, ns: 0 };
+        let meta = Meta {
+            kind,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            user: Vec::new(),
+            group: Vec::new(),
+            size,
+            mtime: time,
+            ctime: time,
+            btime: None,
+            nlink: 1,
+            device: 0,
+            inode: 1,
+            rdev: (0, 0),
+            target: Vec::new(),
+            xattrs: Vec::new(),
+        };
+        Entry {
+            key: key_of(path.as_bytes()).unwrap(),
+            meta,
+            content: Content::Empty,
+            changed_while_read: false,
+            extensions: Vec::new(),
+        }
+    }
+
+    fn finds(options: FindOptions, path: &str) -> bool {
+        Matcher::new(options).unwrap().matches(&entry(path, EntryKind::File, 100, 50))
+    }
+
+    fn pattern(pattern: &str) -> FindOptions {
+        FindOptions { patterns: vec![pattern.into()], ..Default::default() }
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_is_a_name_and_one_with_a_slash_a_path() {
+        assert!(finds(pattern("*.conf"), "/etc/a/x.conf"));
+        assert!(!finds(pattern("etc"), "/etc/a/x.conf"));
+        assert!(finds(pattern("a/*.conf"), "/etc/a/x.conf"));
+        assert!(!finds(pattern("etc/*.conf"), "/etc/a/x.conf"), "* stays within one directory");
+        assert!(finds(pattern("/etc/**"), "/etc/a/x.conf"));
+        assert!(!finds(pattern("/a/*.conf"), "/etc/a/x.conf"));
+        assert!(!finds(pattern("X.CONF"), "/etc/a/x.conf"));
+        assert!(finds(FindOptions { ignore_case: true, ..pattern("X.CONF") }, "/etc/a/x.conf"));
+        let bad = Matcher::new(pattern("a[")).err().expect("an open bracket is no glob");
+        assert!(bad.to_string().contains("\"a[\""), "{bad}");
+    }
+
+    #[test]
+    fn kind_time_and_size_all_have_to_hold() {
+        let all = FindOptions {
+            kinds: vec![EntryKind::File],
+            newer: Some(Time { s: 50, ns: 0 }),
+            older: Some(Time { s: 51, ns: 0 }),
+            min_bytes: Some(100),
+            max_bytes: Some(100),
+            ..Default::default()
+        };
+        assert!(finds(all.clone(), "/x"));
+        assert!(!finds(FindOptions { kinds: vec![EntryKind::Directory], ..all.clone() }, "/x"));
+        assert!(!finds(FindOptions { newer: Some(Time { s: 50, ns: 1 }), ..all.clone() }, "/x"));
+        assert!(!finds(FindOptions { older: Some(Time { s: 50, ns: 0 }), ..all.clone() }, "/x"));
+        assert!(!finds(FindOptions { min_bytes: Some(101), ..all.clone() }, "/x"));
+        assert!(!finds(FindOptions { max_bytes: Some(99), ..all }, "/x"));
+    }
+}
