@@ -85,10 +85,8 @@ mod tests {
             ExitCode::Damage,
             ExitCode::Interrupted,
         ];
-        let listed: Vec<u8> = ExitCode::HELP
-            .lines()
-            .filter_map(|l| l.split_whitespace().next().and_then(|w| w.parse().ok()))
-            .collect();
+        let listed: Vec<u8> =
+            ExitCode::HELP.lines().filter_map(|l| l.split_whitespace().next().and_then(|w| w.parse().ok())).collect();
         assert_eq!(listed, codes.map(|c| c as u8));
     }
 

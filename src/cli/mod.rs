@@ -6,6 +6,7 @@ pub mod args;
 pub mod exit_code;
 pub mod failure;
 pub mod context;
+pub mod source;
 pub mod credential;
 pub mod output;
 pub mod progress;
@@ -15,8 +16,10 @@ pub mod trace;
 pub mod escape;
 pub mod human;
 pub mod table;
+pub mod stages;
 pub mod time;
 pub mod size;
+pub mod percent;
 pub mod json;
 pub mod cmd;
 

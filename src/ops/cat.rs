@@ -33,7 +33,9 @@ impl Cat {
     pub fn file(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, StoreError> {
         let entry = entry_at(&mut self.items, snapshot, path)?;
         let why = match (entry.meta.kind, &entry.content) {
-            (EntryKind::File, Content::Unreadable) => "could not be read when it was backed up; only its metadata is stored",
+            (EntryKind::File, Content::Unreadable) => {
+                "could not be read when it was backed up; only its metadata is stored"
+            }
             (EntryKind::File, _) => return Ok(entry),
             (EntryKind::Directory, _) => "is a directory",
             _ => "is not a regular file",

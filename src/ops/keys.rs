@@ -49,7 +49,8 @@ pub fn add(store: &Store, new: &Credential, cost: KdfCost, label: &str) -> Resul
 /// Removes the slot whose id is `name` or begins with it. Gives its id.
 pub fn remove(store: &Store, name: &str) -> Result<ObjectId, StoreError> {
     let slots = store.key_slots()?;
-    let mut matching = slots.iter().map(|(id, _)| *id).filter(|id| !name.is_empty() && id.to_string().starts_with(name));
+    let mut matching =
+        slots.iter().map(|(id, _)| *id).filter(|id| !name.is_empty() && id.to_string().starts_with(name));
     let id = match (matching.next(), matching.next()) {
         (Some(id), None) => id,
         (None, _) => return Err(StoreError::Refused(format!("no key slot's id begins with {name:?}"))),
@@ -152,9 +153,11 @@ pub fn candidate_key_files(places: &Places, store: StoreId) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = own.exists().then_some(own).into_iter().collect();
     if found.is_empty() {
         let entries = fs::read_dir(&places.config).into_iter().flatten().flatten();
-        found.extend(entries.map(|e| e.path()).filter(|p| {
-            p.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PENDING))
-        }));
+        found.extend(
+            entries
+                .map(|e| e.path())
+                .filter(|p| p.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PENDING))),
+        );
         found.sort();
     }
     found

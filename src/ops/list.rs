@@ -138,11 +138,8 @@ pub fn run(
 
 /// The entry at a path; an error when there is none.
 pub fn entry_at(reader: &mut Reader, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, StoreError> {
-    let missing = |why| StoreError::Path {
-        snapshot: snapshot.id,
-        path: String::from_utf8_lossy(path).into_owned(),
-        why,
-    };
+    let missing =
+        |why| StoreError::Path { snapshot: snapshot.id, path: String::from_utf8_lossy(path).into_owned(), why };
     let key = key_of(path).map_err(|_| missing("not a path"))?;
     reader.entry(&snapshot.manifest.root, &key)?.ok_or_else(|| missing("not in this snapshot"))
 }

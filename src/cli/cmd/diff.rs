@@ -7,12 +7,12 @@ use crate::cli::failure::Failure;
 use crate::cli::human;
 use crate::cli::output::{Colour, Output};
 use crate::cli::remarks::Remarks;
-use crate::cli::{escape, json};
+use crate::cli::{escape, json, source};
 use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
 use crate::ops::list::{LIST_CACHE_BYTES, SnapshotPath};
+use crate::source::Source;
 use crate::source::filter::Excludes;
-use crate::source::fs::{FsOptions, FsSource};
-use crate::store::Store;
+use crate::source::fs::FsOptions;
 use crate::store::reader::Reader;
 use serde::Serialize;
 use std::ffi::{OsStr, OsString};
@@ -98,9 +98,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let directory = absolute(Path::new(&args.second))?;
         let path = first.path.unwrap_or_else(|| directory.as_os_str().as_bytes().to_vec());
         let before = side(&mut reader, &before, Some(&path))?;
-        let source = source(&directory, path, args.exclude)?;
+        let source = walk(&directory, path, args.exclude)?;
         let options = LocalOptions { read_all: args.read_all };
-        diff::with_directory(&store, &before, &source, options, &mut |change| printer.print(change), &remarks)?
+        diff::with_directory(&store, &before, source.as_ref(), options, &mut |change| printer.print(change), &remarks)?
     };
     if let Some(failure) = printer.failed {
         return Err(failure);
@@ -119,9 +119,8 @@ fn side<'a>(
 ) -> Result<Side<'a>, Failure> {
     match path {
         None => Ok(Side::whole(snapshot)),
-        Some(path) => Side::at(reader, snapshot, path).map_err(|e| {
-            Failure::from(e).hint(format!("`larder ls -r {}` shows what is in it", short(&snapshot.id)))
-        }),
+        Some(path) => Side::at(reader, snapshot, path)
+            .map_err(|e| Failure::from(e).hint(format!("`larder ls -r {}` shows what is in it", short(&snapshot.id)))),
     }
 }
 
@@ -131,20 +130,28 @@ fn names_a_snapshot(text: &OsStr) -> bool {
     name == b"latest" || ((4..=64).contains(&name.len()) && name.iter().all(u8::is_ascii_hexdigit))
 }
 
+/// The directory's absolute path without `.` and `..`; links in it stay, as a backup would name it.
 fn absolute(directory: &Path) -> Result<PathBuf, Failure> {
-    directory.canonicalize().map_err(|e| {
-        Failure::io("cannot compare with", directory, &e).hint("a snapshot is named `latest` or by 4 or more hexadecimal digits")
-    })
+    let failed = |e: &std::io::Error| {
+        let hint = "a snapshot is named `latest` or by 4 or more hexadecimal digits";
+        Failure::io("cannot compare with", directory, e).hint(hint)
+    };
+    let absolute = std::path::absolute(directory).map_err(|e| failed(&e))?;
+    std::fs::symlink_metadata(&absolute).map_err(|e| failed(&e))?;
+    if absolute.components().any(|c| c == std::path::Component::ParentDir) {
+        return absolute.canonicalize().map_err(|e| failed(&e));
+    }
+    Ok(absolute)
 }
 
-fn source(directory: &Path, path: Vec<u8>, patterns: Vec<String>) -> Result<FsSource, Failure> {
+fn walk(directory: &Path, path: Vec<u8>, patterns: Vec<String>) -> Result<Box<dyn Source>, Failure> {
     let options = FsOptions {
         roots: vec![directory.to_path_buf()],
         as_path: Some(OsString::from_vec(path).into()),
         excludes: Excludes { patterns, ..Excludes::default() },
         ..FsOptions::default()
     };
-    FsSource::new(options).map_err(|e| Failure::io("cannot read", directory, &e))
+    source::files(options)
 }
 
 struct Printer<'a> {

@@ -77,7 +77,9 @@ pub fn create(context: &Context, folder: &Path, options: CreateOptions) -> Resul
     let Initialized { store, key_file } = init::run(storage, secret, places, options)?;
     if let Some(path) = &key_file {
         context.out.warn(&format!("a new key file was made: {}", path.display()));
-        context.out.warn("NOTHING CAN BE RESTORED WITHOUT THIS FILE. Copy it to a safe place outside this machine now.");
+        context
+            .out
+            .warn("NOTHING CAN BE RESTORED WITHOUT THIS FILE. Copy it to a safe place outside this machine now.");
     }
     let credential = match (given, &key_file) {
         (Some(credential), _) => credential,

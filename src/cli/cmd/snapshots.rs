@@ -177,7 +177,9 @@ pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapsh
         let signer: String = snapshot.signer.iter().map(|b| format!("{b:02x}")).collect();
         match &snapshot.authenticity {
             Authenticity::Authentic => {}
-            Authenticity::PinnedNow => out.note(&format!("snapshot {id}: signer {signer} of host {host} is pinned from now on")),
+            Authenticity::PinnedNow => {
+                out.note(&format!("snapshot {id}: signer {signer} of host {host} is pinned from now on"))
+            }
             Authenticity::UnknownSigner => {
                 out.warn(&format!("snapshot {id} says it is of host {host}, but is signed by an unknown key {signer}"));
             }

@@ -274,4 +274,3 @@ fn as_entry(found: Found) -> Entry {
         extensions: Vec::new(),
     }
 }
-

@@ -1,0 +1,200 @@
+//! `larder backup`: its words. What it tells is in `backup/report.rs`.
+
+pub mod report;
+mod sources;
+
+use super::init::create;
+use crate::base::time::Time;
+use crate::cli::context::{Context, Opened, host_name, snapshot};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::progress::{Progress, Shown};
+use crate::cli::time;
+use crate::codec::Compression;
+use crate::monitor::Counter;
+use crate::ops::backup::{self, BackupOptions};
+use crate::source::fs::ReadMode;
+use crate::store::StoreError;
+use crate::store::open::CreateOptions;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder backup /home /etc
+  larder backup ~ --exclude '*.o' --exclude-caches --tag daily
+  larder backup /mnt/snap --as /srv/data             a mounted file system snapshot
+  pg_dumpall | larder backup --stdin dump.sql
+  find /srv -newer stamp -print0 | larder backup --files-from0 -
+
+The first backup without -s and LARDER_STORE makes a store at ~/.larder.
+Files whose size, times and inode are as in the newest snapshot of the same host and paths are not read.";
+
+const SOURCE: &str = "What to back up";
+const LEAVE_OUT: &str = "What to leave out";
+const SNAPSHOT: &str = "The snapshot";
+const ENGINE: &str = "How";
+
+/// Back up files and directories into a new snapshot
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Files and directories
+    #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "files_from", "files_from0"])]
+    paths: Vec<PathBuf>,
+
+    /// Store standard input as one file of this name (an absolute path, or a name below /)
+    #[arg(long, value_name = "NAME", help_heading = SOURCE, conflicts_with_all = ["paths", "files_from", "files_from0", "as_path"])]
+    stdin: Option<OsString>,
+    /// Back up the paths listed in this file, one a line; - is standard input
+    #[arg(long, value_name = "FILE", help_heading = SOURCE)]
+    files_from: Vec<PathBuf>,
+    /// The same with a zero byte behind each path, as find -print0 writes them
+    #[arg(long, value_name = "FILE", help_heading = SOURCE)]
+    files_from0: Vec<PathBuf>,
+    /// The one PATH appears in the snapshot as this absolute path
+    #[arg(long = "as", value_name = "PATH", help_heading = SOURCE)]
+    as_path: Option<PathBuf>,
+    /// Do not enter other file systems
+    #[arg(short = 'x', long, help_heading = SOURCE)]
+    one_file_system: bool,
+    /// Do not read extended attributes (ACLs and capabilities are such)
+    #[arg(long, help_heading = SOURCE)]
+    no_xattrs: bool,
+
+    /// Leave out what matches (.gitignore syntax from each PATH, repeatable)
+    #[arg(short, long, value_name = "PATTERN", help_heading = LEAVE_OUT)]
+    exclude: Vec<String>,
+    /// Leave out what the patterns in this file match
+    #[arg(long, value_name = "FILE", help_heading = LEAVE_OUT)]
+    exclude_file: Vec<PathBuf>,
+    /// Honour files of this name in every directory, e.g. .gitignore
+    #[arg(long, value_name = "NAME", help_heading = LEAVE_OUT)]
+    ignore_file: Vec<String>,
+    /// Leave out directories that hold a CACHEDIR.TAG
+    #[arg(long, help_heading = LEAVE_OUT)]
+    exclude_caches: bool,
+
+    /// Host label [default: this machine's name]
+    #[arg(long, value_name = "HOST", help_heading = SNAPSHOT)]
+    host: Option<String>,
+    /// Tags (repeatable, or with commas)
+    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',', help_heading = SNAPSHOT)]
+    tags: Vec<String>,
+    /// The time it stands for [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time::parse, help_heading = SNAPSHOT)]
+    time: Option<Time>,
+    /// Compare with this snapshot [default: the newest of the same host and paths]
+    #[arg(long, value_name = "SNAP", help_heading = SNAPSHOT)]
+    parent: Option<String>,
+
+    /// Look and count, store nothing
+    #[arg(short = 'n', long, help_heading = ENGINE)]
+    dry_run: bool,
+    /// Read every file, also those that look unchanged
+    #[arg(short, long, help_heading = ENGINE)]
+    force: bool,
+    /// lz4, zstd[:LEVEL] or none [default: lz4]
+    #[arg(long, value_name = "CODEC", value_parser = compression, help_heading = ENGINE)]
+    compression: Option<Compression>,
+    /// How big files are read
+    #[arg(long, value_name = "MODE", default_value = "auto", help_heading = ENGINE)]
+    read: Read,
+    /// Threads of each stage [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = ENGINE)]
+    threads: usize,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Read {
+    /// Memory maps on local file systems, pread elsewhere
+    Auto,
+    /// Memory maps
+    Mmap,
+    /// pread
+    Pread,
+}
+
+impl From<Read> for ReadMode {
+    fn from(read: Read) -> ReadMode {
+        match read {
+            Read::Auto => ReadMode::Auto,
+            Read::Mmap => ReadMode::Mmap,
+            Read::Pread => ReadMode::Pread,
+        }
+    }
+}
+
+fn compression(text: &str) -> Result<Compression, String> {
+    text.parse()
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let roots = sources::roots(&args, &context.out)?;
+    let Opened { store, .. } = open_or_create(context, args.dry_run)?;
+    let source = sources::source(&args, roots.paths, context, &store)?;
+    let parent = match &args.parent {
+        None => None,
+        Some(name) => Some(snapshot(&store, &context.out, name)?.0.id),
+    };
+    let options = BackupOptions {
+        host: args.host.clone().unwrap_or_else(host_name),
+        user: user(),
+        tags: tags(&args.tags),
+        time: args.time,
+        dry_run: args.dry_run,
+        force: args.force,
+        parent,
+        compression: args.compression.unwrap_or_default(),
+        options: sources::for_the_manifest(&args),
+        threads: args.threads,
+        cancel: context.interrupt.deferred(),
+        ..BackupOptions::default()
+    };
+    let shown = Shown { verb: "backing up", things: (Counter::Files, "files"), bytes: Counter::Bytes };
+    let progress = Progress::new(&context.out, shown);
+    let outcome = backup::run(&store, source.as_ref(), &options, progress.clone());
+    progress.finish();
+    context.interrupt.immediate();
+    let mut stats = outcome.map_err(|e| match e {
+        StoreError::Interrupted => {
+            Failure::new(ExitCode::Interrupted, "interrupted; the next backup reuses what was stored")
+        }
+        e => e.into(),
+    })?;
+    stats.problem_count += roots.problems.len() as u64;
+    stats.problems.extend(roots.problems);
+    report::tell(&context.out, &options, &stats, &progress.stages())?;
+    Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
+}
+
+/// Opens the store. The default one is made when it is not there.
+fn open_or_create(context: &Context, dry_run: bool) -> Result<Opened, Failure> {
+    let storage = match context.storage() {
+        Err(failure) if failure.code == ExitCode::NoStore && context.is_default_store() && !dry_run => None,
+        storage => Some(storage?),
+    };
+    match storage {
+        Some(storage) => context.open_storage(storage),
+        None => {
+            let folder = context.store_folder()?;
+            let opened = create(context, &folder, CreateOptions::default())?;
+            context.out.note(&format!("made store {} at {}", opened.store.id(), folder.display()));
+            Ok(opened)
+        }
+    }
+}
+
+fn tags(given: &[String]) -> Vec<String> {
+    let mut tags: Vec<_> = given.iter().map(|tag| tag.trim().to_string()).filter(|tag| !tag.is_empty()).collect();
+    tags.sort();
+    tags.dedup();
+    tags
+}
+
+/// Who runs this, for people.
+fn user() -> String {
+    let named = ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
+    named.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}

@@ -1,0 +1,222 @@
+//! `larder check`.
+
+use super::snapshots::short;
+use crate::base::id::ObjectId;
+use crate::cli::context::Context;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::progress::{Progress, Shown};
+use crate::cli::{escape, human, json, percent};
+use crate::format::blob::BlobKind;
+use crate::monitor::Counter;
+use crate::ops::check::{self, Affected, CheckOptions, CheckReport, Finding, ReadData, Severity, Subject};
+use serde::Serialize;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder check                          structure: everything is there and fits together
+  larder check --read-data              every byte too
+  larder check --subset 5%              every byte of 5 % of the packs, others each time
+  larder check --keyless                on a machine that has no key: names against bytes
+
+Exit code 20 when damage is found; each damaged object, snapshot and path is named.";
+
+/// Findings and paths shown to people; --json lists all.
+const SHOWN: usize = 50;
+
+/// Verify a store; nothing is changed
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Read and verify every pack
+    #[arg(long)]
+    read_data: bool,
+    /// Read and verify a share of the packs, chosen at random
+    #[arg(long, value_name = "PERCENT", value_parser = percent::parse, conflicts_with = "read_data")]
+    subset: Option<f64>,
+    /// Without any key: that every object has the bytes its name says
+    #[arg(long, conflicts_with_all = ["read_data", "subset"])]
+    keyless: bool,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let read_data = match (args.read_data, args.subset) {
+        (true, _) => ReadData::All,
+        (false, Some(percent)) => ReadData::Percent(percent),
+        (false, None) => ReadData::No,
+    };
+    let shown = Shown { verb: "checked", things: (Counter::ObjectsChecked, "objects"), bytes: Counter::BytesChecked };
+    let mut options = CheckOptions { read_data, threads: args.threads, ..CheckOptions::default() };
+    let outcome = if args.keyless {
+        let storage = context.storage()?;
+        options.cancel = context.interrupt.deferred();
+        check::keyless(&storage, &options, Progress::new(&context.out, shown).as_ref())
+    } else {
+        let store = context.open()?.store;
+        options.cancel = context.interrupt.deferred();
+        check::run(&store, &options, Progress::new(&context.out, shown).as_ref())
+    };
+    context.interrupt.immediate();
+    let report = outcome?;
+    if context.out.json {
+        objects(&context.out, &report)?
+    } else {
+        lines(&context.out, &report)?
+    }
+    Ok(if report.is_damaged() { ExitCode::Damage } else { ExitCode::Ok })
+}
+
+/// What a finding is about, in one line.
+fn subject(subject: &Subject) -> String {
+    match subject {
+        Subject::Object(key) => key.path(),
+        Subject::Blob(key, offset) => format!("{} at {offset}", key.path()),
+        Subject::Content(kind, id) => format!("{} {id}", content_kind(*kind)),
+        Subject::Snapshot(id) => format!("snapshot {id}"),
+        Subject::Store => "store".into(),
+    }
+}
+
+fn content_kind(kind: BlobKind) -> &'static str {
+    match kind {
+        BlobKind::Chunks => "chunk",
+        BlobKind::Node => "tree node",
+        BlobKind::List => "content list",
+        _ => "blob",
+    }
+}
+
+fn severity(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Notice => "notice",
+        Severity::ReadErrorOnce => "read error once",
+        Severity::Damage => "damaged",
+    }
+}
+
+fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
+    let least = if out.quiet { Severity::ReadErrorOnce } else { Severity::Notice };
+    let findings: Vec<&Finding> = report.findings.iter().filter(|f| f.severity >= least).collect();
+    for finding in findings.iter().take(SHOWN) {
+        let (severity, subject) = (severity(finding.severity), subject(&finding.subject));
+        out.line(&format!("{severity}: {subject}: {}", escape::text(&finding.message)))?;
+    }
+    let all: u64 = report.counts.iter().sum();
+    let more = all.saturating_sub(findings.len().min(SHOWN) as u64);
+    if more > 0 && !out.quiet {
+        out.line(&format!("and {} more findings; --json lists them", human::count(more)))?;
+    }
+    affected_lines(out, report)?;
+    if out.quiet {
+        return Ok(());
+    }
+    let leftovers = &report.leftovers;
+    if leftovers.sessions + leftovers.packs + leftovers.snapshots > 0 {
+        out.line(&format!(
+            "left behind by unfinished runs, no damage: {}, {} ({}), {}",
+            human::counted(leftovers.sessions, "session", "sessions"),
+            human::counted(leftovers.packs, "pack", "packs"),
+            human::bytes(leftovers.pack_bytes),
+            human::counted(leftovers.snapshots, "manifest", "manifests"),
+        ))?;
+    }
+    out.line(&format!(
+        "checked {}, {} in {}, {} of {} in {}, {} read in {}",
+        human::counted(report.snapshots, "snapshot", "snapshots"),
+        human::counted(report.entries, "entry", "entries"),
+        human::counted(report.nodes, "node", "nodes"),
+        human::counted(report.packs_read, "pack", "packs"),
+        human::count(report.packs),
+        human::counted(report.segments, "index segment", "index segments"),
+        human::bytes(report.bytes_read),
+        human::duration(report.duration),
+    ))?;
+    let [_, once, damaged] = report.counts;
+    out.line(&match (damaged, once) {
+        (0, 0) => "no damage found".into(),
+        (0, once) => format!(
+            "no damage found, but {} gave right bytes only when read again: suspect disk, memory or connection",
+            human::counted(once, "object", "objects")
+        ),
+        (damaged, _) => format!("DAMAGE: {}", human::counted(damaged, "finding", "findings")),
+    })
+}
+
+fn affected_lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
+    for Affected { snapshot, path, until } in report.affected.iter().take(SHOWN) {
+        let range = match until {
+            None => String::new(),
+            Some(until) if until.is_empty() => " and everything after it".into(),
+            Some(until) => format!(" up to {}", escape::name(until)),
+        };
+        out.line(&format!("does not restore: {}:{}{range}", short(snapshot), escape::name(path)))?;
+    }
+    let more = report.affected_count.saturating_sub(report.affected.len().min(SHOWN) as u64);
+    if more > 0 {
+        out.line(&format!("and {} more paths; --json lists them", human::count(more)))?;
+    }
+    if !report.affected_snapshots.is_empty() {
+        let ids: Vec<String> = report.affected_snapshots.iter().map(short).collect();
+        out.line(&format!("damaged snapshots: {}", ids.join(" ")))?;
+    }
+    Ok(())
+}
+
+fn objects(out: &Output, report: &CheckReport) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct AffectedObject {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        snapshot: String,
+        #[serde(flatten)]
+        path: json::Path,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<json::Path>,
+    }
+    for finding in &report.findings {
+        let severity = match finding.severity {
+            Severity::Notice => "notice",
+            Severity::ReadErrorOnce => "read_error_once",
+            Severity::Damage => "damage",
+        };
+        let (subject, message) = (subject(&finding.subject), &finding.message);
+        out.object(
+            &serde_json::json!({ "type": "finding", "severity": severity, "subject": subject, "message": message }),
+        )?;
+    }
+    for Affected { snapshot, path, until } in &report.affected {
+        out.object(&AffectedObject {
+            kind: "affected",
+            snapshot: snapshot.to_string(),
+            path: json::Path::new(path),
+            until: until.as_ref().map(|until| json::Path::new(until)),
+        })?;
+    }
+    let [notices, read_errors_once, damages] = report.counts;
+    out.object(&serde_json::json!({
+        "type": "summary",
+        "damages": damages,
+        "read_errors_once": read_errors_once,
+        "notices": notices,
+        "affected": report.affected_count,
+        "affected_snapshots": report.affected_snapshots.iter().map(ObjectId::to_string).collect::<Vec<_>>(),
+        "snapshots": report.snapshots,
+        "nodes": report.nodes,
+        "entries": report.entries,
+        "segments": report.segments,
+        "rows": report.rows,
+        "packs": report.packs,
+        "packs_read": report.packs_read,
+        "bytes_read": report.bytes_read,
+        "leftover_sessions": report.leftovers.sessions,
+        "leftover_packs": report.leftovers.packs,
+        "leftover_pack_bytes": report.leftovers.pack_bytes,
+        "leftover_snapshots": report.leftovers.snapshots,
+        "duration_s": report.duration.as_secs_f64(),
+    }))
+}

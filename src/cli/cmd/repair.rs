@@ -1,0 +1,87 @@
+//! `larder repair index`.
+
+use crate::base::id::ObjectId;
+use crate::cli::context::{Context, host_name};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::human;
+use crate::cli::output::Output;
+use crate::cli::progress::{Progress, Shown};
+use crate::monitor::Counter;
+use crate::ops::repair::{self, RepairOptions, RepairStats};
+
+const EXAMPLES: &str = "\
+Examples:
+  larder repair index --dry-run
+  larder repair index";
+
+/// Rebuild what can be rebuilt
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Rebuild lost or damaged index segments from the packs' own tables
+    #[command(after_help = EXAMPLES)]
+    Index(IndexArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct IndexArgs {
+    /// Tell what would be done, write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let Command::Index(IndexArgs { dry_run }) = args.command;
+    let store = context.open()?.store;
+    let options = RepairOptions { dry_run, host: host_name(), cancel: context.interrupt.deferred() };
+    let shown = Shown { verb: "read", things: (Counter::ObjectsChecked, "packs"), bytes: Counter::BytesChecked };
+    let progress = Progress::new(&context.out, shown);
+    let outcome = repair::index(&store, &options, progress.as_ref());
+    progress.finish();
+    context.interrupt.immediate();
+    let stats = outcome?;
+    tell(&context.out, dry_run, &stats)?;
+    Ok(if stats.problems.is_empty() { ExitCode::Ok } else { ExitCode::Damage })
+}
+
+fn tell(out: &Output, dry_run: bool, stats: &RepairStats) -> Result<(), Failure> {
+    if out.json {
+        super::backup::report::problems_as_objects(out, "problem", &stats.problems)?;
+        let ids = |ids: &[ObjectId]| ids.iter().map(ObjectId::to_string).collect::<Vec<_>>();
+        return out.object(&serde_json::json!({
+            "type": "summary",
+            "dry_run": dry_run,
+            "packs": stats.packs,
+            "packs_listed": ids(&stats.packs_listed),
+            "rows": stats.rows,
+            "segments_damaged": ids(&stats.segments_damaged),
+            "segments_missing": ids(&stats.segments_missing),
+            "problems": stats.problems.len(),
+            "duration_s": stats.duration.as_secs_f64(),
+        }));
+    }
+    let would = if dry_run { "would be " } else { "" };
+    if !out.quiet {
+        out.line(&format!(
+            "{} damaged and {} missing",
+            human::counted(stats.segments_damaged.len() as u64, "index segment", "index segments"),
+            human::count(stats.segments_missing.len() as u64),
+        ))?;
+        out.line(&format!(
+            "{} of {} {would}listed again with {}",
+            human::counted(stats.packs_listed.len() as u64, "pack", "packs"),
+            human::count(stats.packs),
+            human::counted(stats.rows, "row", "rows"),
+        ))?;
+    }
+    super::backup::report::shown_problems(out, &stats.problems, stats.problems.len() as u64, "could not be used");
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! `larder restore`.
+
+use super::backup::report::{problems_as_objects, shown_problems};
+use super::snapshots::short;
+use crate::cli::context::{Context, host_name, snapshot};
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::cli::progress::{Progress, Shown};
+use crate::cli::{human, stages};
+use crate::monitor::{Counter, StageTimes};
+use crate::ops::list::SnapshotPath;
+use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
+use crate::store::StoreError;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder restore latest --to /mnt/new               every path below /mnt/new
+  larder restore latest:/etc --to /tmp/etc          what lies in /etc, straight into /tmp/etc
+  larder restore 3fa9 --to /tmp/x --include '*.conf' --verify
+
+Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
+An interrupted restore is continued by running it again.";
+
+/// Restore a snapshot, or a part of one, into a directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// `latest` or the beginning of an id, with a path or without: ID:path
+    #[arg(value_name = "SNAP[:PATH]")]
+    place: OsString,
+    /// The directory to restore into; made if it is not there
+    #[arg(long = "to", value_name = "DIR")]
+    target: PathBuf,
+    /// Only what matches (.gitignore syntax, repeatable), and what lies below
+    #[arg(short, long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Leave out what matches, and what lies below
+    #[arg(short, long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// What becomes of files that are there already
+    #[arg(long, value_name = "MODE", default_value = "refuse")]
+    overwrite: OverwriteMode,
+    /// Whether owners are restored
+    #[arg(long, value_name = "MODE", default_value = "try")]
+    owners: OwnersMode,
+    /// Do not restore extended attributes (ACLs and capabilities are such)
+    #[arg(long)]
+    no_xattrs: bool,
+    /// Read everything back afterwards and compare it with its ids
+    #[arg(long)]
+    verify: bool,
+    /// Tell what would be done, write nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Flush the target's file system before reporting success
+    #[arg(long)]
+    sync: bool,
+    /// Threads that decode [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    threads: usize,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum OverwriteMode {
+    /// Leave them and name each one that is not right already
+    Refuse,
+    /// Replace those whose size or time differs
+    IfChanged,
+    /// Replace all
+    Always,
+    /// Leave them
+    Never,
+}
+
+impl From<OverwriteMode> for Overwrite {
+    fn from(mode: OverwriteMode) -> Overwrite {
+        match mode {
+            OverwriteMode::Refuse => Overwrite::Refuse,
+            OverwriteMode::IfChanged => Overwrite::IfChanged,
+            OverwriteMode::Always => Overwrite::Always,
+            OverwriteMode::Never => Overwrite::Never,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum OwnersMode {
+    /// As far as the system permits
+    Try,
+    /// What is not permitted is a problem
+    Require,
+    /// Whoever runs the restore owns everything
+    Skip,
+}
+
+impl From<OwnersMode> for Owners {
+    fn from(mode: OwnersMode) -> Owners {
+        match mode {
+            OwnersMode::Try => Owners::Try,
+            OwnersMode::Require => Owners::Require,
+            OwnersMode::Skip => Owners::Skip,
+        }
+    }
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let SnapshotPath { snapshot: name, path } = SnapshotPath::parse(args.place.as_bytes())?;
+    let store = context.open_with_index()?;
+    let (snapshot, doubts) = snapshot(&store, &context.out, &name)?;
+    let options = RestoreOptions {
+        snapshot: snapshot.id.to_string(),
+        path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),
+        target: args.target,
+        include: args.include,
+        exclude: args.exclude,
+        overwrite: args.overwrite.into(),
+        owners: args.owners.into(),
+        no_xattrs: args.no_xattrs,
+        verify: args.verify,
+        dry_run: args.dry_run,
+        sync: args.sync,
+        host: host_name(),
+        threads: args.threads,
+        readers: 0,
+        cancel: context.interrupt.deferred(),
+    };
+    let shown = Shown { verb: "restoring", things: (Counter::Files, "files"), bytes: Counter::Bytes };
+    let progress = Progress::new(&context.out, shown);
+    let outcome = restore::run(&store, &options, progress.as_ref());
+    progress.finish();
+    context.interrupt.immediate();
+    let stats = outcome.map_err(|e| match e {
+        StoreError::Interrupted => Failure::new(ExitCode::Interrupted, "interrupted; run it again to continue"),
+        e => e.into(),
+    })?;
+    tell(&context.out, &options, &stats, &progress.stages())?;
+    Ok(doubts.or(exit_code(&stats)))
+}
+
+fn exit_code(stats: &RestoreStats) -> ExitCode {
+    if stats.is_damaged() {
+        ExitCode::Damage
+    } else if stats.problem_count > 0 {
+        ExitCode::Failed
+    } else {
+        ExitCode::Ok
+    }
+}
+
+fn tell(
+    out: &Output,
+    options: &RestoreOptions,
+    stats: &RestoreStats,
+    stages: &[(&'static str, StageTimes)],
+) -> Result<(), Failure> {
+    if out.json {
+        problems_as_objects(out, "problem", &stats.problems)?;
+        return out.object(&summary(options, stats, stages));
+    }
+    if !out.quiet {
+        lines(options, stats).iter().try_for_each(|line| out.line(line))?;
+        if out.verbose > 0 && !stages.is_empty() {
+            stages::table(stages).print(out)?;
+        }
+    }
+    shown_problems(out, &stats.problems, stats.problem_count, "not restored as they were");
+    if stats.is_damaged() {
+        out.warn("the store is damaged: `larder check --read-data` names what is lost");
+    }
+    Ok(())
+}
+
+fn lines(options: &RestoreOptions, stats: &RestoreStats) -> Vec<String> {
+    let of = stats.snapshot.map_or_else(String::new, |id| format!(" of snapshot {}", short(&id)));
+    let would = if options.dry_run { "would be " } else { "" };
+    let mut lines = vec![
+        format!(
+            "restored  {}{} in {}, {}, {}{of}",
+            would,
+            human::bytes(stats.bytes),
+            human::counted(stats.files, "file", "files"),
+            human::counted(stats.directories, "directory", "directories"),
+            human::counted(stats.symlinks + stats.hard_links + stats.specials, "other", "others"),
+        ),
+        format!(
+            "in        {}, {}; {} read from the store",
+            human::duration(stats.duration),
+            human::rate(stats.bytes, stats.duration),
+            human::bytes(stats.bytes_read),
+        ),
+    ];
+    let mut also = |n: u64, what: &str| {
+        if n > 0 {
+            lines.push(format!("{:<9} {what}", human::count(n)));
+        }
+    };
+    also(stats.unchanged, "were right already");
+    also(stats.left, "were there and left as they are");
+    also(stats.unreadable, "come without content: the backup could not read them");
+    also(stats.changed_while_read, "changed while they were backed up");
+    also(stats.verified, "read back and found equal");
+    lines
+}
+
+fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static str, StageTimes)]) -> serde_json::Value {
+    serde_json::json!({
+        "type": "summary",
+        "snapshot": stats.snapshot.map(|id| id.to_string()),
+        "dry_run": options.dry_run,
+        "entries": stats.entries,
+        "files": stats.files,
+        "bytes": stats.bytes,
+        "directories": stats.directories,
+        "symlinks": stats.symlinks,
+        "hard_links": stats.hard_links,
+        "specials": stats.specials,
+        "unchanged": stats.unchanged,
+        "bytes_unchanged": stats.bytes_unchanged,
+        "left": stats.left,
+        "unreadable": stats.unreadable,
+        "changed_while_read": stats.changed_while_read,
+        "bytes_read": stats.bytes_read,
+        "verified": stats.verified,
+        "damaged": stats.damaged,
+        "damaged_ranges": stats.damaged_ranges,
+        "problems": stats.problem_count,
+        "duration_s": stats.duration.as_secs_f64(),
+        "stages": stages::objects(stages),
+    })
+}

@@ -1,0 +1,6 @@
+//! The integration tests, one binary: a module a subject.
+
+#[cfg(feature = "cli")]
+mod sandbox;
+#[cfg(feature = "cli")]
+mod cli;
