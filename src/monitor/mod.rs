@@ -99,3 +99,38 @@ impl Monitor for Counters {
         self.0[counter as usize].fetch_add(n, Relaxed);
     }
 }
+
+/// Counts for the engine's own summary and passes everything on.
+pub struct Counting {
+    /// The counts.
+    pub counters: Counters,
+    /// Who is told.
+    pub next: std::sync::Arc<dyn Monitor>,
+}
+
+impl Monitor for Counting {
+    fn add(&self, counter: Counter, n: u64) {
+        self.counters.add(counter, n);
+        self.next.add(counter, n);
+    }
+
+    fn expect(&self, counter: Counter, total: u64) {
+        self.next.expect(counter, total);
+    }
+
+    fn at(&self, path: &[u8]) {
+        self.next.at(path);
+    }
+
+    fn problem(&self, problem: &Problem) {
+        self.next.problem(problem);
+    }
+
+    fn note(&self, message: &str) {
+        self.next.note(message);
+    }
+
+    fn stage(&self, name: &'static str, times: StageTimes) {
+        self.next.stage(name, times);
+    }
+}

@@ -88,13 +88,207 @@ pub struct BackupStats {
     pub duration: Duration,
 }
 
-/// Makes one snapshot. `StoreError::Interrupted` when `options.cancel` was set.
+/// Makes one snapshot. `StoreError::Interrupted` when `options.cancel` was set: what was durable by then is used again
+/// by the next run.
 pub fn run(
     store: &Arc<Store>,
     source: &dyn Source,
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<BackupStats, StoreError> {
-    _ = (store, source, options, monitor);
-    todo!()
+    let (clock, started) = (Instant::now(), Time::now());
+    let counting = Arc::new(Counting { counters: Counters::default(), next: monitor });
+    let paths = source.describe().paths;
+    let mut parent = match options.parent {
+        _ if options.force => None,
+        Some(id) => Some(store.find_snapshot(&id.to_string())?),
+        None => store.find_parent(&options.host, &paths)?,
+    };
+    let session = match options.dry_run {
+        true => None,
+        false => {
+            let named = parent.iter().map(|p| p.id).collect();
+            Some(Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?)
+        }
+    };
+    match &session {
+        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
+        None => store.load_index()?,
+    }
+    let context = Arc::new(context(store, session.as_ref(), options, counting.clone())?);
+    let plan = parent.as_ref().map(|p| ParentPlan {
+        store: store.clone(),
+        root: p.manifest.root,
+        started: p.manifest.started,
+    });
+    let sink = session.as_ref().map(|session| sink(store, session, options.compression));
+    let root = backup::run(&context, source, plan, options.force, threads(options), sink)?;
+    context.meters.all().iter().for_each(|meter| meter.report(&*counting));
+    if let Some(error) = context.failure.take() {
+        return Err(error);
+    }
+    if options.cancel.load(Relaxed) {
+        if let Some(session) = session {
+            session.end()?;
+        }
+        return Err(StoreError::Interrupted);
+    }
+    let mut stats = stats(&context, &counting.counters);
+    stats.parent = parent.as_ref().map(|p| p.id);
+    if let (Some(session), Some(root)) = (session, root) {
+        let manifest = manifest(&session, options, started, paths, root, &stats);
+        let committed = context.meters.commit.work(|| session.commit(manifest))?;
+        context.meters.commit.report(&*counting);
+        stats.snapshot = Some(committed.snapshot);
+        stats.bytes_metadata_stored += committed.overhead_bytes;
+        stats.directories = root.totals.directories;
+    }
+    stats.duration = clock.elapsed();
+    Ok(stats)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+fn threads(options: &BackupOptions) -> Threads {
+    let or = |given: usize, default: usize| if given == 0 { default } else { given };
+    Threads { pool: or(options.threads, cores()), readers: or(options.readers, cores().clamp(2, 8)) }
+}
+
+fn context(
+    store: &Arc<Store>,
+    session: Option<&Session>,
+    options: &BackupOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<Context, StoreError> {
+    let ring = store.ring.clone();
+    let cutter = Cutter::new(store.config.chunker, &ring.keys.gear).map_err(|e| StoreError::Config(e.to_string()))?;
+    if cutter.params().max as usize > CHUNK_MAX {
+        return Err(StoreError::Config(format!("chunks above {CHUNK_MAX} bytes")));
+    }
+    let adoptable = match session {
+        Some(session) => adoptable(session.adoptable()?),
+        None => HashMap::new(),
+    };
+    let batches = if options.batches == 0 { 4 + 4 * cores() } else { options.batches };
+    Ok(Context {
+        config: store.config.clone(),
+        ring,
+        index: store.index.clone(),
+        index_generation: AtomicU64::new(0),
+        claims: Claims::default(),
+        adoptable,
+        cutter,
+        compression: options.compression,
+        dry_run: options.dry_run,
+        budget: Budget::new(batches),
+        meters: Meters::default(),
+        failure: Failure::default(),
+        cancel: options.cancel.clone(),
+        monitor,
+        counts: Counts::default(),
+        told: Mutex::default(),
+    })
+}
+
+/// Where everything in these packs lies.
+fn adoptable(packs: Vec<StoredPack>) -> HashMap<ContentId, Location> {
+    let mut found = HashMap::new();
+    for pack in packs {
+        let mut blob_offset = pack.header_len;
+        for blob in &pack.table.blobs {
+            let mut inner_offset = 0;
+            for member in &blob.members {
+                let location = Location {
+                    pack: pack.id,
+                    pack_kind: pack.kind,
+                    pack_len: pack.len,
+                    pack_header_len: pack.header_len,
+                    blob_kind: blob.kind,
+                    blob_offset,
+                    blob_len: blob.sealed_len,
+                    inner_offset,
+                    inner_len: member.len,
+                };
+                found.insert(member.id, location);
+                inner_offset += member.len;
+            }
+            blob_offset += blob.sealed_len;
+        }
+    }
+    found
+}
+
+fn sink<'a>(store: &Arc<Store>, session: &'a Session, compression: Compression) -> Sink<'a> {
+    let tree_blocks = BlockPool::new(2, BLOCK_BYTES);
+    let pack_bytes = store.config.pack_bytes;
+    let (storage, ring) = (store.storage.clone(), store.ring.clone());
+    let trees = PackWriter::new(storage, ring, PackKind::Tree, session.id(), pack_bytes, compression, tree_blocks);
+    Sink { session, trees, blocks: BlockPool::new(WRITE_BLOCKS, BLOCK_BYTES) }
+}
+
+/// Blocks between write and upload: enough for a fsync's time at a fast disk's speed.
+const WRITE_BLOCKS: usize = 8;
+
+fn stats(context: &Context, counters: &Counters) -> BackupStats {
+    let get = |counter| counters.get(counter);
+    let metadata = context.counts.metadata_bytes.load(Relaxed);
+    let told = std::mem::take(&mut *context.told.lock().unwrap_or_else(|e| e.into_inner()));
+    BackupStats {
+        entries: get(Counter::Entries),
+        files: get(Counter::Files),
+        bytes: get(Counter::Bytes),
+        files_new: context.counts.files_new.load(Relaxed),
+        files_changed: context.counts.files_changed.load(Relaxed),
+        files_unchanged: get(Counter::FilesUnchanged),
+        bytes_read: get(Counter::BytesRead),
+        chunks: get(Counter::Chunks),
+        chunks_novel: get(Counter::ChunksNovel),
+        bytes_novel: get(Counter::BytesNovel),
+        bytes_data_stored: get(Counter::BytesStored) - metadata,
+        bytes_metadata_stored: metadata,
+        packs: get(Counter::Packs),
+        changed_while_read: context.counts.changed_while_read.load(Relaxed),
+        problems: told.problems,
+        problem_count: told.problem_count,
+        skipped: told.skipped,
+        ..BackupStats::default()
+    }
+}
+
+fn manifest(
+    session: &Session,
+    options: &BackupOptions,
+    started: Time,
+    paths: Vec<Vec<u8>>,
+    root: Root,
+    stats: &BackupStats,
+) -> Manifest {
+    let mut tags = options.tags.clone();
+    tags.sort();
+    tags.dedup();
+    Manifest {
+        root: root.id,
+        root_level: root.level,
+        totals: root.totals,
+        session: session.id(),
+        host: options.host.clone(),
+        user: options.user.clone(),
+        paths,
+        tags,
+        time: options.time.unwrap_or(started),
+        started,
+        ended: Time::now(),
+        errors: stats.problem_count,
+        novel_bytes: stats.bytes_novel,
+        stored_bytes: stats.bytes_data_stored + stats.bytes_metadata_stored,
+        program: concat!("larder ", env!("CARGO_PKG_VERSION")).into(),
+        sequence: 0,
+        previous: None,
+        heads: Vec::new(),
+        parent: stats.parent,
+        options: options.options.clone(),
+        extensions: Vec::new(),
+    }
 }

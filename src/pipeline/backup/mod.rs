@@ -1,3 +1,172 @@
-//! The backup pipeline.
+//! The backup pipeline: its wiring on one screen.
+//!
+//! ```text
+//! thread   scan ─► read ×n          parent ─► (scan)
+//! pool            └► chunk           cut whole files, scan segments of big ones
+//! thread              └► select      cuts of big files, in order
+//! pool                    └► hash    ids and look-ups
+//! thread                      └► dedup ─► tree        claims, in order
+//! pool                             └► compress
+//! thread                               └► place       offsets, in order
+//! pool                                     └► encrypt
+//! thread                                       └► write ─► upload
+//! ```
+//!
+//! Each arrow is a bounded channel with one place a permit (see [`budget`]), or a task whose last act is to fill one.
 
+pub mod budget;
+pub mod chunk;
+pub mod compress;
+pub mod context;
+pub mod dedup;
+pub mod encrypt;
+pub mod hash;
 pub mod item;
+pub mod level;
+pub mod list;
+pub mod parent;
+pub mod place;
+pub mod read;
+pub mod scan;
+pub mod task;
+pub mod tree;
+pub mod upload;
+pub mod write;
+
+use crate::object::writer::PackWriter;
+use crate::source::Source;
+use crate::storage::BlockPool;
+use crate::store::StoreError;
+use crate::store::session::Session;
+use context::Context;
+use crossbeam_channel::{Sender, bounded};
+use std::sync::Arc;
+use std::thread;
+
+/// How many threads do what.
+#[derive(Debug, Clone, Copy)]
+pub struct Threads {
+    /// Of each pool.
+    pub pool: usize,
+    /// That read.
+    pub readers: usize,
+}
+
+/// The pools of the CPU stages. Three, since measured faster than one (`docs/performance.md`): the system's scheduler
+/// shares the cores between early and late stages.
+struct Pools {
+    cut: rayon::ThreadPool,
+    compress: rayon::ThreadPool,
+    encrypt: rayon::ThreadPool,
+}
+
+impl Pools {
+    fn new(threads: usize) -> Result<Pools, StoreError> {
+        let pool = |name: &'static str| {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let builder = builder.thread_name(move |i| format!("{name}-{i}"));
+            builder.build().map_err(|e| StoreError::Panic(format!("thread pool: {e}")))
+        };
+        Ok(Pools { cut: pool("cut")?, compress: pool("compress")?, encrypt: pool("encrypt")? })
+    }
+}
+
+/// What a session of the pipeline writes with.
+pub struct Sink<'a> {
+    /// The session.
+    pub session: &'a Session,
+    /// Writes tree packs.
+    pub trees: PackWriter,
+    /// Blocks for data packs.
+    pub blocks: BlockPool,
+}
+
+/// Runs the pipeline to its end. Without a sink (a dry run) nothing is stored and there is no root.
+/// The outcome is in `context`: its failure, its counts.
+pub fn run(
+    context: &Arc<Context>,
+    source: &dyn Source,
+    parent: Option<ParentPlan>,
+    force: bool,
+    threads: Threads,
+    sink: Option<Sink<'_>>,
+) -> Result<Option<tree::Root>, StoreError> {
+    let pools = Pools::new(threads.pool)?;
+    let room = context.budget.permits() + 1;
+    let (scan_out, read_in) = bounded(room);
+    let (cut_out, select_in) = bounded(room);
+    let (hash_out, dedup_in) = bounded(room);
+    let (dedup_out, tree_in) = bounded(room);
+    let (compress_out, place_in) = bounded(room);
+    let (encrypt_out, write_in) = bounded(room);
+    let (pools, session) = (&pools, sink.as_ref().map(|s| s.session));
+    thread::scope(|scope| {
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send + '_>| {
+            let failed = thread::Builder::new().name(name.into()).spawn_scoped(scope, run).err();
+            failed
+                .into_iter()
+                .for_each(|e| context.failure.set(StoreError::Panic(format!("cannot start a thread: {e}"))));
+        };
+        let entries = parent.map(|p| p.start(context, scope));
+        spawn("scan", Box::new(move || scan::run(context, source, entries, force, scan_out)));
+        for i in 0..threads.readers {
+            let (input, output): (_, Sender<item::Batch>) = (read_in.clone(), cut_out.clone());
+            let next =
+                move |batch| task::spawn(&pools.cut, context, |c| &c.meters.chunk, &output, batch, chunk::cut_batch);
+            spawn(&format!("read-{i}"), Box::new(move || read::run(context, source, input, &next)));
+        }
+        drop((read_in, cut_out));
+        let to_hash =
+            move |batch| task::spawn(&pools.cut, context, |c| &c.meters.hash, &hash_out, batch, hash::hash_batch);
+        spawn("select", Box::new(move || chunk::run_select(context, select_in, &to_hash)));
+        let Some(Sink { session: sink_session, trees, blocks }) = sink else {
+            let give_back = |batch: item::Batch| context.budget.give(batch.buffer);
+            dedup::run(context, None, dedup_in, dedup_out, &give_back);
+            return Ok(None);
+        };
+        let to_compress = move |batch| {
+            task::spawn(
+                &pools.compress,
+                context,
+                |c| &c.meters.compress,
+                &compress_out,
+                batch,
+                compress::compress_batch,
+            )
+        };
+        spawn("dedup", Box::new(move || dedup::run(context, session, dedup_in, dedup_out, &to_compress)));
+        let to_encrypt = move |batch| {
+            task::spawn(&pools.encrypt, context, |c| &c.meters.encrypt, &encrypt_out, batch, encrypt::encrypt_batch)
+        };
+        spawn("place", Box::new(move || place::run(context, sink_session.id(), place_in, &to_encrypt)));
+        let (block_out, block_in) = bounded(blocks.count() + 1);
+        let pool = &blocks;
+        let pool_clone = pool.clone();
+        spawn("write", Box::new(move || write::run(context, &pool_clone, write_in, block_out)));
+        let (storage, pool_clone) = (sink_session.store().storage.clone(), pool.clone());
+        spawn("upload", Box::new(move || upload::run(context, sink_session, &*storage, &pool_clone, block_in)));
+        Ok(tree::run(context, sink_session, trees, tree_in))
+    })
+}
+
+/// The parent snapshot to compare with.
+pub struct ParentPlan {
+    /// The store it lies in.
+    pub store: Arc<crate::store::Store>,
+    /// Its root.
+    pub root: crate::base::id::ContentId,
+    /// When its run began, by the source's clock.
+    pub started: crate::base::time::Time,
+}
+
+impl ParentPlan {
+    fn start<'scope>(
+        self,
+        context: &'scope Arc<Context>,
+        scope: &'scope thread::Scope<'scope, '_>,
+    ) -> parent::ParentEntries {
+        let (output, input) = bounded(4);
+        scope.spawn(move || parent::read(&self.store, self.root, &context.cancel, output));
+        parent::ParentEntries::new(input, self.started)
+    }
+}

@@ -1,0 +1,110 @@
+//! chunk: where to cut. Whole files of a batch are cut by the sequential loop; a big file's segments are scanned in
+//! parallel here and its cuts selected in order, with exactly the sequential result.
+//!
+//! Takes: read batches, one task each (`cut_batch`), then in order (`select`). Gives: them with their chunks' ranges.
+//! Owns: per big file the selector and the carried tail. Bound: the permits. Errors: none of its own.
+
+use super::context::Context;
+use super::item::{Batch, Chunk, ChunkState, HEADROOM, Plan};
+use crate::base::id::ContentId;
+use crate::base::limits::GEAR_WINDOW;
+use crate::chunking::Selector;
+use crate::pipeline::reorder::Reorder;
+use crate::store::StoreError;
+use crossbeam_channel::Receiver;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+fn chunk(at: usize, len: u32) -> Chunk {
+    Chunk { id: ContentId([0; 32]), at: at as u32, len, state: ChunkState::Unseen }
+}
+
+thread_local! {
+    static LENGTHS: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The task: cuts whole files, scans a segment.
+pub fn cut_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
+    if let Some(segment) = &mut batch.segment {
+        let window = if segment.continues { GEAR_WINDOW.min(segment.offset as usize) } else { 0 };
+        // A stream's bytes before the segment are not in this buffer: `select` scans it with them.
+        if !segment.present {
+            let (before, data) = batch.buffer.plain[HEADROOM - window..HEADROOM + segment.len].split_at(window);
+            let before = &before[window.saturating_sub(GEAR_WINDOW - 1)..];
+            context.cutter.scan(before, data, &mut segment.hits);
+        }
+        return Ok(());
+    }
+    let buffer = &mut batch.buffer;
+    let inline = context.config.inline_bytes as usize;
+    let min = context.cutter.params().min as usize;
+    LENGTHS.with_borrow_mut(|lengths| {
+        for entry in batch.entries.iter_mut().filter(|e| matches!(e.plan, Plan::Read)) {
+            let first = buffer.chunks.len() as u32;
+            let (start, end) = (entry.bytes.start as usize, entry.bytes.end as usize);
+            match end - start {
+                len if len <= inline => {}
+                len if len <= min => buffer.chunks.push(chunk(start, len as u32)),
+                _ => {
+                    lengths.clear();
+                    context.cutter.cuts(&buffer.plain[start..end], lengths);
+                    let mut at = start;
+                    for &len in lengths.iter() {
+                        buffer.chunks.push(chunk(at, len));
+                        at += len as usize;
+                    }
+                }
+            }
+            entry.chunks = first..buffer.chunks.len() as u32;
+        }
+    });
+    Ok(())
+}
+
+/// What is carried from one segment of a big file to the next.
+#[derive(Default)]
+struct Carry {
+    selector: Selector,
+    tail: Vec<u8>,
+    lengths: Vec<u32>,
+}
+
+/// The ordered thread: selects the cuts of big files, passes other batches through.
+pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
+    let meter = &context.meters.select;
+    let (mut ring, mut carry) = (Reorder::default(), Carry::default());
+    while let Some(batch) = meter.recv(&input) {
+        ring.push(batch.seq, batch);
+        while let Some(mut batch) = ring.pop() {
+            meter.work(|| context.failure.guard(|| Ok(select(context, &mut carry, &mut batch))));
+            next(batch);
+        }
+    }
+}
+
+fn select(context: &Context, carry: &mut Carry, batch: &mut Batch) {
+    let Some(segment) = &mut batch.segment else { return };
+    if !segment.continues {
+        // A range that ended early (the file shrank) leaves nothing behind: its end was told by `ends`.
+        carry.selector = Selector::new();
+        carry.tail.clear();
+    }
+    let plain = &mut batch.buffer.plain;
+    if segment.present && segment.len > 0 {
+        let before = &carry.tail[carry.tail.len().saturating_sub(GEAR_WINDOW - 1)..];
+        context.cutter.scan(before, &plain[HEADROOM..HEADROOM + segment.len], &mut segment.hits);
+    }
+    segment.carried = carry.tail.len();
+    let start = HEADROOM - segment.carried;
+    plain[start..HEADROOM].copy_from_slice(&carry.tail);
+    let bytes = &plain[start..HEADROOM + segment.len];
+    carry.lengths.clear();
+    carry.selector.select(&context.cutter, bytes, &segment.hits, segment.ends, &mut carry.lengths);
+    let mut at = start;
+    for &len in &carry.lengths {
+        batch.buffer.chunks.push(chunk(at, len));
+        at += len as usize;
+    }
+    carry.tail.clear();
+    carry.tail.extend_from_slice(&plain[at..HEADROOM + segment.len]);
+}

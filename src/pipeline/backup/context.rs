@@ -1,0 +1,159 @@
+//! What all stages of one backup share.
+
+use super::budget::Budget;
+use crate::base::id::ContentId;
+use crate::base::limits::SOURCE_ERRORS_MAX;
+use crate::chunking::Cutter;
+use crate::codec::Compression;
+use crate::format::config::Config;
+use crate::index::{Claims, Index, Location};
+use crate::monitor::{Counter, Monitor, Problem};
+use crate::object::Keyring;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::meter::Meter;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, RwLock};
+
+/// One meter a stage, in the order of the stages.
+#[allow(missing_docs, reason = "named as the stages")]
+pub struct Meters {
+    pub scan: Meter,
+    pub read: Meter,
+    pub chunk: Meter,
+    pub select: Meter,
+    pub hash: Meter,
+    pub dedup: Meter,
+    pub tree: Meter,
+    pub compress: Meter,
+    pub place: Meter,
+    pub encrypt: Meter,
+    pub write: Meter,
+    pub upload: Meter,
+    pub commit: Meter,
+}
+
+impl Default for Meters {
+    fn default() -> Meters {
+        Meters {
+            scan: Meter::new("scan"),
+            read: Meter::new("read"),
+            chunk: Meter::new("chunk"),
+            select: Meter::new("select"),
+            hash: Meter::new("hash"),
+            dedup: Meter::new("dedup"),
+            tree: Meter::new("tree"),
+            compress: Meter::new("compress"),
+            place: Meter::new("place"),
+            encrypt: Meter::new("encrypt"),
+            write: Meter::new("write"),
+            upload: Meter::new("upload"),
+            commit: Meter::new("commit"),
+        }
+    }
+}
+
+impl Meters {
+    /// All of them, in order.
+    pub fn all(&self) -> [&Meter; 13] {
+        [
+            &self.scan,
+            &self.read,
+            &self.chunk,
+            &self.select,
+            &self.hash,
+            &self.dedup,
+            &self.tree,
+            &self.compress,
+            &self.place,
+            &self.encrypt,
+            &self.write,
+            &self.upload,
+            &self.commit,
+        ]
+    }
+}
+
+/// Problems and skipped paths, the first of each kept.
+#[derive(Default)]
+pub struct Told {
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+    /// How many there were.
+    pub problem_count: u64,
+    /// What was left out.
+    pub skipped: Vec<Problem>,
+}
+
+/// Counts that the summary needs and the monitor has no counter for.
+#[derive(Default)]
+#[allow(missing_docs, reason = "as in ops::backup::BackupStats")]
+pub struct Counts {
+    pub files_new: AtomicU64,
+    pub files_changed: AtomicU64,
+    pub changed_while_read: AtomicU64,
+    pub metadata_bytes: AtomicU64,
+}
+
+/// Everything the stages share. Tasks hold it by `Arc`.
+pub struct Context {
+    /// The store's config.
+    pub config: Config,
+    /// The store's keys.
+    pub ring: Arc<Keyring>,
+    /// What the store has.
+    pub index: Arc<RwLock<Index>>,
+    /// Grows when the session installs rows of its own: look-ups made before are then made again.
+    pub index_generation: AtomicU64,
+    /// What this session stores.
+    pub claims: Claims,
+    /// What runs that never committed left behind, to be used again.
+    pub adoptable: HashMap<ContentId, Location>,
+    /// Cuts files.
+    pub cutter: Cutter,
+    /// What to compress with.
+    pub compression: Compression,
+    /// Nothing is stored.
+    pub dry_run: bool,
+    /// Permits and memory.
+    pub budget: Budget,
+    /// Where time goes.
+    pub meters: Meters,
+    /// The first error.
+    pub failure: Failure,
+    /// Set from outside to end early.
+    pub cancel: Arc<AtomicBool>,
+    /// Who is told.
+    pub monitor: Arc<dyn Monitor>,
+    /// Counts for the summary.
+    pub counts: Counts,
+    /// Problems and skipped paths.
+    pub told: Mutex<Told>,
+}
+
+impl Context {
+    /// Whether the scan must end: the run failed or was told to stop.
+    pub fn stopping(&self) -> bool {
+        self.failure.is_set() || self.cancel.load(Relaxed)
+    }
+
+    /// One path could not be read; the run goes on.
+    pub fn problem(&self, path: &[u8], message: String) {
+        let problem = Problem { path: path.to_vec(), message };
+        self.monitor.add(Counter::Problems, 1);
+        self.monitor.problem(&problem);
+        let mut told = self.told.lock().unwrap_or_else(|e| e.into_inner());
+        told.problem_count += 1;
+        if told.problems.len() < SOURCE_ERRORS_MAX {
+            told.problems.push(problem);
+        }
+    }
+
+    /// One path was left out.
+    pub fn skipped(&self, path: &[u8], reason: &str) {
+        let mut told = self.told.lock().unwrap_or_else(|e| e.into_inner());
+        if told.skipped.len() < SOURCE_ERRORS_MAX {
+            told.skipped.push(Problem { path: path.to_vec(), message: reason.to_string() });
+        }
+    }
+}

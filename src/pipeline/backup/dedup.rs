@@ -1,0 +1,129 @@
+//! dedup: who stores a chunk. The only stage that claims; in stream order, so that the winner of a duplicate, the groups
+//! and the bytes stored are equal in every run.
+//!
+//! Takes: hashed batches (any order). Gives: to the tree builder the entries with their content ids, in order; to
+//! compress the batches with what is novel. Owns: the claims. Bound: the permits. Errors: the session's.
+
+use super::context::Context;
+use super::item::{Batch, BatchEntry, Buffer, Chunk, ChunkState, EntryContent, Plan, Segment, TreeBatch};
+use crate::base::id::ContentId;
+use crate::format::list::Item;
+use crate::format::tree::{Content, EntryKind};
+use crate::index::Location;
+use crate::monitor::Counter;
+use crate::pipeline::reorder::Reorder;
+use crate::store::session::Session;
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Acquire;
+
+/// The ordered thread.
+pub fn run(
+    context: &Arc<Context>,
+    session: Option<&Session>,
+    input: Receiver<Batch>,
+    tree: Sender<TreeBatch>,
+    next: &dyn Fn(Batch),
+) {
+    let meter = &context.meters.dedup;
+    let mut ring = Reorder::default();
+    while let Some(batch) = meter.recv(&input) {
+        ring.push(batch.seq, batch);
+        while let Some(mut batch) = ring.pop() {
+            let done = meter.work(|| {
+                context.failure.guard(|| {
+                    let mut adopted = Vec::new();
+                    claim(context, &mut batch, &mut adopted);
+                    if let (Some(session), false) = (session, adopted.is_empty()) {
+                        session.adopted(&adopted)?;
+                    }
+                    Ok(describe(&mut batch))
+                })
+            });
+            if let Some(entries) = done {
+                count(context, &batch, &entries);
+                if !context.dry_run {
+                    meter.send(&tree, entries);
+                }
+            }
+            next(batch);
+        }
+    }
+}
+
+/// Decides for each chunk whether this batch stores it.
+fn claim(context: &Context, batch: &mut Batch, adopted: &mut Vec<(ContentId, Location)>) {
+    // The session has put rows of its own into the index since the look-up, and let go of their claims.
+    let stale = batch.generation != context.index_generation.load(Acquire);
+    let index = stale.then(|| context.index.read().unwrap_or_else(|e| e.into_inner()));
+    for chunk in batch.buffer.chunks.iter_mut().filter(|c| c.state == ChunkState::Unseen) {
+        chunk.state = ChunkState::Known;
+        if !context.claims.claim(chunk.id) || index.as_ref().is_some_and(|index| index.contains(&chunk.id)) {
+            continue;
+        }
+        match context.adoptable.get(&chunk.id) {
+            Some(location) => adopted.push((chunk.id, *location)),
+            None => chunk.state = ChunkState::Novel,
+        }
+    }
+}
+
+fn items(chunks: &[Chunk]) -> impl Iterator<Item = Item> + '_ {
+    chunks.iter().map(|c| Item::Chunk { id: c.id, len: c.len })
+}
+
+fn pieces(segment: &Segment, chunks: &[Chunk]) -> Vec<Item> {
+    let hole = (segment.hole_before > 0).then_some(Item::Hole { len: segment.hole_before });
+    // A carried tail lies after the hole that came before its range, and that hole went with an earlier segment.
+    hole.into_iter().chain(items(chunks)).collect()
+}
+
+/// The batch's entries with their contents, for the tree.
+fn describe(batch: &mut Batch) -> TreeBatch {
+    let Buffer { plain, chunks, .. } = &batch.buffer;
+    let pieces = batch.segment.as_ref().map_or_else(Vec::new, |s| pieces(s, chunks));
+    let entries = batch.entries.drain(..).map(|mut entry| {
+        let content = match std::mem::replace(&mut entry.plan, Plan::Nothing) {
+            Plan::Nothing => EntryContent::Ready(Content::Empty),
+            Plan::Parent(content) => EntryContent::Ready(content),
+            Plan::Linked => EntryContent::Linked,
+            Plan::Unreadable => EntryContent::Ready(Content::Unreadable),
+            Plan::Big(file) => {
+                entry.plan = Plan::Big(file);
+                EntryContent::Pieces
+            }
+            Plan::Read => {
+                let bytes = &plain[entry.bytes.start as usize..entry.bytes.end as usize];
+                let chunks = &chunks[entry.chunks.start as usize..entry.chunks.end as usize];
+                match (bytes.is_empty(), chunks.is_empty()) {
+                    (true, _) => EntryContent::Ready(Content::Empty),
+                    (false, true) => EntryContent::Ready(Content::Inline(bytes.to_vec())),
+                    (false, false) => EntryContent::Items(items(chunks).collect()),
+                }
+            }
+        };
+        (entry, content)
+    });
+    TreeBatch { entries: entries.collect(), pieces }
+}
+
+fn count(context: &Context, batch: &Batch, tree: &TreeBatch) {
+    let monitor = &context.monitor;
+    let chunks = &batch.buffer.chunks;
+    let novel = chunks.iter().filter(|c| c.state == ChunkState::Novel);
+    let (count, bytes) = novel.fold((0, 0), |(n, bytes), c| (n + 1, bytes + u64::from(c.len)));
+    monitor.add(Counter::Chunks, chunks.len() as u64);
+    monitor.add(Counter::ChunksNovel, count);
+    monitor.add(Counter::BytesNovel, bytes);
+    monitor.add(Counter::Entries, tree.entries.len() as u64);
+    let is_file = |e: &&(BatchEntry, EntryContent)| e.0.found.meta.kind == EntryKind::File;
+    monitor.add(Counter::Files, tree.entries.iter().filter(is_file).count() as u64);
+    // A big file's bytes count as its segments pass, so that progress moves.
+    let small = tree.entries.iter().filter(|e| !matches!(e.0.plan, Plan::Big(_)));
+    let small: u64 = small.map(|e| e.0.found.meta.size).sum();
+    let piece = batch.segment.as_ref().map_or(0, |s| s.len as u64 + s.hole_before);
+    monitor.add(Counter::Bytes, small + piece);
+    if let Some(last) = tree.entries.last() {
+        monitor.at(&last.0.found.key);
+    }
+}

@@ -1,0 +1,21 @@
+//! encrypt: seals blobs where they lie. The last stage that sees plaintext.
+//!
+//! Takes: placed batches, one task each. Gives: them sealed. Owns: nothing. Bound: the permits. Errors: none of its own.
+
+use super::context::Context;
+use super::item::{Buffer, PlacedBatch};
+use crate::crypto::pack::NonceInput;
+use crate::format::blob::BlobKind;
+use crate::store::StoreError;
+
+/// The task.
+pub fn encrypt_batch(_context: &Context, batch: &mut PlacedBatch) -> Result<(), StoreError> {
+    let Some(Buffer { sealed, blobs, .. }) = &mut batch.buffer else { return Ok(()) };
+    for run in &batch.runs {
+        for blob in &blobs[run.blobs.clone()] {
+            let input = NonceInput::Ids { codec: blob.codec, plain_len: blob.plain_len, ids: &blob.ids };
+            run.pack.key.seal(BlobKind::Chunks, blob.offset, input, &mut sealed[blob.range.clone()]);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! scan: the stream of entries in tree order, merge-joined with the parent snapshot, cut into numbered batches.
+//!
+//! Takes: the source's walk and the parent's entries. Gives: [`Batch`]es in order. Owns: batch numbers, hard-link
+//! groups not yet complete. Bound: one permit a batch. Errors: what the walk could not look at is told and passed over.
+
+use super::context::Context;
+use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Plan, Segment};
+use super::parent::ParentEntries;
+use crate::base::limits::{BATCH_BYTES, BATCH_ENTRIES, LINK_GROUPS_MAX};
+use crate::base::path::path_of;
+use crate::base::time::Time;
+use crate::chunking::Hits;
+use crate::format::tree::{Content, Entry, EntryKind};
+use crate::monitor::Counter;
+use crate::source::{Fingerprint, Found, Source, Walked};
+use crate::store::StoreError;
+use crossbeam_channel::Sender;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// Runs the walk to its end on this thread.
+pub fn run(
+    context: &Arc<Context>,
+    source: &dyn Source,
+    parent: Option<ParentEntries>,
+    force: bool,
+    output: Sender<Batch>,
+) {
+    let description = source.describe();
+    let mut scanner = Scanner {
+        context,
+        source,
+        parent,
+        trust_unchanged: !force && description.stable_identity,
+        output,
+        next: 0,
+        batch: None,
+        used: 0,
+        links: HashMap::new(),
+    };
+    let walked = source.walk(&mut |walked| scanner.take(walked));
+    if let Err(error) = walked {
+        context.failure.set(StoreError::Local { what: "walk", path: "the source".into(), source: error });
+    }
+    scanner.flush();
+}
+
+struct Scanner<'a> {
+    context: &'a Arc<Context>,
+    source: &'a dyn Source,
+    parent: Option<ParentEntries>,
+    trust_unchanged: bool,
+    output: Sender<Batch>,
+    next: u64,
+    batch: Option<Batch>,
+    used: usize,
+    /// Links still to come of each (device, inode).
+    links: HashMap<(u64, u64), u64>,
+}
+
+impl Scanner<'_> {
+    /// One thing the walk found. False ends the walk.
+    fn take(&mut self, walked: Walked) -> bool {
+        match walked {
+            Walked::Entry(found) => self.context.meters.scan.work(|| self.entry(found)),
+            Walked::Error { path, error } => self.context.problem(&path, error.to_string()),
+            Walked::Skipped { path, reason } => self.context.skipped(&path, reason),
+        }
+        !self.context.stopping()
+    }
+
+    fn entry(&mut self, found: Found) {
+        let before = self.parent.as_mut().and_then(|p| p.take(&found.key));
+        let trusted_before = self.parent.as_ref().map(|p| p.trusted_before);
+        let mut entry =
+            BatchEntry { found, plan: Plan::Nothing, xattrs: None, bytes: 0..0, chunks: 0..0, changed: false };
+        if let (Some(old), Some(limit)) = (&before, trusted_before) {
+            // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
+            if self.trust_unchanged && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
+                entry.xattrs = Some(old.meta.xattrs.clone());
+            }
+        }
+        if entry.found.meta.kind != EntryKind::File {
+            return self.add(entry);
+        }
+        if self.later_link(&entry.found) {
+            entry.plan = Plan::Linked;
+            return self.add(entry);
+        }
+        match before {
+            Some(old) if self.unchanged(&old, &entry.found, trusted_before) => {
+                self.context.monitor.add(Counter::FilesUnchanged, 1);
+                self.context.monitor.add(Counter::BytesUnchanged, entry.found.meta.size);
+                entry.plan = Plan::Parent(old.content);
+                return self.add(entry);
+            }
+            Some(_) => self.context.counts.files_changed.fetch_add(1, Relaxed),
+            None => self.context.counts.files_new.fetch_add(1, Relaxed),
+        };
+        let size = entry.found.meta.size;
+        if entry.found.streaming || entry.found.sparse || size > BATCH_BYTES as u64 {
+            self.big(entry);
+        } else if size > 0 {
+            entry.plan = Plan::Read;
+            self.add(entry);
+        } else {
+            self.add(entry);
+        }
+    }
+
+    /// Whether the parent's content stands for this file. The device is ignored: it changes from mount to mount.
+    fn unchanged(&self, old: &Entry, found: &Found, trusted_before: Option<Time>) -> bool {
+        let Some(limit) = trusted_before else { return false };
+        self.trust_unchanged
+            && old.meta.kind == EntryKind::File
+            && !old.changed_while_read
+            && old.content != Content::Unreadable
+            && Fingerprint::of(&old.meta) == Fingerprint::of(&found.meta)
+            && old.meta.mtime < limit
+            && old.meta.ctime < limit
+    }
+
+    /// Whether a link to the same inode was in the stream before. Groups beyond the bound are read again.
+    fn later_link(&mut self, found: &Found) -> bool {
+        if found.meta.nlink < 2 {
+            return false;
+        }
+        let inode = (found.meta.device, found.meta.inode);
+        match self.links.get_mut(&inode) {
+            Some(left) => {
+                *left -= 1;
+                if *left == 0 {
+                    self.links.remove(&inode);
+                }
+                true
+            }
+            None => {
+                if self.links.len() < LINK_GROUPS_MAX {
+                    self.links.insert(inode, found.meta.nlink - 1);
+                }
+                false
+            }
+        }
+    }
+
+    /// Appends an entry to the open batch.
+    fn add(&mut self, mut entry: BatchEntry) {
+        let bytes = if matches!(entry.plan, Plan::Read) { entry.found.meta.size as usize } else { 0 };
+        let full = |b: &Batch| b.entries.len() >= BATCH_ENTRIES;
+        if self.used + bytes > BATCH_BYTES || self.batch.as_ref().is_some_and(full) {
+            self.flush();
+        }
+        if self.batch.is_none() {
+            self.batch = self.open_batch();
+        }
+        let Some(batch) = &mut self.batch else { return };
+        let at = HEADROOM + self.used;
+        entry.bytes = at as u32..(at + bytes) as u32;
+        self.used += bytes;
+        batch.entries.push(entry);
+    }
+
+    fn open_batch(&mut self) -> Option<Batch> {
+        let start = std::time::Instant::now();
+        let buffer = self.context.budget.take(&self.context.failure);
+        self.context.meters.scan.was_waiting_out(start);
+        self.next += 1;
+        Some(Batch { seq: self.next - 1, buffer: buffer?, segment: None, entries: vec![], generation: 0 })
+    }
+
+    /// Hands the open batch out.
+    fn flush(&mut self) {
+        self.used = 0;
+        if let Some(batch) = self.batch.take() {
+            self.context.meters.scan.send(&self.output, batch);
+        }
+    }
+
+    /// A big, sparse or streamed file: a run of batches, one a segment, the entry with the last.
+    fn big(&mut self, mut entry: BatchEntry) {
+        self.flush();
+        let file = Arc::new(BigFile {
+            found: Found { key: entry.found.key.clone(), meta: entry.found.meta.clone(), ..entry.found },
+            file: OnceLock::new(),
+            xattrs: Mutex::default(),
+            changed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            size: AtomicU64::new(0),
+        });
+        entry.found = Found {
+            key: file.found.key.clone(),
+            meta: file.found.meta.clone(),
+            handle: file.found.handle.clone(),
+            ..file.found
+        };
+        entry.plan = Plan::Big(file.clone());
+        if file.found.streaming { self.stream(&file, entry) } else { self.ranges(&file, entry) }
+    }
+
+    /// Segments of the file's data ranges; holes lie between them.
+    fn ranges(&mut self, file: &Arc<BigFile>, entry: BatchEntry) {
+        let size = file.found.meta.size;
+        let (mut at, mut hole_from) = (0, 0);
+        while at < size && !self.context.stopping() {
+            let (start, end) = match self.next_data(file, at, size) {
+                Some((start, end)) => (start.clamp(at, size), end.clamp(at, size)),
+                None => break,
+            };
+            if end <= start {
+                break;
+            }
+            let mut offset = start;
+            while offset < end && !self.context.stopping() {
+                let len = (end - offset).min(BATCH_BYTES as u64) as usize;
+                let hole_before = if offset == start { start - hole_from } else { 0 };
+                let ends = offset + len as u64 == end;
+                self.segment(Segment {
+                    file: file.clone(),
+                    hole_before,
+                    offset,
+                    len,
+                    continues: offset > start,
+                    ends,
+                    present: false,
+                    carried: 0,
+                    hits: Hits::default(),
+                });
+                offset += len as u64;
+            }
+            (at, hole_from) = (end, end);
+        }
+        // A last, empty segment carries the hole at the end and the entry.
+        let hole_before = size - hole_from;
+        let last = Segment {
+            file: file.clone(),
+            hole_before,
+            offset: size,
+            len: 0,
+            continues: false,
+            ends: true,
+            present: true,
+            carried: 0,
+            hits: Hits::default(),
+        };
+        self.finish_big(last, entry);
+    }
+
+    fn next_data(&self, file: &Arc<BigFile>, at: u64, size: u64) -> Option<(u64, u64)> {
+        if !file.found.sparse {
+            return Some((at, size));
+        }
+        let open = super::read::open_big(self.context, self.source, file)?;
+        match open.next_data(at, size) {
+            Ok(range) => range,
+            Err(_) => Some((at, size)),
+        }
+    }
+
+    /// A stream is read here, since only reading tells where it ends.
+    fn stream(&mut self, file: &Arc<BigFile>, entry: BatchEntry) {
+        let mut offset = 0;
+        while let Some(open) = super::read::open_big(self.context, self.source, file) {
+            let Some(mut batch) = self.open_batch() else { return };
+            let read = open.read_at(offset, &mut batch.buffer.plain[HEADROOM..][..BATCH_BYTES]);
+            let len = match read {
+                Ok(len) => len,
+                Err(error) => {
+                    // Half a stream is no backup of it.
+                    self.context.failure.set(StoreError::Local {
+                        what: "read",
+                        path: String::from_utf8_lossy(&path_of(&file.found.key)).into_owned(),
+                        source: error,
+                    });
+                    return;
+                }
+            };
+            self.context.monitor.add(Counter::BytesRead, len as u64);
+            file.size.fetch_add(len as u64, Relaxed);
+            let ends = len < BATCH_BYTES;
+            batch.segment = Some(Segment {
+                file: file.clone(),
+                hole_before: 0,
+                offset,
+                len,
+                continues: offset > 0,
+                ends,
+                present: true,
+                carried: 0,
+                hits: Hits::default(),
+            });
+            offset += len as u64;
+            if ends || self.context.stopping() {
+                batch.entries.push(entry);
+                self.context.meters.scan.send(&self.output, batch);
+                return;
+            }
+            self.context.meters.scan.send(&self.output, batch);
+        }
+    }
+
+    fn segment(&mut self, segment: Segment) {
+        let Some(mut batch) = self.open_batch() else { return };
+        batch.segment = Some(segment);
+        self.context.meters.scan.send(&self.output, batch);
+    }
+
+    fn finish_big(&mut self, segment: Segment, entry: BatchEntry) {
+        let Some(mut batch) = self.open_batch() else { return };
+        batch.segment = Some(segment);
+        batch.entries.push(entry);
+        self.context.meters.scan.send(&self.output, batch);
+    }
+}

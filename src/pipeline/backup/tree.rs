@@ -1,0 +1,246 @@
+//! The tree builder: entries in order become content-defined nodes, and nodes that the store lacks go into tree packs.
+//!
+//! Takes: [`TreeBatch`]es in stream order from dedup. Gives: the root and its totals. Owns: the pack writer of trees,
+//! links not yet complete, a node under construction per level. Bound: one place a permit. Errors: the store's.
+
+use super::context::Context;
+use super::item::{BatchEntry, EntryContent, Plan, TreeBatch};
+use super::level::Level;
+use super::list::ListBuilder;
+use super::upload;
+use crate::base::id::ContentId;
+use crate::crypto::hash::content_id;
+use crate::format::blob::BlobKind;
+use crate::format::list::{Item, ListNode};
+use crate::format::tree::{Child, Content, Entry, EntryKind, LeafEncoder, Node, Totals};
+use crate::monitor::Counter;
+use crate::object::writer::{PackWriter, StoredPack};
+use crate::store::StoreError;
+use crate::store::session::Session;
+use crossbeam_channel::Receiver;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
+
+/// The finished tree.
+#[derive(Debug, Clone, Copy)]
+pub struct Root {
+    /// The root node.
+    pub id: ContentId,
+    /// Its level.
+    pub level: u8,
+    /// Totals of the tree.
+    pub totals: Totals,
+}
+
+/// Stores nodes that are not there yet.
+struct NodeStore<'a> {
+    context: &'a Context,
+    session: &'a Session,
+    packs: PackWriter,
+}
+
+impl NodeStore<'_> {
+    fn put(&mut self, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
+        let keys = &self.context.ring.keys;
+        let id = content_id(if kind == BlobKind::Node { &keys.node_id } else { &keys.list_id }, plain);
+        if self.context.claims.claim(id) && !self.in_index(&id) {
+            match self.context.adoptable.get(&id) {
+                Some(location) => self.session.adopted(&[(id, *location)])?,
+                None => self.packs.append(kind, id, plain)?,
+            }
+            let stored = self.packs.take_stored();
+            tell(self.context, self.session, stored)?;
+        }
+        Ok(id)
+    }
+
+    fn in_index(&self, id: &ContentId) -> bool {
+        self.context.index.read().unwrap_or_else(|e| e.into_inner()).contains(id)
+    }
+}
+
+/// Packs of trees that became durable.
+fn tell(context: &Context, session: &Session, packs: Vec<StoredPack>) -> Result<(), StoreError> {
+    packs.into_iter().try_for_each(|pack| {
+        context.monitor.add(Counter::BytesStored, u64::from(pack.len));
+        context.monitor.add(Counter::Packs, 1);
+        context.counts.metadata_bytes.fetch_add(u64::from(pack.len), Relaxed);
+        upload::stored(context, session, pack)
+    })
+}
+
+/// Builds the tree of one snapshot.
+pub struct TreeBuilder<'a> {
+    store: NodeStore<'a>,
+    boundary_key: &'a [u8; 32],
+    leaf: LeafEncoder,
+    levels: Vec<Level<Child>>,
+    list: ListBuilder,
+    /// Contents of (device, inode) with links still to come, and how many.
+    links: HashMap<(u64, u64), (Content, u64)>,
+}
+
+/// The plain thread. `None` when the run failed.
+pub fn run(context: &Arc<Context>, session: &Session, packs: PackWriter, input: Receiver<TreeBatch>) -> Option<Root> {
+    let meter = &context.meters.tree;
+    let mut builder = TreeBuilder::new(context, session, packs);
+    while let Some(batch) = meter.recv(&input) {
+        meter.work(|| context.failure.guard(|| builder.batch(batch)));
+    }
+    meter.work(|| context.failure.guard(|| builder.finish()))
+}
+
+impl<'a> TreeBuilder<'a> {
+    fn new(context: &'a Context, session: &'a Session, packs: PackWriter) -> TreeBuilder<'a> {
+        TreeBuilder {
+            store: NodeStore { context, session, packs },
+            boundary_key: &context.ring.keys.boundary,
+            leaf: LeafEncoder::default(),
+            levels: Vec::new(),
+            list: ListBuilder::default(),
+            links: HashMap::new(),
+        }
+    }
+
+    fn batch(&mut self, batch: TreeBatch) -> Result<(), StoreError> {
+        self.pieces(batch.pieces)?;
+        batch.entries.into_iter().try_for_each(|(entry, content)| self.entry(entry, content))
+    }
+
+    fn pieces(&mut self, pieces: impl IntoIterator<Item = Item>) -> Result<(), StoreError> {
+        let store = &mut self.store;
+        let mut put = |node: &ListNode| store.put(BlobKind::List, &node.encode());
+        pieces.into_iter().try_for_each(|item| self.list.push(item, &mut put))
+    }
+
+    fn finish_list(&mut self) -> Result<Content, StoreError> {
+        let store = &mut self.store;
+        self.list.finish(&mut |node: &ListNode| store.put(BlobKind::List, &node.encode()))
+    }
+
+    fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
+        let BatchEntry { found, plan, xattrs, mut changed, .. } = batch_entry;
+        let mut meta = found.meta;
+        meta.xattrs = xattrs.unwrap_or_default();
+        let mut content = match content {
+            EntryContent::Ready(content) => content,
+            EntryContent::Items(items) => {
+                self.pieces(items)?;
+                self.finish_list()?
+            }
+            EntryContent::Pieces => self.finish_list()?,
+            EntryContent::Linked => self.linked(&meta),
+        };
+        if let Plan::Big(big) = plan {
+            changed = big.changed.load(Acquire);
+            meta.size = big.size.load(Acquire);
+            meta.xattrs = std::mem::take(&mut *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()));
+            if big.failed.load(Acquire) {
+                content = Content::Unreadable;
+            }
+        }
+        if content == Content::Unreadable {
+            meta.size = 0;
+        }
+        if meta.kind == EntryKind::File && meta.nlink > 1 {
+            self.remember(&meta, &content);
+        }
+        if changed {
+            self.store.context.counts.changed_while_read.fetch_add(1, Relaxed);
+        }
+        self.push(&Entry { key: found.key, meta, content, changed_while_read: changed, extensions: Vec::new() })
+    }
+
+    /// The content of the first link. The scanner saw it, so it is here unless the inode changed hands meanwhile.
+    fn linked(&self, meta: &crate::format::tree::Meta) -> Content {
+        let first = self.links.get(&(meta.device, meta.inode));
+        first.map_or(Content::Unreadable, |(content, _)| content.clone())
+    }
+
+    fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content) {
+        let inode = (meta.device, meta.inode);
+        let left = self.links.entry(inode).or_insert_with(|| (content.clone(), meta.nlink));
+        left.1 -= 1;
+        if left.1 == 0 {
+            self.links.remove(&inode);
+        }
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        let config = &self.store.context.config;
+        self.leaf.push(entry);
+        let len = self.leaf.len();
+        let ends = len >= config.node_bytes_max as usize
+            || (len >= config.node_bytes_min as usize
+                && boundary(self.boundary_key, 0, &entry.key) < config.node_threshold);
+        if ends { self.flush_leaf() } else { Ok(()) }
+    }
+
+    fn flush_leaf(&mut self) -> Result<(), StoreError> {
+        let (first, totals) = (self.leaf.first_key().to_vec(), self.leaf.totals());
+        let id = self.store.put(BlobKind::Node, &self.leaf.finish())?;
+        self.child(0, Child { first, id, totals })
+    }
+
+    /// Adds a finished node to the level above it, and so on upwards.
+    fn child(&mut self, mut level: usize, mut child: Child) -> Result<(), StoreError> {
+        loop {
+            if self.levels.len() == level {
+                self.levels.push(Level::default());
+            }
+            let (config, key) = (&self.store.context.config, self.boundary_key);
+            let ended = self.levels[level].push(child, |open| {
+                let bytes: usize = open.iter().map(|c| c.first.len() + CHILD_BYTES).sum();
+                let last = open.last().map_or(&[][..], |c| &c.first);
+                bytes >= config.node_bytes_max as usize
+                    || (bytes >= config.node_bytes_min as usize
+                        && boundary(key, level as u8 + 1, last) < config.node_threshold.saturating_mul(INNER_ODDS))
+            });
+            let Some(children) = ended else { return Ok(()) };
+            child = self.inner(level, children)?;
+            level += 1;
+        }
+    }
+
+    fn inner(&mut self, level: usize, children: Vec<Child>) -> Result<Child, StoreError> {
+        let first = children[0].first.clone();
+        let node = Node::Inner { level: level as u8 + 1, children };
+        let totals = node.totals();
+        Ok(Child { first, id: self.store.put(BlobKind::Node, &node.encode())?, totals })
+    }
+
+    fn finish(mut self) -> Result<Root, StoreError> {
+        if self.leaf.count() > 0 || self.levels.is_empty() {
+            self.flush_leaf()?;
+        }
+        let mut level = 0;
+        let root = loop {
+            let mut children = self.levels[level].finish();
+            if level + 1 == self.levels.len() && children.len() == 1 {
+                let root = children.remove(0);
+                break Root { id: root.id, level: level as u8, totals: root.totals };
+            }
+            let child = self.inner(level, children)?;
+            level += 1;
+            self.child(level, child)?;
+        };
+        let NodeStore { context, session, packs } = self.store;
+        tell(context, session, packs.finish()?)?;
+        Ok(root)
+    }
+}
+
+/// What a child takes beside its key, about.
+const CHILD_BYTES: usize = 48;
+/// Inner nodes hold fewer, larger items than leaves: they end more readily.
+const INNER_ODDS: u32 = 4;
+
+/// What decides whether a node ends after `key`.
+fn boundary(key: &[u8; 32], level: u8, entry_key: &[u8]) -> u32 {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    hasher.update(&[level]).update(entry_key);
+    let hash = hasher.finalize();
+    let bytes = hash.as_bytes();
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
