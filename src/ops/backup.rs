@@ -1,14 +1,29 @@
 //! `backup`: one snapshot of a source.
 
-use crate::base::id::ObjectId;
+use crate::base::id::{ContentId, ObjectId};
+use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX};
 use crate::base::time::Time;
+use crate::chunking::Cutter;
 use crate::codec::Compression;
-use crate::monitor::{Monitor, Problem};
+use crate::format::pack::PackKind;
+use crate::format::session::SessionPurpose;
+use crate::format::snapshot::Manifest;
+use crate::index::{Claims, Location};
+use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
+use crate::object::writer::{PackWriter, StoredPack};
+use crate::pipeline::backup::budget::Budget;
+use crate::pipeline::backup::context::{Context, Counts, Meters};
+use crate::pipeline::backup::tree::Root;
+use crate::pipeline::backup::{self, ParentPlan, Sink, Threads};
+use crate::pipeline::failure::Failure;
 use crate::source::Source;
+use crate::storage::BlockPool;
+use crate::store::session::Session;
 use crate::store::{Store, StoreError};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// How to back up.
 #[derive(Clone, Default)]

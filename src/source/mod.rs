@@ -1,6 +1,10 @@
 //! Where backups read from.
 
 pub mod fs;
+mod entry;
+mod open;
+mod walk;
+mod xattr;
 pub mod filter;
 pub mod mmap;
 pub mod stdin;
@@ -9,7 +13,7 @@ use crate::format::tree::{Meta, Xattr};
 use std::io;
 
 /// An entry that a walk found. Its `meta.xattrs` are empty: they are read on demand.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// Key in the snapshot's tree.
     pub key: Vec<u8>,
@@ -17,6 +21,10 @@ pub struct Found {
     pub meta: Meta,
     /// How the source opens it again.
     pub handle: Handle,
+    /// It takes less room than its length: it may have holes, and `SourceFile::next_data` is worth asking.
+    pub sparse: bool,
+    /// A stream: its size is not known, and its content is read once, in ascending order, until a short read.
+    pub streaming: bool,
 }
 
 /// How a source finds an entry again.
@@ -102,6 +110,11 @@ pub trait SourceFile: Send + Sync {
 
     /// Fills `buf` from `offset`; gives fewer bytes only at the end of the file.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Extended attributes, sorted by name: like `Source::xattrs`, through the open file.
+    fn xattrs(&self) -> io::Result<Vec<Xattr>> {
+        Ok(Vec::new())
+    }
 
     /// The next range of data at or after `offset`: (start, end); `None` when only a hole is left.
     /// A source that knows no holes gives (offset, size).
