@@ -14,7 +14,7 @@ use crate::object::writer::{PackWriter, StoredPack};
 use crate::pipeline::backup::budget::Budget;
 use crate::pipeline::backup::context::{Context, Counts, Meters};
 use crate::pipeline::backup::tree::Root;
-use crate::pipeline::backup::{self, ParentPlan, Sink, Threads};
+use crate::pipeline::backup::{self, ParentPlan, Sink, Threads, WRITE_BLOCKS};
 use crate::pipeline::failure::Failure;
 use crate::source::Source;
 use crate::storage::BlockPool;
@@ -218,7 +218,6 @@ fn adoptable(packs: Vec<StoredPack>) -> HashMap<ContentId, Location> {
                 let location = Location {
                     pack: pack.id,
                     pack_kind: pack.kind,
-                    pack_len: pack.len,
                     pack_header_len: pack.header_len,
                     blob_kind: blob.kind,
                     blob_offset,
@@ -242,9 +241,6 @@ fn sink<'a>(store: &Arc<Store>, session: &'a Session, compression: Compression) 
     let trees = PackWriter::new(storage, ring, PackKind::Tree, session.id(), pack_bytes, compression, tree_blocks);
     Sink { session, trees, blocks: BlockPool::new(WRITE_BLOCKS, BLOCK_BYTES) }
 }
-
-/// Blocks between write and upload: enough for a fsync's time at a fast disk's speed.
-const WRITE_BLOCKS: usize = 8;
 
 fn stats(context: &Context, counters: &Counters) -> BackupStats {
     let get = |counter| counters.get(counter);

@@ -1,10 +1,6 @@
 //! Where backups read from.
 
 pub mod fs;
-mod entry;
-mod open;
-mod walk;
-mod xattr;
 pub mod filter;
 pub mod mmap;
 pub mod stdin;

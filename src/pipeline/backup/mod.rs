@@ -71,6 +71,9 @@ impl Pools {
     }
 }
 
+/// Blocks between write and upload: enough for a fsync's time at a fast disk's speed.
+pub const WRITE_BLOCKS: usize = 8;
+
 /// What a session of the pipeline writes with.
 pub struct Sink<'a> {
     /// The session.
@@ -99,30 +102,24 @@ pub fn run(
     let (dedup_out, tree_in) = bounded(room);
     let (compress_out, place_in) = bounded(room);
     let (encrypt_out, write_in) = bounded(room);
-    let (pools, session) = (&pools, sink.as_ref().map(|s| s.session));
-    thread::scope(|scope| {
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send + '_>| {
-            let failed = thread::Builder::new().name(name.into()).spawn_scoped(scope, run).err();
-            failed
-                .into_iter()
-                .for_each(|e| context.failure.set(StoreError::Panic(format!("cannot start a thread: {e}"))));
-        };
+    let pools = &pools;
+    let root = thread::scope(|scope| {
         let entries = parent.map(|p| p.start(context, scope));
-        spawn("scan", Box::new(move || scan::run(context, source, entries, force, scan_out)));
+        spawn(scope, context, "scan".into(), move || scan::run(context, source, entries, force, scan_out));
         for i in 0..threads.readers {
             let (input, output): (_, Sender<item::Batch>) = (read_in.clone(), cut_out.clone());
             let next =
                 move |batch| task::spawn(&pools.cut, context, |c| &c.meters.chunk, &output, batch, chunk::cut_batch);
-            spawn(&format!("read-{i}"), Box::new(move || read::run(context, source, input, &next)));
+            spawn(scope, context, format!("read-{i}"), move || read::run(context, source, input, &next));
         }
         drop((read_in, cut_out));
         let to_hash =
             move |batch| task::spawn(&pools.cut, context, |c| &c.meters.hash, &hash_out, batch, hash::hash_batch);
-        spawn("select", Box::new(move || chunk::run_select(context, select_in, &to_hash)));
-        let Some(Sink { session: sink_session, trees, blocks }) = sink else {
+        spawn(scope, context, "select".into(), move || chunk::run_select(context, select_in, &to_hash));
+        let Some(Sink { session, trees, blocks }) = sink else {
             let give_back = |batch: item::Batch| context.budget.give(batch.buffer);
             dedup::run(context, None, dedup_in, dedup_out, &give_back);
-            return Ok(None);
+            return None;
         };
         let to_compress = move |batch| {
             task::spawn(
@@ -134,19 +131,32 @@ pub fn run(
                 compress::compress_batch,
             )
         };
-        spawn("dedup", Box::new(move || dedup::run(context, session, dedup_in, dedup_out, &to_compress)));
+        spawn(scope, context, "dedup".into(), move || {
+            dedup::run(context, Some(session), dedup_in, dedup_out, &to_compress)
+        });
         let to_encrypt = move |batch| {
             task::spawn(&pools.encrypt, context, |c| &c.meters.encrypt, &encrypt_out, batch, encrypt::encrypt_batch)
         };
-        spawn("place", Box::new(move || place::run(context, sink_session.id(), place_in, &to_encrypt)));
-        let (block_out, block_in) = bounded(blocks.count() + 1);
-        let pool = &blocks;
-        let pool_clone = pool.clone();
-        spawn("write", Box::new(move || write::run(context, &pool_clone, write_in, block_out)));
-        let (storage, pool_clone) = (sink_session.store().storage.clone(), pool.clone());
-        spawn("upload", Box::new(move || upload::run(context, sink_session, &*storage, &pool_clone, block_in)));
-        Ok(tree::run(context, sink_session, trees, tree_in))
-    })
+        spawn(scope, context, "place".into(), move || place::run(context, session.id(), place_in, &to_encrypt));
+        let (block_out, block_in) = bounded(WRITE_BLOCKS + 1);
+        let (pool, storage) = (blocks.clone(), session.store().storage.clone());
+        spawn(scope, context, "write".into(), move || write::run(context, &pool, write_in, block_out));
+        spawn(scope, context, "upload".into(), move || upload::run(context, session, &*storage, &blocks, block_in));
+        tree::run(context, session, trees, tree_in)
+    });
+    Ok(root)
+}
+
+/// Starts a named thread; one that cannot be started fails the run.
+fn spawn<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    context: &'scope Context,
+    name: String,
+    run: impl FnOnce() + Send + 'scope,
+) {
+    if let Err(error) = thread::Builder::new().name(name).spawn_scoped(scope, run) {
+        context.failure.set(StoreError::Panic(format!("cannot start a thread: {error}")));
+    }
 }
 
 /// The parent snapshot to compare with.

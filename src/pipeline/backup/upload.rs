@@ -14,7 +14,6 @@ use crate::store::StoreError;
 use crate::store::session::Session;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::AcqRel;
 
 /// The plain thread.
 pub fn run(
@@ -62,12 +61,7 @@ pub fn run(
 }
 
 /// Tells the session of a durable pack, and lets go of claims that are in the index now.
-pub fn stored(context: &Context, session: &Session, pack: StoredPack) -> Result<(), StoreError> {
-    let installed = session.stored(pack)?;
-    if !installed.is_empty() {
-        // First the generation, then the claims: a look-up made before is made again once it matters.
-        context.index_generation.fetch_add(1, AcqRel);
-        context.claims.release(installed);
-    }
+pub fn stored(_context: &Context, session: &Session, pack: StoredPack) -> Result<(), StoreError> {
+    session.stored(pack)?;
     session.checkpoint(false)
 }
