@@ -13,7 +13,7 @@ pub use attributes::Ownership;
 pub use directory::FsDirectory;
 pub use file::FsFile;
 
-use super::{Attributes, Destination, Existing, Identity, ReadBack, Special};
+use super::{Attributes, Destination, Existing, Found, Identity, ReadBack, Special};
 use crate::base::time::Time;
 use crate::format::tree::EntryKind;
 use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
@@ -40,12 +40,15 @@ pub struct FsOptions {
 /// A folder as a destination.
 pub struct FsDestination {
     target: Arc<FsDirectory>,
-    made: bool,
+    found: Found,
     directories: OpenDirectories,
     files: OpenFiles,
     applier: Applier,
     temporary: (u64, AtomicU64),
 }
+
+/// A directory that is not completed: its owner's alone, and with the sticky bit, so that a later run knows it.
+const UNFINISHED: u32 = 0o1700;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -55,26 +58,28 @@ impl FsDestination {
     /// Opens the folder, or makes it (and those above it). A link that the caller's path goes through is followed here
     /// and nowhere else.
     pub fn open(folder: &Path, options: FsOptions) -> io::Result<FsDestination> {
-        let made = match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        let make = || std::fs::DirBuilder::new().mode(UNFINISHED).create(folder);
+        let made = match make() {
             Ok(()) => true,
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 if let Some(parent) = folder.parent() {
                     std::fs::create_dir_all(parent)?;
                 }
-                std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+                make()?;
                 true
             }
             Err(e) => return Err(e),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(folder, flags, Mode::empty())?;
+        let found = if made { Found::New } else { found(&fd)? };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         Ok(FsDestination {
             target: FsDirectory::target(fd, made),
-            made,
+            found,
             directories: OpenDirectories::new((limit / 4).min(1024) as usize),
             files: OpenFiles::new((limit / 8).min(512) as usize),
             applier: Applier::new(options.ownership, !options.no_xattrs),
@@ -139,6 +144,21 @@ impl FsDestination {
     }
 }
 
+/// How a directory that was there was found.
+fn found(directory: impl AsFd) -> io::Result<Found> {
+    let unfinished = rustix::fs::fstat(directory)?.st_mode & 0o7777 == UNFINISHED;
+    Ok(if unfinished { Found::Unfinished } else { Found::Whole })
+}
+
+fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+    let make = |mode| rustix::fs::mkdirat(parent.as_fd(), name, Mode::from_raw_mode(mode));
+    match make(UNFINISHED) {
+        // Some network servers refuse the sticky bit.
+        Err(Errno::INVAL | Errno::PERM | Errno::IO | Errno::OPNOTSUPP) => make(UNFINISHED & 0o777),
+        made => made,
+    }
+}
+
 fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => EntryKind::File,
@@ -155,8 +175,8 @@ impl Destination for FsDestination {
     type Directory = Arc<FsDirectory>;
     type File = Arc<FsFile>;
 
-    fn root(&self) -> (Arc<FsDirectory>, bool) {
-        (self.target.clone(), self.made)
+    fn root(&self) -> (Arc<FsDirectory>, Found) {
+        (self.target.clone(), self.found)
     }
 
     fn look(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Existing>> {
@@ -178,14 +198,21 @@ impl Destination for FsDestination {
         }))
     }
 
-    fn directory(&self, parent: &Arc<FsDirectory>, name: &[u8], replace: bool) -> io::Result<(Arc<FsDirectory>, bool)> {
+    fn directory(
+        &self,
+        parent: &Arc<FsDirectory>,
+        name: &[u8],
+        replace: bool,
+    ) -> io::Result<(Arc<FsDirectory>, Found)> {
         let fd = self.directories.fd(parent)?;
-        let mode = Mode::from_raw_mode(0o700);
-        match rustix::fs::mkdirat(&*fd, name, mode) {
+        match make_directory(&*fd, name) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
                 match self.directories.open(parent, name, false) {
-                    Ok(directory) => return Ok((directory, false)),
+                    Ok(directory) => {
+                        let found = found(&*self.directories.fd(&directory)?)?;
+                        return Ok((directory, found));
+                    }
                     // Not a directory, or a link (whatever it leads to).
                     Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::NOTDIR | Errno::LOOP)) => {
                         if !replace {
@@ -195,7 +222,7 @@ impl Destination for FsDestination {
                     Err(e) => return Err(e),
                 }
                 rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?;
-                rustix::fs::mkdirat(&*fd, name, mode)?;
+                make_directory(&*fd, name)?;
             }
             Err(e) => return Err(e.into()),
         }
@@ -205,7 +232,11 @@ impl Destination for FsDestination {
             strip_acl(&*fd, ACL_DEFAULT)?;
             strip_acl(&*fd, ACL_ACCESS)?;
         }
-        Ok((directory, true))
+        Ok((directory, Found::New))
+    }
+
+    fn open_directory(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Arc<FsDirectory>> {
+        self.directories.open(parent, name, false)
     }
 
     fn create(&self, directory: &Arc<FsDirectory>, name: &[u8], size: u64, replace: bool) -> io::Result<Arc<FsFile>> {

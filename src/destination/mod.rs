@@ -65,6 +65,17 @@ pub struct Identity {
     pub inode: u64,
 }
 
+/// How a directory was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It was not there and was made.
+    New,
+    /// An interrupted restore made it and did not complete it.
+    Unfinished,
+    /// It was there.
+    Whole,
+}
+
 /// A file read back for verification.
 pub trait ReadBack: Send {
     /// Its length.
@@ -85,17 +96,20 @@ pub trait ReadBack: Send {
 pub trait Destination: Send + Sync {
     /// A directory of the destination, cheap to clone.
     type Directory: Clone + Send + Sync;
-    /// A file being written.
-    type File: Send + Sync;
+    /// A file being written, cheap to clone.
+    type File: Clone + Send + Sync;
 
-    /// Its outermost directory, and whether it was made for this restore.
-    fn root(&self) -> (Self::Directory, bool);
+    /// Its outermost directory.
+    fn root(&self) -> (Self::Directory, Found);
 
     /// What lies there now.
     fn look(&self, directory: &Self::Directory, name: &[u8]) -> io::Result<Option<Existing>>;
 
-    /// Makes a directory that only its owner can enter, or takes the one that is there; says whether it was made.
-    fn directory(&self, parent: &Self::Directory, name: &[u8], replace: bool) -> io::Result<(Self::Directory, bool)>;
+    /// Makes a directory that only its owner can enter, or takes the one that is there.
+    fn directory(&self, parent: &Self::Directory, name: &[u8], replace: bool) -> io::Result<(Self::Directory, Found)>;
+
+    /// Opens a directory that is there; anything else is an error.
+    fn open_directory(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Self::Directory>;
 
     /// Begins a file of this size, all of it a hole. It is told apart from a whole file until it is finished.
     fn create(&self, directory: &Self::Directory, name: &[u8], size: u64, replace: bool) -> io::Result<Self::File>;

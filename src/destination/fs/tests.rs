@@ -48,7 +48,7 @@ impl Setup {
 fn a_file_gets_its_content_mode_and_time() {
     let s = Setup::new();
     let (root, made) = s.destination.root();
-    assert!(made);
+    assert_eq!(made, Found::New);
     s.destination.whole(&root, b"f", b"hello", 5, &plain(), false).unwrap();
     let meta = fs::metadata(s.path("f")).unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o640, 1_000_000_007, 123_456_789));
@@ -113,8 +113,9 @@ fn a_link_where_a_directory_should_be_is_never_gone_through() {
     assert_eq!(fs::read_link(s.path("a")).unwrap(), outside);
     let refused = s.destination.directory(&root, b"a", false).map(|_| ()).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
-    let (a, made) = s.destination.directory(&root, b"a", true).unwrap();
-    assert!(made);
+    let (a, found) = s.destination.directory(&root, b"a", true).unwrap();
+    assert_eq!(found, Found::New);
+    assert_eq!(s.destination.directory(&root, b"a", true).unwrap().1, Found::Unfinished);
     s.destination.whole(&a, b"canary", b"dead", 4, &plain(), true).unwrap();
     s.canary_is_alive();
     assert!(fs::symlink_metadata(s.path("a")).unwrap().is_dir());
@@ -206,6 +207,7 @@ fn fifos_and_sockets_are_made_and_directories_keep_their_time() {
     s.destination.special(&d, b"socket", &Special::Socket, &plain(), false).unwrap();
     let attributes = Attributes { mode: 0o1751, ..plain() };
     s.destination.finish_directory(&d, &attributes, true).unwrap();
+    assert_eq!(s.destination.directory(&root, b"d", false).unwrap().1, Found::Whole);
     let meta = fs::metadata(s.path("d")).unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.mtime()), (0o1751, 1_000_000_007));
     assert_eq!(fs::metadata(s.path("d/fifo")).unwrap().mode(), 0o010640);
@@ -234,7 +236,7 @@ fn setuid_goes_with_the_owner_or_not_at_all() {
     let options = FsOptions { ownership: Ownership::Skip, ..FsOptions::default() };
     let destination = FsDestination::open(folder.path(), options).unwrap();
     let (root, made) = destination.root();
-    assert!(!made);
+    assert_eq!(made, Found::Whole);
     let attributes = Attributes { mode: 0o4755, uid: 12345, ..plain() };
     destination.whole(&root, b"f", b"", 0, &attributes, false).unwrap();
     assert_eq!(fs::metadata(folder.path().join("f")).unwrap().mode() & 0o7777, 0o755);
