@@ -136,6 +136,17 @@ pub const FIND_BARREN_MAX: usize = 1 << 20;
 /// Partitions of a large index run.
 pub const RUN_PARTITIONS: usize = 1024;
 
+/// One window of a restore's plan: entries, bytes of content, pieces of content. Three are in memory at a time.
+pub const WINDOW_ENTRIES: usize = 32 * KIB;
+/// See [`WINDOW_ENTRIES`].
+pub const WINDOW_BYTES: u64 = 512 * MIB as u64;
+/// See [`WINDOW_ENTRIES`].
+pub const WINDOW_PIECES: usize = 64 * KIB;
+/// Blobs that lie together are read in one piece of this size.
+pub const RESTORE_READ_BYTES: usize = 4 * MIB;
+/// So many bytes that nobody needs are read along rather than passed over.
+pub const RESTORE_GAP_BYTES: usize = 128 * KIB;
+
 /// Pack files that local storage keeps open for reading.
 pub const OPEN_PACKS_MAX: usize = 64;
 /// Temporary files of killed runs are removed when they are older, in seconds.

@@ -1,40 +1,24 @@
 //! `restore`: a snapshot, or a part of one, into a folder.
 
-use crate::base::id::ObjectId;
-use crate::monitor::{Monitor, Problem};
+pub use crate::destination::fs::Ownership as Owners;
+pub use crate::pipeline::restore::{Overwrite, RestoreStats};
+
+use crate::base::path::{key_of, path_of};
+use crate::destination::Destination;
+use crate::destination::fs::{FsDestination, FsOptions};
+use crate::format::session::SessionPurpose;
+use crate::monitor::{Counter, Monitor};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::restore::{Context, Request, Rules, Tally, run as run_pipeline};
+use crate::store::session::Session;
+use crate::store::snapshots::Snapshot;
+use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
-/// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
-/// as a whole (a new file under a temporary name, then renamed over it) or left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overwrite {
-    /// What is already right (kind, size, modification time) is passed over, which continues an interrupted restore;
-    /// anything else in the way is left as it is and named as a problem.
-    #[default]
-    Refuse,
-    /// What is already right is passed over, anything else is replaced.
-    IfChanged,
-    /// Everything is replaced.
-    Always,
-    /// What is there is left as it is, without a word.
-    Never,
-}
-
-/// Who owns what is restored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Owners {
-    /// By number, as far as the system permits; what it does not permit is noted once.
-    #[default]
-    Try,
-    /// By number; what is not permitted is a problem of its entry.
-    Require,
-    /// Whoever runs the restore.
-    Skip,
-}
+use std::time::Instant;
 
 /// How to restore.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +30,8 @@ pub struct RestoreOptions {
     pub path: Vec<u8>,
     /// The folder to restore into; made if it is not there.
     pub target: PathBuf,
-    /// Only what matches one of these patterns (`.gitignore` syntax over paths in the snapshot), and what lies below.
+    /// Only what matches one of these patterns (`.gitignore` syntax; one with a slash begins at `path`), and what lies
+    /// below.
     pub include: Vec<String>,
     /// Leave out what matches one of these, and what lies below.
     pub exclude: Vec<String>,
@@ -66,66 +51,134 @@ pub struct RestoreOptions {
     pub host: String,
     /// Worker threads; 0: one a core.
     pub threads: usize,
-    /// Threads that read ahead; 0 chooses.
+    /// Threads that read ahead; 0: the workers read for themselves, which is fastest from local disks.
     pub readers: usize,
     /// Set from outside to end the run early: half-written files are removed.
     pub cancel: Arc<AtomicBool>,
 }
 
-/// What a restore did (or, in a dry run, would do).
-#[derive(Debug, Clone, Default)]
-pub struct RestoreStats {
-    /// The snapshot.
-    pub snapshot: Option<ObjectId>,
-    /// Entries of any kind that were selected.
-    pub entries: u64,
-    /// Regular files written, and their bytes (holes included).
-    pub files: u64,
-    /// See `files`.
-    pub bytes: u64,
-    /// Directories made or brought up to date.
-    pub directories: u64,
-    /// Symbolic links.
-    pub symlinks: u64,
-    /// Further names of files with several (hard links).
-    pub hard_links: u64,
-    /// FIFOs, sockets, device nodes.
-    pub specials: u64,
-    /// Files (and other entries) that were right already, and the files' bytes.
-    pub unchanged: u64,
-    /// See `unchanged`.
-    pub bytes_unchanged: u64,
-    /// Existing entries left as they are (`Overwrite::Never`, `Overwrite::Refuse`).
-    pub left: u64,
-    /// Entries that the snapshot holds without their content, since the backup could not read them.
-    pub unreadable: u64,
-    /// Entries stored while they changed; they are restored as they were read.
-    pub changed_while_read: u64,
-    /// Bytes read from packs.
-    pub bytes_read: u64,
-    /// Files read back and found equal (`verify`).
-    pub verified: u64,
-    /// Files lost to damage in the store. Not 0: the store needs a check.
-    pub damaged: u64,
-    /// Parts of the tree that cannot be read: what lay there is not even known.
-    pub damaged_ranges: u64,
-    /// What went wrong, damage included: the first 10,000.
-    pub problems: Vec<Problem>,
-    /// How many there were.
-    pub problem_count: u64,
-    /// Wall time.
-    pub duration: Duration,
-}
-
-impl RestoreStats {
-    /// Whether something was lost to damage in the store.
-    pub fn is_damaged(&self) -> bool {
-        self.damaged + self.damaged_ranges > 0
-    }
-}
-
 /// Restores. `StoreError::Interrupted` when `options.cancel` was set. A damaged blob costs only the files that hold it.
 pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreStats, StoreError> {
-    _ = (store, options, monitor);
-    todo!()
+    let start = Instant::now();
+    let base = key_of(&options.path).map_err(|e| StoreError::Refused(format!("{}: {e}", display(&options.path))))?;
+    let rules = Rules::new(&path_of(&base), &options.include, &options.exclude)?;
+    let snapshot = store.find_snapshot(&options.snapshot)?;
+    let tally = Tally::new(monitor);
+    doubt(&snapshot, &tally);
+    if base.is_empty() && rules.take_all() {
+        let totals = &snapshot.manifest.totals;
+        monitor.expect(Counter::Entries, totals.entries);
+        monitor.expect(Counter::Files, totals.files);
+        monitor.expect(Counter::Bytes, totals.bytes);
+    }
+    let destination = open_target(options)?;
+    let lease = Lease::begin(store, options, &snapshot)?;
+    let request = Request {
+        root: snapshot.manifest.root,
+        base,
+        rules,
+        overwrite: options.overwrite,
+        dry_run: options.dry_run,
+        verify: options.verify,
+        workers: if options.threads > 0 { options.threads } else { cores() },
+        readers: options.readers,
+        cancel: options.cancel.clone(),
+    };
+    let context = Context {
+        store,
+        request: &request,
+        destination: destination.as_ref(),
+        tally: &tally,
+        failure: &Failure::default(),
+        keep_alive: &|| lease.keep_alive(),
+    };
+    let done = run_pipeline(&context);
+    lease.end(monitor);
+    done?;
+    if let Some(destination) = &destination {
+        destination.notes().iter().for_each(|note| monitor.note(note));
+        if options.sync && !options.dry_run {
+            destination.sync().map_err(|e| target_error("flush", &options.target, e))?;
+        }
+    }
+    let mut stats = tally.stats();
+    if stats.changed_while_read > 0 {
+        let count = stats.changed_while_read;
+        monitor.note(&format!("files that changed while they were backed up, restored as they were read: {count}"));
+    }
+    stats.snapshot = Some(snapshot.id);
+    stats.duration = start.elapsed();
+    Ok(stats)
+}
+
+/// What is restored is as good as the snapshot's signature.
+fn doubt(snapshot: &Snapshot, tally: &Tally<'_>) {
+    let message = match &snapshot.authenticity {
+        Authenticity::Authentic | Authenticity::PinnedNow => return,
+        Authenticity::UnknownSigner => {
+            return tally.monitor.note("the snapshot is signed by a key this machine does not know");
+        }
+        Authenticity::Unsigned => return tally.monitor.note("the snapshot is not signed"),
+        Authenticity::Tampered => "the snapshot's signature does not fit: it is not what its host made".to_string(),
+        Authenticity::Incomplete { missing } => format!("a part of the snapshot is missing: {missing}"),
+    };
+    tally.counts.damaged_ranges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    tally.problem(b"/".to_vec(), message);
+}
+
+/// The target; `None` when it is not there and a dry run must not make it.
+fn open_target(options: &RestoreOptions) -> Result<Option<FsDestination>, StoreError> {
+    let target = &options.target;
+    if options.dry_run
+        && let Err(e) = std::fs::metadata(target)
+        && e.kind() == io::ErrorKind::NotFound
+    {
+        return Ok(None);
+    }
+    let fs = FsOptions { ownership: options.owners, no_xattrs: options.no_xattrs };
+    FsDestination::open(target, fs).map(Some).map_err(|e| target_error("open the target", target, e))
+}
+
+fn target_error(what: &'static str, target: &Path, source: io::Error) -> StoreError {
+    StoreError::Local { what, path: target.display().to_string(), source }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+fn display(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
+}
+
+/// Keeps the snapshot's data from being deleted while it is read, where this user may write to the store.
+struct Lease(Option<Session>);
+
+impl Lease {
+    fn begin(store: &Arc<Store>, options: &RestoreOptions, snapshot: &Snapshot) -> Result<Lease, StoreError> {
+        if !options.dry_run {
+            let begun = Session::begin(store.clone(), SessionPurpose::Read, &options.host, vec![snapshot.id]);
+            // A store that is read-only for this user restores all the same; anything else shows again when it is read.
+            if let Ok(session) = begun {
+                return Ok(Lease(Some(session)));
+            }
+        }
+        store.load_index()?;
+        Ok(Lease(None))
+    }
+
+    fn keep_alive(&self) {
+        if let Some(session) = &self.0 {
+            // One that fails is tried again; the grace period is longer than any pause that matters.
+            _ = session.checkpoint(false);
+        }
+    }
+
+    fn end(self, monitor: &dyn Monitor) {
+        if let Some(session) = self.0
+            && let Err(error) = session.end()
+        {
+            monitor.note(&format!("the restore's session could not be ended, and will end by itself: {error}"));
+        }
+    }
 }

@@ -55,6 +55,12 @@ impl Meter {
         result
     }
 
+    /// Counts one piece of work that took this long.
+    pub fn worked(&self, busy: Duration) {
+        self.busy.fetch_add(busy.as_nanos() as u64, Relaxed);
+        self.items.fetch_add(1, Relaxed);
+    }
+
     /// Counts a wait for input that began at `start`.
     pub fn waited_in(&self, start: Instant) {
         add(&self.wait_in, start);

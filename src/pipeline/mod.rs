@@ -8,3 +8,4 @@ pub mod meter;
 pub mod reorder;
 pub mod failure;
 pub mod backup;
+pub mod restore;

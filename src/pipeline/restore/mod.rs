@@ -1,0 +1,186 @@
+//! The restore pipeline.
+//!
+//! | stage | takes | gives | runs on | bound |
+//! |---|---|---|---|---|
+//! | [`plan`] | entries in tree order | windows | the calling thread | three windows |
+//! | [`fetch`] | a read step | sealed bytes | readers, or workers when there are none | one buffer a step in flight |
+//! | [`open`] | sealed bytes | verified chunks | workers | one opened blob a worker |
+//! | [`write`] | chunks | files | workers | |
+//! | [`verify`] | chunks' ids | | workers | one chunk a worker |
+//! | [`finish`] | a window that is done | other names, complete directories | the calling thread | |
+//!
+//! A window is sorted by pack and cut into steps, which workers take in any order; windows overlap, but are finished in
+//! order. open and write share a thread: what was just opened is written while it is in that core's cache. No lock is
+//! held over I/O, nothing waits for anything but the next step, so one thread of each and one buffer will do.
+
+pub mod item;
+pub mod tally;
+pub mod rules;
+pub mod window;
+mod directories;
+mod links;
+pub mod plan;
+pub mod fetch;
+pub mod open;
+pub mod write;
+pub mod finish;
+pub mod verify;
+mod feed;
+mod worker;
+
+pub use rules::Rules;
+pub use tally::{RestoreStats, Tally};
+
+use crate::base::id::ContentId;
+use crate::base::path::path_of;
+use crate::destination::Destination;
+use crate::index::Index;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::meter::Meter;
+use crate::store::{Store, StoreError};
+use feed::Feed;
+use finish::InFlight;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLockReadGuard};
+use std::time::Instant;
+
+/// Why an entry was left.
+const IN_THE_WAY: &str = "something else lies in the target under this name; it was left as it is (choose to overwrite \
+                          to have it replaced)";
+
+/// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
+/// as a whole (a new file under a temporary name, then renamed over it) or left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overwrite {
+    /// What is already right (kind, size, modification time) is passed over, which continues an interrupted restore;
+    /// anything else in the way is left as it is and named as a problem.
+    #[default]
+    Refuse,
+    /// What is already right is passed over, anything else is replaced.
+    IfChanged,
+    /// Everything is replaced.
+    Always,
+    /// What is there is left as it is, without a word.
+    Never,
+}
+
+impl Overwrite {
+    /// Whether something else in the way is replaced.
+    pub fn replaces(self) -> bool {
+        matches!(self, Overwrite::IfChanged | Overwrite::Always)
+    }
+}
+
+/// What to restore and how.
+pub struct Request {
+    /// Root of the snapshot's tree.
+    pub root: ContentId,
+    /// Key of the part to restore: a directory, whose entries come straight into the destination, or one other entry.
+    pub base: Vec<u8>,
+    /// Which entries of it.
+    pub rules: Rules,
+    /// What becomes of what is there.
+    pub overwrite: Overwrite,
+    /// Count only.
+    pub dry_run: bool,
+    /// Read back what was restored, or was right already.
+    pub verify: bool,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// Threads that read ahead; 0: the workers read for themselves.
+    pub readers: usize,
+    /// Set from outside to end the run.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// What all stages share.
+pub struct Context<'a, D: Destination> {
+    /// The store.
+    pub store: &'a Arc<Store>,
+    /// What to do.
+    pub request: &'a Request,
+    /// Where to; `None` in a dry run into a folder that is not there.
+    pub destination: Option<&'a D>,
+    /// Counts and problems.
+    pub tally: &'a Tally<'a>,
+    /// The first error that ends the run.
+    pub failure: &'a Failure,
+    /// Called now and then: renews the lease that keeps the snapshot's data.
+    pub keep_alive: &'a (dyn Fn() + Sync),
+}
+
+impl<D: Destination> Context<'_, D> {
+    /// Whether the run is to end.
+    pub fn is_over(&self) -> bool {
+        if self.request.cancel.load(Ordering::Relaxed) {
+            self.failure.set(StoreError::Interrupted);
+        }
+        self.failure.is_set()
+    }
+
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.store.index.read().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// An entry that cannot be written; when nothing more can be, the run ends.
+    fn failed(&self, path: Vec<u8>, message: String, error: io::Error) {
+        let kind = error.kind();
+        let hopeless = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
+        if hopeless.contains(&kind) {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            self.failure.set(StoreError::Local { what: "write", path, source: error });
+        } else {
+            self.tally.problem(path, message);
+        }
+    }
+
+    fn display(&self, key: &[u8]) -> String {
+        String::from_utf8_lossy(&path_of(key)).into_owned()
+    }
+}
+
+/// The times of each stage.
+struct Meters {
+    plan: Meter,
+    fetch: Meter,
+    open: Meter,
+    write: Meter,
+    verify: Meter,
+    finish: Meter,
+}
+
+/// Restores. Problems of single entries are in the tally; an error ends the run, and half-written files are removed.
+pub fn run<D: Destination>(context: &Context<'_, D>) -> Result<(), StoreError> {
+    let meters = Meters {
+        plan: Meter::new("plan"),
+        fetch: Meter::new("fetch"),
+        open: Meter::new("open"),
+        write: Meter::new("write"),
+        verify: Meter::new("verify"),
+        finish: Meter::new("finish"),
+    };
+    let (feed, windows, done) = Feed::new();
+    let request = context.request;
+    let mut in_flight = InFlight::new(context, &meters, windows, done);
+    std::thread::scope(|scope| {
+        if !request.dry_run
+            && let Err(error) = worker::spawn(scope, context, &feed, &meters)
+        {
+            context.failure.set(error);
+        }
+        let start = Instant::now();
+        context.failure.guard(|| plan::plan(context, &mut |window| in_flight.send(window)));
+        meters.plan.worked(start.elapsed().saturating_sub(in_flight.aside));
+        in_flight.end();
+    });
+    in_flight.abandon();
+    let Meters { plan, fetch, open, write, verify, finish } = &meters;
+    for meter in [plan, fetch, open, write, verify, finish] {
+        meter.report(context.tally.monitor);
+    }
+    match context.failure.take() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,450 @@
+//! plan: the tree in order, into windows.
+//!
+//! Takes the snapshot's entries, gives windows to `emit`. Owns the stack of directories between the outermost one and
+//! where the walk is, their subdirectories whose turn is still to come, and the hard-link groups that are not complete.
+//! Bound: one window, and about 100 bytes for each subdirectory still to come. Runs on the calling thread. A part of
+//! the tree that cannot be read is named and passed over.
+
+use super::directories::{Directories, Entered};
+use super::item::{Fate, File, Finish, FirstName, Folder, OtherName, Ready, Window};
+use super::links::{Link, Links};
+use super::rules::Choice;
+use super::tally::count;
+use super::window::Builder;
+use super::{Context, IN_THE_WAY, Overwrite, verify, write};
+use crate::base::id::ContentId;
+use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB};
+use crate::base::path::{path_of, split_key, subtree_prefix};
+use crate::crypto::hash::content_id;
+use crate::destination::{Destination, Existing};
+use crate::format::blob::BlobKind;
+use crate::format::list::Item;
+use crate::format::tree::{Content, Entry, EntryKind, Meta};
+use crate::index::Location;
+use crate::monitor::Counter;
+use crate::store::StoreError;
+use crate::store::reader::Reader;
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
+use std::sync::{Arc, OnceLock};
+
+/// What a sealed blob may add to its plaintext: headers, and what raw data of a group needs.
+const BLOB_EXTRA_BYTES_MAX: usize = 64 * KIB;
+
+/// What becomes of an entry, given what lies there.
+enum Action {
+    Create,
+    Replace,
+    Pass,
+}
+
+pub(super) struct Planner<'a, D: Destination> {
+    context: &'a Context<'a, D>,
+    directories: Directories<D>,
+    links: Links<D>,
+    window: Builder<'a, D>,
+    lists: Option<Reader>,
+    found: Vec<Location>,
+    reloaded: bool,
+    /// Files to be read back at the end, with their content.
+    spanning: Vec<(Arc<File<D>>, Content)>,
+}
+
+/// Plans everything below the context's base, window by window.
+pub(super) fn plan<'a, D: Destination>(
+    context: &'a Context<'a, D>,
+    emit: &'a mut dyn FnMut(Window<D>),
+) -> Result<(), StoreError> {
+    let mut reader = Reader::new(context.store.clone(), 16 << 20);
+    let base = &context.request.base;
+    let mut planner = Planner {
+        context,
+        directories: Directories::new(base, context),
+        links: Links::default(),
+        window: Builder::new(emit),
+        lists: Some(Reader::new(context.store.clone(), 1 << 20)),
+        found: vec![],
+        reloaded: false,
+        spanning: vec![],
+    };
+    let root = &context.request.root;
+    if !base.is_empty() {
+        match reader.entry(root, base)? {
+            None => {
+                let path = String::from_utf8_lossy(&path_of(base)).into_owned();
+                return Err(StoreError::Refused(format!("the snapshot has no {path:?}")));
+            }
+            Some(entry) if entry.meta.kind != EntryKind::Directory => {
+                planner.directories.is_for_one_entry(&entry.key);
+                planner.entry(entry);
+                return planner.end();
+            }
+            Some(entry) => planner.directories.outermost(entry),
+        }
+    }
+    let from = subtree_prefix(base);
+    let to = after(&from);
+    let planner = RefCell::new(planner);
+    let mut each = |entry| planner.borrow_mut().each(entry);
+    let mut damaged = |key: &[u8], error: StoreError| planner.borrow_mut().damaged(key, &error);
+    reader.entries(root, &from, &to, &mut each, &mut damaged)?;
+    planner.into_inner().end()
+}
+
+/// The end of the range of keys that begin with `prefix`: empty for all keys.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut to = prefix.to_vec();
+    if let Some(last) = to.last_mut() {
+        // A subtree's prefix ends in 0x00.
+        *last += 1;
+    }
+    to
+}
+
+impl<'a, D: Destination> Planner<'a, D> {
+    fn each(&mut self, entry: Entry) -> ControlFlow<()> {
+        if self.context.is_over() {
+            return ControlFlow::Break(());
+        }
+        if entry.key.is_empty() {
+            self.directories.outermost(entry);
+        } else {
+            self.entry(entry);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A node of the tree that cannot be read.
+    fn damaged(&mut self, key: &[u8], error: &StoreError) -> ControlFlow<()> {
+        let tally = self.context.tally;
+        count(&tally.counts.damaged_ranges);
+        let message = format!("the part of the snapshot that begins here cannot be read and is not restored: {error}");
+        tally.problem(path_of(key), message);
+        if self.context.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn end(mut self) -> Result<(), StoreError> {
+        if !self.context.is_over() {
+            self.directories.close_all(self.context, &mut self.window);
+        }
+        if !self.spanning.is_empty() {
+            self.window.flush();
+            self.check_spanning();
+        }
+        self.window.flush();
+        Ok(())
+    }
+
+    fn entry(&mut self, mut entry: Entry) {
+        let Some((parents, name)) = split_key(&entry.key) else { return };
+        let entered = self.directories.enter(parents, self.context, &mut self.window);
+        let Entered::Yes(parent) = entered else { return };
+        let directory = entry.meta.kind == EntryKind::Directory;
+        let rules = &self.context.request.rules;
+        let choice = if rules.take_all() { Choice::Yes } else { rules.choose(&path_of(&entry.key), directory, parent) };
+        if choice == Choice::No {
+            return self.directories.leave_out(directory, name, choice);
+        }
+        let tally = self.context.tally;
+        if choice == Choice::Yes {
+            count(&tally.counts.entries);
+            tally.monitor.add(Counter::Entries, 1);
+        }
+        if entry.content == Content::Unreadable {
+            count(&tally.counts.unreadable);
+            let what = if directory { "listed" } else { "read" };
+            tally.problem(
+                path_of(&entry.key),
+                format!("it could not be {what} when it was backed up; the snapshot has only its metadata"),
+            );
+        }
+        if entry.changed_while_read {
+            count(&tally.counts.changed_while_read);
+        }
+        if directory {
+            let finish = Finish::of(&mut entry.meta);
+            return self.directories.comes_later(name, finish, choice);
+        }
+        if entry.content == Content::Unreadable {
+            return;
+        }
+        let name: Box<[u8]> = name.into();
+        if let Some(folder) = self.directories.folder(self.context) {
+            self.leaf(folder, &name, entry);
+        }
+    }
+
+    /// A file, or anything else that is no directory.
+    fn leaf(&mut self, folder: Arc<Folder<D>>, name: &[u8], mut entry: Entry) {
+        let size = self.size_of(&entry);
+        let finish = Finish::of(&mut entry.meta);
+        let linked = match self.links.meet(&entry, &folder, name) {
+            Link::Other(first) => {
+                return self.window.other_name(OtherName { first, folder, name: name.into() });
+            }
+            Link::Differs => {
+                let message = "its content differs from that of the other names of the same file: \
+                               it changed during the backup and is restored as a file of its own";
+                self.context.tally.monitor.note(&format!("{}: {message}", self.context.display(&entry.key)));
+                false
+            }
+            Link::First => true,
+            Link::None => false,
+        };
+        let action = self.action(&folder, name, &entry, size, &finish);
+        let replace = matches!(action, Some((Action::Replace, _)));
+        let (pass, existing) = match action {
+            None => return,
+            Some((action, existing)) => (matches!(action, Action::Pass), existing),
+        };
+        let first_name = linked.then(|| {
+            let became = existing.filter(|_| pass).map_or_else(OnceLock::new, |e| Ok(e.identity).into());
+            let first = Arc::new(FirstName { folder: folder.clone(), name: name.into(), became });
+            self.links.keep(&entry, first.clone());
+            first
+        });
+        if pass && (entry.meta.kind != EntryKind::File || !self.verifies()) {
+            return;
+        }
+        if entry.meta.kind == EntryKind::File {
+            let mut file = File::new(folder, name, size, finish, replace);
+            file.first_name = first_name;
+            file.settled = pass.into();
+            self.file(Arc::new(file), entry, pass);
+        } else if self.context.request.dry_run {
+            write::count_special(entry.meta.kind, self.context.tally);
+        } else {
+            let Meta { kind, target, rdev, .. } = entry.meta;
+            let name = name.into();
+            self.window.ready(Ready::Special { folder, name, kind, target, rdev, finish, replace, first_name });
+        }
+    }
+
+    /// How long the restored file is: what was stored of it.
+    fn size_of(&mut self, entry: &Entry) -> u64 {
+        match entry.content.stored_len() {
+            Some(len) => len,
+            // A list may be long, so that it is only added up where the size recorded may not be what was read.
+            None if entry.changed_while_read => {
+                let mut len = 0u64;
+                let add = &mut |item: Item| {
+                    len = len.saturating_add(item.len());
+                    ControlFlow::Continue(())
+                };
+                // An error shows again when the items are planned.
+                _ = self.lists.as_mut().map(|lists| lists.items(&entry.content, add));
+                len
+            }
+            None => entry.meta.size,
+        }
+    }
+
+    /// What becomes of an entry; `None` when it was dealt with. With what lies there.
+    fn action(
+        &self,
+        folder: &Folder<D>,
+        name: &[u8],
+        entry: &Entry,
+        size: u64,
+        finish: &Finish,
+    ) -> Option<(Action, Option<Existing>)> {
+        let (tally, request) = (self.context.tally, self.context.request);
+        let Some(destination) = self.context.destination.filter(|_| !folder.fresh) else {
+            return Some((Action::Create, None));
+        };
+        let Some(handle) = &folder.handle else { return Some((Action::Create, None)) };
+        let existing = match destination.look(handle, name) {
+            Ok(None) => return Some((Action::Create, None)),
+            Ok(Some(existing)) => existing,
+            Err(error) => {
+                tally.problem(folder.path_of(name), format!("cannot look at what lies in the target: {error}"));
+                return None;
+            }
+        };
+        if existing.half_written {
+            return Some((Action::Replace, Some(existing)));
+        }
+        let kind = entry.meta.kind;
+        let len = if kind == EntryKind::Symlink { entry.meta.target.len() as u64 } else { size };
+        let sized = matches!(kind, EntryKind::File | EntryKind::Symlink);
+        let right = existing.kind == kind && existing.mtime == entry.meta.mtime && (!sized || existing.size == len);
+        let left = || {
+            count(&tally.counts.left);
+            tally.absent(folder.path_of(name));
+        };
+        match request.overwrite {
+            Overwrite::Never => left(),
+            Overwrite::Always => return Some((Action::Replace, Some(existing))),
+            Overwrite::IfChanged if !right => return Some((Action::Replace, Some(existing))),
+            Overwrite::Refuse if !right => {
+                left();
+                tally.problem(folder.path_of(name), IN_THE_WAY.into());
+            }
+            _ => {
+                count(&tally.counts.unchanged);
+                tally.counts.bytes_unchanged.fetch_add(size, Relaxed);
+                tally.monitor.add(Counter::FilesUnchanged, 1);
+                let attributes = finish.attributes();
+                let correct = request.overwrite == Overwrite::IfChanged && !request.dry_run;
+                if correct && destination.differs(&existing, &attributes) {
+                    let done = destination.touch_up(handle, name, kind, &attributes);
+                    done.unwrap_or_else(|e| tally.problem(folder.path_of(name), format!("mode or owner: {e}")));
+                }
+                return Some((Action::Pass, Some(existing)));
+            }
+        }
+        None
+    }
+
+    fn verifies(&self) -> bool {
+        self.context.request.verify && !self.context.request.dry_run
+    }
+
+    /// A file's content into pieces. A file that is `kept` as it is is only read back.
+    fn file(&mut self, file: Arc<File<D>>, entry: Entry, kept: bool) {
+        let (tally, size) = (self.context.tally, file.size);
+        if size != entry.meta.size && !entry.changed_while_read {
+            let message = format!("the snapshot gives its size as {} and {size} bytes of content", entry.meta.size);
+            tally.problem(file.path(), message);
+        }
+        let bytes = match entry.content {
+            Content::Items(items) => {
+                let mut at = self.begin(kept);
+                for item in &items {
+                    self.item(&file, *item, &mut at);
+                }
+                return self.planned(&file, at, || Content::Items(items));
+            }
+            content @ Content::List { .. } => return self.content(&file, content, kept),
+            Content::Inline(bytes) => bytes,
+            Content::Empty | Content::Unreadable => vec![],
+        };
+        if self.context.request.dry_run {
+            return write::count_file(&file, tally);
+        }
+        if self.verifies() {
+            let id = content_id(&self.context.store.ring.keys.chunk_id, &bytes);
+            self.window.check(&file, id, bytes.len() as u32, 0);
+            verify::done(&file, 1, self.context);
+        }
+        if !kept {
+            self.window.ready(Ready::File(file, bytes));
+        }
+    }
+
+    fn begin(&self, kept: bool) -> Pieces {
+        Pieces { offset: 0, pieces: 0, checks: 0, kept, window: self.window.number() }
+    }
+
+    /// Content whose items may come from lists.
+    fn content(&mut self, file: &Arc<File<D>>, content: Content, kept: bool) {
+        let Some(mut lists) = self.lists.take() else { return };
+        let mut at = self.begin(kept);
+        let read = lists.items(&content, &mut |item| {
+            self.item(file, item, &mut at);
+            if self.context.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        self.lists = Some(lists);
+        if let Err(error) = read {
+            write::lose(file, &format!("the list of its chunks cannot be read: {error}"), self.context.tally);
+        } else if at.offset != file.size && !self.context.is_over() {
+            write::lose(file, "the list of its chunks does not add up to its size", self.context.tally);
+        }
+        self.planned(file, at, || content);
+    }
+
+    /// All pieces of a file are planned. Whoever takes the last token finishes it.
+    fn planned(&mut self, file: &Arc<File<D>>, at: Pieces, content: impl FnOnce() -> Content) {
+        if self.context.request.dry_run {
+            if file.fate() == Fate::Well {
+                write::count_file(file, self.context.tally);
+            }
+            return;
+        }
+        if self.verifies() {
+            if at.window != self.window.number() && !at.kept {
+                // Its first windows are read back before its last one is restored: it has to wait until the end.
+                file.spans.store(true, Release);
+                self.spanning.push((file.clone(), content()));
+            } else {
+                if at.checks == 0 {
+                    self.window.check(file, ContentId([0; 32]), 0, 0);
+                }
+                verify::done(file, 1, self.context);
+            }
+        }
+        if at.kept {
+            return;
+        }
+        file.pieces.store(at.pieces, Release);
+        if file.left.fetch_sub(1, AcqRel) == 1 {
+            write::finish(file, self.context);
+        }
+    }
+
+    fn item(&mut self, file: &Arc<File<D>>, item: Item, at: &mut Pieces) {
+        let offset = at.offset;
+        at.offset = offset.saturating_add(item.len());
+        let Item::Chunk { id, len } = item else { return };
+        if self.verifies() {
+            at.checks += 1;
+            self.window.check(file, id, len, offset);
+        }
+        if at.kept {
+            return;
+        }
+        let Some(location) = self.locate(&id, len) else {
+            return write::lose(file, &format!("chunk {id} is not in the index of the store"), self.context.tally);
+        };
+        if !self.context.request.dry_run {
+            at.pieces += 1;
+            self.window.piece(file, id, &location, offset);
+        }
+    }
+
+    /// Files that span windows are read back when all is restored.
+    fn check_spanning(&mut self) {
+        for (file, content) in std::mem::take(&mut self.spanning) {
+            let File { folder, name, size, finish, .. } = &*file;
+            let mut twin = File::new(folder.clone(), name, *size, finish.clone(), false);
+            twin.twin_of = Some(file.clone());
+            let twin = Arc::new(twin);
+            self.content(&twin, content, true);
+        }
+    }
+
+    /// Where a chunk lies; when in several places, in the pack of the one before it if that is one of them.
+    fn locate(&mut self, id: &ContentId, len: u32) -> Option<Location> {
+        loop {
+            self.found.clear();
+            self.context.index().locate(id, &mut self.found);
+            // The index is never trusted: what cannot be is passed over.
+            let blob_max = (BLOB_PLAIN_BYTES_MAX + BLOB_EXTRA_BYTES_MAX) as u32;
+            let usable =
+                |l: &&Location| l.blob_kind == BlobKind::Chunks && l.inner_len == len && l.blob_len <= blob_max;
+            let last = self.window.last_pack();
+            let mut usable = self.found.iter().filter(usable);
+            let first = usable.next();
+            let near = first.filter(|l| Some(l.pack) == last).or_else(|| usable.find(|l| Some(l.pack) == last));
+            if let Some(location) = near.or(first) {
+                return Some(*location);
+            }
+            // Another host may have moved it since the index was read. Once is enough.
+            if self.reloaded || self.context.store.load_index().is_err() {
+                return None;
+            }
+            self.reloaded = true;
+        }
+    }
+}
+
+/// How far a file's content is planned.
+struct Pieces {
+    offset: u64,
+    pieces: u64,
+    checks: u64,
+    kept: bool,
+    /// The window in which it began.
+    window: u64,
+}

@@ -1,0 +1,159 @@
+//! What a restore counts, and the problems it meets.
+
+use crate::base::id::ObjectId;
+use crate::base::limits::SOURCE_ERRORS_MAX;
+use crate::monitor::{Counter, Monitor, Problem};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// What a restore did (or, in a dry run, would do).
+#[derive(Debug, Clone, Default)]
+pub struct RestoreStats {
+    /// The snapshot.
+    pub snapshot: Option<ObjectId>,
+    /// Entries of any kind that were selected.
+    pub entries: u64,
+    /// Regular files written, and their bytes (holes included).
+    pub files: u64,
+    /// See `files`.
+    pub bytes: u64,
+    /// Directories made or brought up to date.
+    pub directories: u64,
+    /// Symbolic links.
+    pub symlinks: u64,
+    /// Further names of files with several (hard links).
+    pub hard_links: u64,
+    /// FIFOs, sockets, device nodes.
+    pub specials: u64,
+    /// Files (and other entries) that were right already, and the files' bytes.
+    pub unchanged: u64,
+    /// See `unchanged`.
+    pub bytes_unchanged: u64,
+    /// Existing entries left as they are.
+    pub left: u64,
+    /// Entries that the snapshot holds without their content, since the backup could not read them.
+    pub unreadable: u64,
+    /// Entries stored while they changed; they are restored as they were read.
+    pub changed_while_read: u64,
+    /// Bytes read from packs.
+    pub bytes_read: u64,
+    /// Files read back and found equal.
+    pub verified: u64,
+    /// Files read back and found different, or not readable; each is a problem too.
+    pub differing: u64,
+    /// Files lost to damage in the store. Not 0: the store needs a check.
+    pub damaged: u64,
+    /// Parts of the tree that cannot be read: what lay there is not even known.
+    pub damaged_ranges: u64,
+    /// What went wrong, damage included: the first 10,000.
+    pub problems: Vec<Problem>,
+    /// How many there were.
+    pub problem_count: u64,
+    /// Wall time.
+    pub duration: Duration,
+}
+
+impl RestoreStats {
+    /// Whether something was lost to damage in the store.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged + self.damaged_ranges > 0
+    }
+}
+
+macro_rules! counts {
+    ($($name:ident),*) => {
+        /// The counts of [`RestoreStats`], from any thread.
+        #[derive(Debug, Default)]
+        #[allow(missing_docs, reason = "as in RestoreStats")]
+        pub struct Counts {
+            $(pub $name: AtomicU64,)*
+        }
+
+        impl Counts {
+            fn fill(&self, stats: &mut RestoreStats) {
+                $(stats.$name = self.$name.load(Relaxed);)*
+            }
+        }
+    };
+}
+counts!(
+    entries,
+    files,
+    bytes,
+    directories,
+    symlinks,
+    hard_links,
+    specials,
+    unchanged,
+    bytes_unchanged,
+    left,
+    unreadable,
+    changed_while_read,
+    bytes_read,
+    verified,
+    differing,
+    damaged,
+    damaged_ranges
+);
+
+/// Counts and problems of one restore.
+pub struct Tally<'a> {
+    /// Hears of everything.
+    pub monitor: &'a dyn Monitor,
+    /// The counts.
+    pub counts: Counts,
+    problems: Mutex<(Vec<Problem>, u64)>,
+    absent: Mutex<HashSet<Vec<u8>>>,
+}
+
+/// One more.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+impl<'a> Tally<'a> {
+    /// Nothing counted.
+    pub fn new(monitor: &'a dyn Monitor) -> Tally<'a> {
+        Tally { monitor, counts: Counts::default(), problems: Mutex::default(), absent: Mutex::default() }
+    }
+
+    /// One path went wrong.
+    pub fn problem(&self, path: Vec<u8>, message: String) {
+        self.monitor.add(Counter::Problems, 1);
+        let problem = Problem { path, message };
+        self.monitor.problem(&problem);
+        let (kept, count) = &mut *lock(&self.problems);
+        *count += 1;
+        if kept.len() < SOURCE_ERRORS_MAX {
+            kept.push(problem);
+        }
+    }
+
+    /// A file that does not lie in the destination as the snapshot has it: nothing to verify.
+    pub fn absent(&self, path: Vec<u8>) {
+        let mut absent = lock(&self.absent);
+        if absent.len() < SOURCE_ERRORS_MAX {
+            absent.insert(path);
+        }
+    }
+
+    /// Whether [`Tally::absent`] was told of it.
+    pub fn is_absent(&self, path: &[u8]) -> bool {
+        lock(&self.absent).contains(path)
+    }
+
+    /// The result.
+    pub fn stats(&self) -> RestoreStats {
+        let mut stats = RestoreStats::default();
+        self.counts.fill(&mut stats);
+        let (kept, count) = &*lock(&self.problems);
+        (stats.problems, stats.problem_count) = (kept.clone(), *count);
+        stats
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|e| e.into_inner())
+}

@@ -1,0 +1,215 @@
+//! The threads of a restore, and what one does with a step.
+
+use super::feed::Feed;
+use super::fetch::{fetch, key_of};
+use super::item::{Phase, Piece, Step, Window};
+use super::open::{Opener, Sealed};
+use super::verify::Verifier;
+use super::{Context, Meters, write};
+use crate::destination::Destination;
+use crate::format::blob::BlobKind;
+use crate::monitor::Counter;
+use crate::store::StoreError;
+use crate::store::reader::Reader;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::Scope;
+use std::time::Instant;
+
+/// A step on its way to a worker: with the bytes that a reader read for it, or why it could not.
+struct Fetched<D: Destination> {
+    window: Arc<Window<D>>,
+    phase: Phase,
+    step: usize,
+    sealed: Vec<u8>,
+    read: Result<(), String>,
+}
+
+/// Starts the workers, and readers before them if there are to be any.
+pub(super) fn spawn<'scope, 'env: 'scope, D: Destination>(
+    scope: &'scope Scope<'scope, 'env>,
+    context: &'env Context<'env, D>,
+    feed: &'scope Feed<D>,
+    meters: &'scope Meters,
+) -> Result<(), StoreError> {
+    let start = |name: String, work: Box<dyn FnOnce() + Send + 'scope>| {
+        let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, work);
+        let error = |source| StoreError::Local { what: "start", path: "a thread".into(), source };
+        spawned.map(|_| ()).map_err(error)
+    };
+    let request = context.request;
+    if request.readers == 0 {
+        for at in 0..request.workers.max(1) {
+            start(format!("restore-{at}"), Box::new(move || Worker::new(context, feed, meters).fused()))?;
+        }
+        return Ok(());
+    }
+    let (full, steps) = bounded(request.readers);
+    let (empty, buffers) = bounded(2 * request.readers + request.workers);
+    for _ in 0..2 * request.readers + request.workers {
+        _ = empty.send(Vec::new());
+    }
+    for at in 0..request.readers {
+        let (full, buffers) = (full.clone(), buffers.clone());
+        start(format!("fetch-{at}"), Box::new(move || read_ahead(context, feed, meters, &buffers, &full)))?;
+    }
+    for at in 0..request.workers.max(1) {
+        let (steps, empty) = (steps.clone(), empty.clone());
+        start(format!("restore-{at}"), Box::new(move || Worker::new(context, feed, meters).staged(&steps, &empty)))?;
+    }
+    Ok(())
+}
+
+/// A reader: steps in, steps with their bytes out.
+fn read_ahead<D: Destination>(
+    context: &Context<'_, D>,
+    feed: &Feed<D>,
+    meters: &Meters,
+    buffers: &Receiver<Vec<u8>>,
+    full: &Sender<Fetched<D>>,
+) {
+    loop {
+        let start = Instant::now();
+        // The buffer first: who holds a step has all it needs.
+        let Ok(mut sealed) = buffers.recv() else { return };
+        let Some((window, phase, step)) = feed.next() else { return };
+        meters.fetch.waited_in(start);
+        let mut read = Ok(());
+        if phase == Phase::Restore
+            && let Step::Read { pack, offset, len, .. } = window.steps[step]
+            && !context.failure.is_set()
+        {
+            read = meters.fetch.work(|| fetch(context.store, &window.packs[pack as usize], offset, len, &mut sealed));
+        }
+        meters.fetch.send(full, Fetched { window, phase, step, sealed, read });
+    }
+}
+
+struct Worker<'a, D: Destination> {
+    context: &'a Context<'a, D>,
+    feed: &'a Feed<D>,
+    meters: &'a Meters,
+    opener: Opener,
+    verifier: Verifier,
+    /// For chunks that cannot be had where the plan said.
+    copies: Option<Reader>,
+}
+
+impl<'a, D: Destination> Worker<'a, D> {
+    fn new(context: &'a Context<'a, D>, feed: &'a Feed<D>, meters: &'a Meters) -> Worker<'a, D> {
+        Worker { context, feed, meters, opener: Opener::default(), verifier: Verifier::default(), copies: None }
+    }
+
+    /// Reads, opens and writes.
+    fn fused(mut self) {
+        let mut sealed = Vec::new();
+        loop {
+            let start = Instant::now();
+            let Some((window, phase, step)) = self.feed.next() else { return };
+            self.meters.open.waited_in(start);
+            self.guard(&window, |worker| {
+                let mut read = Ok(());
+                if phase == Phase::Restore
+                    && let Step::Read { pack, offset, len, .. } = window.steps[step]
+                {
+                    let pack = &window.packs[pack as usize];
+                    let context = worker.context;
+                    read = worker.meters.fetch.work(|| fetch(context.store, pack, offset, len, &mut sealed));
+                }
+                worker.step(&window, phase, step, &mut sealed, read);
+            });
+        }
+    }
+
+    /// Opens and writes what readers read.
+    fn staged(mut self, steps: &Receiver<Fetched<D>>, empty: &Sender<Vec<u8>>) {
+        while let Some(Fetched { window, phase, step, mut sealed, read }) = self.meters.open.recv(steps) {
+            self.guard(&window, |worker| worker.step(&window, phase, step, &mut sealed, read));
+            _ = empty.try_send(sealed);
+        }
+    }
+
+    /// Does a step, unless the run is over, and counts it as done in any case.
+    fn guard(&mut self, window: &Window<D>, work: impl FnOnce(&mut Self)) {
+        if !self.context.is_over() {
+            let failure = self.context.failure;
+            failure.guard(|| {
+                work(self);
+                Ok(())
+            });
+        }
+        self.feed.done(window);
+    }
+
+    fn step(&mut self, window: &Window<D>, phase: Phase, step: usize, sealed: &mut [u8], read: Result<(), String>) {
+        if phase == Phase::Check {
+            let range = window.check_steps[step].clone();
+            let checks = &window.checks[range.start as usize..range.end as usize];
+            return self.meters.verify.work(|| self.verifier.verify(window, checks, self.context));
+        }
+        match &window.steps[step] {
+            Step::Ready(range) => self.meters.write.work(|| {
+                let ready = &window.ready[range.start as usize..range.end as usize];
+                ready.iter().for_each(|ready| write::ready(ready, self.context));
+            }),
+            Step::Read { pack, offset, pieces, .. } => {
+                let pieces = &window.pieces[pieces.start as usize..pieces.end as usize];
+                let pack = &window.packs[*pack as usize];
+                let key = read.and_then(|()| key_of(self.context.store, pack).map_err(str::to_string));
+                match key {
+                    Ok(key) => {
+                        self.context.tally.counts.bytes_read.fetch_add(sealed.len() as u64, Relaxed);
+                        self.context.tally.monitor.add(Counter::BytesRead, sealed.len() as u64);
+                        let sealed = Sealed { pack: &pack.storage_key, key, offset: *offset, bytes: sealed };
+                        self.open_and_write(window, pieces, sealed);
+                    }
+                    Err(error) => pieces.iter().for_each(|piece| self.other_copy(window, piece, &error)),
+                }
+            }
+        }
+    }
+
+    fn open_and_write(&mut self, window: &Window<D>, pieces: &[Piece], mut sealed: Sealed<'_>) {
+        let mut lost: Vec<(Piece, String)> = Vec::new();
+        let (context, meters) = (self.context, self.meters);
+        let chunk_key = &context.store.ring.keys.chunk_id;
+        let mut mark = Instant::now();
+        let mut spent = (std::time::Duration::ZERO, std::time::Duration::ZERO);
+        self.opener.open(&mut sealed, chunk_key, pieces, &mut |run, opened| {
+            let opened_at = Instant::now();
+            spent.0 += opened_at - mark;
+            match opened {
+                Ok((plain, range)) => {
+                    let file = &window.files[run[0].file as usize];
+                    write::write(file, run[0].file_offset, &plain[range], run.len() as u64, context);
+                }
+                Err(error) => lost.extend(run.iter().map(|piece| (*piece, error.to_string()))),
+            }
+            mark = Instant::now();
+            spent.1 += mark - opened_at;
+        });
+        spent.0 += mark.elapsed();
+        meters.open.worked(spent.0);
+        meters.write.worked(spent.1);
+        for (piece, error) in lost {
+            self.other_copy(window, &piece, &error);
+        }
+    }
+
+    /// A chunk that cannot be had where the plan said: read again there, and wherever else a copy lies.
+    fn other_copy(&mut self, window: &Window<D>, piece: &Piece, error: &str) {
+        let context = self.context;
+        let file = &window.files[piece.file as usize];
+        let copies = self.copies.get_or_insert_with(|| Reader::new(context.store.clone(), 1 << 20));
+        match copies.read(BlobKind::Chunks, &piece.id) {
+            Ok(chunk) if chunk.len() == piece.inner_len as usize => {
+                write::write(file, piece.file_offset, &chunk, 1, context);
+            }
+            _ => {
+                write::lose(file, error, context.tally);
+                write::done(file, 1, context);
+            }
+        }
+    }
+}
