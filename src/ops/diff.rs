@@ -353,3 +353,6 @@ fn metadata_fields(a: &Meta, b: &Meta) -> Vec<&'static str> {
     .filter_map(|(field, differs)| differs.then_some(field))
     .collect()
 }
+
+#[cfg(test)]
+mod tests;
