@@ -1,4 +1,7 @@
 //! Open pack files, so that reading a pack in many pieces opens it once.
+//!
+//! A pack that another process deletes can still be read here, and its room is free once it is closed. That is right:
+//! its name was made of its bytes, and what a reader needs is not deleted (`docs/ordering.md`).
 
 use super::super::StorageKey;
 use crate::base::limits::OPEN_PACKS_MAX;

@@ -173,20 +173,20 @@ impl Temporary {
         Temporary::open(disk, OFlags::empty())
     }
 
-    /// A new one for blocks, with the alignment of direct writes; `None`: plain writes. It stays locked, so that one
-    /// that takes days is not cleaned away.
-    pub(super) fn create_for_blocks(disk: &Arc<Disk>) -> io::Result<(Temporary, Option<usize>)> {
-        let (temporary, align) = match Temporary::open_direct(disk)? {
-            Some((temporary, align)) => (temporary, Some(align)),
-            None => (Temporary::open(disk, OFlags::empty())?, None),
+    /// A new one for blocks, and whether it takes direct writes. It stays locked, so that one that takes days is not
+    /// cleaned away.
+    pub(super) fn create_for_blocks(disk: &Arc<Disk>) -> io::Result<(Temporary, bool)> {
+        let (temporary, direct) = match Temporary::open_direct(disk)? {
+            Some(temporary) => (temporary, true),
+            None => (Temporary::open(disk, OFlags::empty())?, false),
         };
         // Some network file systems have no locks; the age of a file then decides alone.
         let _ = sys::flock(&temporary.file, FlockOperation::NonBlockingLockExclusive);
-        Ok((temporary, align))
+        Ok((temporary, direct))
     }
 
     /// `None`: direct writes are refused here.
-    fn open_direct(disk: &Arc<Disk>) -> io::Result<Option<(Temporary, usize)>> {
+    fn open_direct(disk: &Arc<Disk>) -> io::Result<Option<Temporary>> {
         if disk.direct_refused.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -194,7 +194,7 @@ impl Temporary {
             Err(e) if refused(&e) => None,
             other => {
                 let temporary = other?;
-                temporary.direct_align()?.map(|align| (temporary, align))
+                temporary.takes_blocks()?.then_some(temporary)
             }
         };
         if opened.is_none() {
@@ -223,17 +223,16 @@ impl Temporary {
         Ok(Temporary { disk: disk.clone(), file, path, unnamed: true })
     }
 
-    /// What direct writes to this file have to be aligned to; `None` when blocks do not fit that.
-    fn direct_align(&self) -> io::Result<Option<usize>> {
+    /// Whether direct writes of blocks and of their padding (both multiples of `BLOCK_ALIGN`) are aligned enough.
+    fn takes_blocks(&self) -> io::Result<bool> {
         let told = match statx(&self.file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
             Ok(told) if told.stx_mask & StatxFlags::DIOALIGN.bits() != 0 => told,
             // Not told, as before Linux 6.1: what a page needs is enough for any disk.
-            Ok(_) | Err(Errno::NOSYS) => return Ok(Some(BLOCK_ALIGN)),
+            Ok(_) | Err(Errno::NOSYS) => return Ok(true),
             Err(e) => return Err(e.into()),
         };
-        let (memory, offset) = (told.stx_dio_mem_align as usize, told.stx_dio_offset_align as usize);
-        let fits = |align: usize| align.is_power_of_two() && align <= BLOCK_ALIGN;
-        Ok((fits(memory) && fits(offset)).then_some(offset))
+        let fits = |align: u32| align.is_power_of_two() && align as usize <= BLOCK_ALIGN;
+        Ok(fits(told.stx_dio_mem_align) && fits(told.stx_dio_offset_align))
     }
 
     /// Turns direct writes off, for this file and all later ones.

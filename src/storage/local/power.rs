@@ -36,7 +36,7 @@ enum Event {
 }
 
 /// Something done by another process just before a step: once.
-type Before = Box<dyn Fn(&Step) -> bool + Send>;
+type Interrupt = (Box<dyn Fn(&Step) -> bool + Send>, Box<dyn FnOnce() + Send>);
 
 /// Records events; paths are made absolute.
 #[derive(Default)]
@@ -45,7 +45,7 @@ struct Recorder {
     events: Arc<Mutex<Vec<(Event, bool)>>>,
     /// Whether each sync of this process has to be found needed.
     needed: bool,
-    interrupt: Mutex<Option<(Before, Box<dyn FnOnce() + Send>)>>,
+    interrupt: Mutex<Option<Interrupt>>,
 }
 
 impl Recorder {

@@ -89,8 +89,8 @@ pub(super) struct LocalWriter {
     creator: Arc<Creator>,
     area: Area,
     temporary: Temporary,
-    /// What direct writes are padded to; `None`: plain writes.
-    align: Option<usize>,
+    /// Whether writes go past the page cache, padded to `BLOCK_ALIGN`.
+    direct: bool,
     /// Bytes of the object, and of the file with the padding.
     len: u64,
     file_len: u64,
@@ -101,8 +101,8 @@ impl LocalWriter {
     pub(super) fn create(creator: &Arc<Creator>, area: Area) -> Result<LocalWriter, StorageError> {
         let error = |e| StorageError::new("begin a file in", area.folder(), e);
         creator.disk.check_trust().map_err(error)?;
-        let (temporary, align) = Temporary::create_for_blocks(&creator.disk).map_err(error)?;
-        Ok(LocalWriter { creator: creator.clone(), area, temporary, align, len: 0, file_len: 0, failed: false })
+        let (temporary, direct) = Temporary::create_for_blocks(&creator.disk).map_err(error)?;
+        Ok(LocalWriter { creator: creator.clone(), area, temporary, direct, len: 0, file_len: 0, failed: false })
     }
 
     fn write(&mut self, block: &mut Block) -> io::Result<()> {
@@ -111,12 +111,12 @@ impl LocalWriter {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         let len = block.len() as u64;
-        if let Some(align) = self.align {
-            let padded = block.padded(align);
+        if self.direct {
+            let padded = block.padded(BLOCK_ALIGN);
             match self.temporary.write(padded, self.len) {
                 Err(e) if refused(&e) => {
                     self.temporary.write_plainly()?;
-                    self.align = None;
+                    self.direct = false;
                 }
                 other => {
                     other?;
