@@ -7,6 +7,14 @@
 pub mod run;
 pub mod filter;
 pub mod claims;
+mod entry;
+mod layout;
+mod merge;
+mod builder;
+mod writer;
+mod folder;
+#[cfg(test)]
+mod tests;
 
 pub use claims::Claims;
 
@@ -14,8 +22,12 @@ use crate::base::id::{ContentId, ObjectId, StoreId};
 use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
 use crate::format::segment::{Row, SegmentPack};
+use folder::Folder;
+use merge::PackTable;
+use run::{FinishedRun, Run, RunBuilder};
 use std::collections::HashSet;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// Where a chunk, node or list lies.
@@ -41,62 +53,227 @@ pub enum IndexError {
     Io(#[from] io::Error),
     #[error("index cache is damaged: {0}")]
     Damaged(&'static str),
+    /// Not the cache's fault: the segment being added is wrong.
+    #[error("a segment cannot be indexed: {0}")]
+    Row(&'static str),
 }
 
-/// The index of one store. Look-ups take `&self` and run on any thread.
+/// All runs are merged when those beside the largest have more than this share of its rows.
+const SMALL_SHARE: u64 = 8;
+/// With more runs than this the small ones are merged: each costs a look-up a filter probe.
+const RUNS_MAX: usize = 8;
+/// So many are left as they are then, so that sizes stay steps of a ladder and a row is not rewritten by every session.
+const RUNS_LEFT: usize = 4;
+
+/// The index of one store. Look-ups take `&self` and run on any thread; they neither lock nor allocate.
+///
+/// A damaged cache never says that something is there which is not: what does not match its checksum counts as absent,
+/// and [`Index::is_damaged`] says so from then on. The way back is [`Index::retain_segments`], which drops damaged runs
+/// and gives the segments to be read again.
 pub struct Index {
-    _private: (),
+    folder: Folder,
+    store: StoreId,
+    /// Largest first.
+    runs: Vec<Run>,
+    hidden: HashSet<ObjectId>,
 }
 
 impl Index {
     /// Opens (or begins) the cached index of a store in `folder`. Damaged or foreign files are removed.
-    pub fn open(_folder: &Path, _store: StoreId) -> Result<Index, IndexError> {
-        todo!()
+    ///
+    /// Open the index before listing the store's segments: then a segment that is cached but not listed is gone, and
+    /// not one that another process has added since.
+    pub fn open(folder: &Path, store: StoreId) -> Result<Index, IndexError> {
+        let folder = Folder::open(folder)?;
+        let runs = folder.runs(store)?;
+        Ok(Index { folder, store, runs, hidden: HashSet::new() })
     }
 
     /// The segments whose rows it holds.
     pub fn segments(&self) -> HashSet<ObjectId> {
-        todo!()
+        self.runs.iter().flat_map(Run::segments).collect()
+    }
+
+    /// Begins a run of this index.
+    pub fn builder(&self) -> Result<RunBuilder, IndexError> {
+        RunBuilder::new(self.folder.path())
     }
 
     /// Adds segments' rows as one new run: first `packs` and rows of each segment are handed to a [`run::RunBuilder`],
     /// then it is installed here. Merges runs when the small ones pass 1/8 of the base.
-    pub fn install(&mut self, _run: run::RunBuilder) -> Result<(), IndexError> {
-        todo!()
+    pub fn install(&mut self, run: RunBuilder) -> Result<(), IndexError> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        let finished = run.finish(self.store)?;
+        self.install_finished(finished)?;
+        self.merge()
     }
 
-    /// Drops runs that hold a segment outside `live` and gives the segments that must be read again.
-    pub fn retain_segments(&mut self, _live: &HashSet<ObjectId>) -> Result<Vec<ObjectId>, IndexError> {
-        todo!()
+    /// The quick part of installing, for a run that was finished without holding a lock on the index. Does not merge.
+    pub fn install_finished(&mut self, run: FinishedRun) -> Result<(), IndexError> {
+        let mut run = self.folder.adopt(run.file)?;
+        run.hide(&self.hidden);
+        self.runs.push(run);
+        self.sort();
+        Ok(())
     }
 
-    /// From now on these packs' rows count as absent (condemned packs).
-    pub fn hide_packs(&mut self, _packs: &HashSet<ObjectId>) {
-        todo!()
+    /// Merges runs if it is time to. Nothing happens while another process does, or when a run turns out to be damaged
+    /// (then [`Self::is_damaged`]).
+    pub fn merge(&mut self) -> Result<(), IndexError> {
+        let Some(from) = self.merge_from() else { return Ok(()) };
+        let Some(_lock) = self.folder.try_lock()? else { return Ok(()) };
+        let merged = match self.write_merged(&self.runs[from..]) {
+            Ok(merged) => merged,
+            Err(IndexError::Damaged(_)) if self.is_damaged() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // First the new one: there is no time at which a segment lies in no run.
+        self.install_finished_over(from, merged)
+    }
+
+    /// The first of the runs that are to be merged into one.
+    fn merge_from(&self) -> Option<usize> {
+        let base = self.runs.first()?;
+        let small: u64 = self.runs[1..].iter().map(Run::rows).sum();
+        if self.runs.len() > 1 && small * SMALL_SHARE > base.rows() {
+            Some(0)
+        } else if self.runs.len() > RUNS_MAX {
+            Some(RUNS_LEFT)
+        } else {
+            None
+        }
+    }
+
+    fn install_finished_over(&mut self, from: usize, merged: FinishedRun) -> Result<(), IndexError> {
+        let mut run = self.folder.adopt(merged.file)?;
+        run.hide(&self.hidden);
+        let merged: Vec<Run> = self.runs.drain(from..).collect();
+        self.runs.push(run);
+        self.sort();
+        merged.iter().try_for_each(|run| folder::remove(run.path()))
+    }
+
+    fn write_merged(&self, runs: &[Run]) -> Result<FinishedRun, IndexError> {
+        let mut seen = HashSet::new();
+        let segments: Vec<_> = runs.iter().flat_map(Run::segments).filter(|id| seen.insert(*id)).collect();
+        let mut packs = PackTable::default();
+        for run in runs {
+            packs.add(run)?;
+        }
+        let (rows, count) = (runs.iter().map(Run::rows).sum(), packs.packs().len());
+        let mut writer = writer::RunWriter::new(self.folder.path(), segments.len(), count, rows)?;
+        merge::merge_runs(runs.iter(), &mut packs, |entry| writer.push(entry))?;
+        Ok(FinishedRun { file: writer.finish(self.store, &segments, packs.packs())? })
+    }
+
+    fn sort(&mut self) {
+        self.runs.sort_by_key(|run| std::cmp::Reverse(run.rows()));
+    }
+
+    /// Drops runs that hold a segment outside `live` or are damaged, and gives the live segments that lay only in them:
+    /// they must be read again.
+    pub fn retain_segments(&mut self, live: &HashSet<ObjectId>) -> Result<Vec<ObjectId>, IndexError> {
+        let (kept, dropped): (Vec<Run>, Vec<Run>) = std::mem::take(&mut self.runs)
+            .into_iter()
+            .partition(|run| !run.is_damaged() && run.segments().all(|segment| live.contains(&segment)));
+        self.runs = kept;
+        let mut known = self.segments();
+        let mut again = Vec::new();
+        for run in &dropped {
+            again.extend(run.segments().filter(|segment| live.contains(segment) && known.insert(*segment)));
+            folder::remove(run.path())?;
+        }
+        Ok(again)
+    }
+
+    /// From now on these packs' rows count as absent in [`Self::contains`] and [`Self::locate`] (condemned packs), those
+    /// of later runs too. Adds to the packs hidden before.
+    pub fn hide_packs(&mut self, packs: &HashSet<ObjectId>) {
+        self.hidden.extend(packs);
+        for run in &mut self.runs {
+            run.hide(&self.hidden);
+        }
+    }
+
+    /// Whether something that a look-up touched did not match its checksum. It counted as absent.
+    pub fn is_damaged(&self) -> bool {
+        self.runs.iter().any(Run::is_damaged)
     }
 
     /// Whether it is there. The hot look-up: filter, then one or two page touches.
-    pub fn contains(&self, _id: &ContentId) -> bool {
-        todo!()
+    pub fn contains(&self, id: &ContentId) -> bool {
+        self.runs.iter().any(|run| {
+            let mut found = false;
+            run.find(id, |_| {
+                found = true;
+                ControlFlow::Break(())
+            });
+            found
+        })
     }
 
-    /// Every location.
-    pub fn locate(&self, _id: &ContentId, _found: &mut Vec<Location>) {
-        todo!()
+    /// Appends every location to `found`, each once.
+    pub fn locate(&self, id: &ContentId, found: &mut Vec<Location>) {
+        let start = found.len();
+        for run in &self.runs {
+            run.find(id, |entry| {
+                if let Some((pack, row)) = run.pack(entry::pack(entry)).zip(entry::row(entry)) {
+                    found.push(location(&pack, &row));
+                }
+                ControlFlow::Continue(())
+            });
+        }
+        if found.len() > start + 1 {
+            // Two runs may hold the same segment.
+            found[start..].sort_unstable();
+            let mut last = None;
+            let mut at = 0;
+            found.retain(|location| {
+                at += 1;
+                at <= start || last.replace(*location) != Some(*location)
+            });
+        }
     }
 
-    /// Rows in all runs (a chunk with two locations counts twice).
+    /// Rows in all runs (a chunk with two locations counts twice, and so do rows of a segment that two processes added).
     pub fn rows(&self) -> u64 {
-        todo!()
+        self.runs.iter().map(Run::rows).sum()
     }
 
-    /// Packs known, each once.
+    /// Packs known, each once; hidden ones too.
     pub fn packs(&self) -> Vec<SegmentPack> {
-        todo!()
+        let mut seen = HashSet::new();
+        self.runs.iter().flat_map(Run::packs).filter(|pack| seen.insert(pack.id)).collect()
     }
 
-    /// Gives every row with its pack, run by run, in id order within a run.
-    pub fn each_row(&self, _each: &mut dyn FnMut(&SegmentPack, &Row)) {
-        todo!()
+    /// Gives every row with its pack once, in id order; hidden ones too. The row's ordinal is one in a table of its own.
+    /// Ends with an error when a run is damaged.
+    pub fn each_row(&self, each: &mut dyn FnMut(&SegmentPack, &Row)) -> Result<(), IndexError> {
+        let mut packs = PackTable::default();
+        for run in &self.runs {
+            packs.add(run)?;
+        }
+        let table = packs.packs().to_vec();
+        merge::merge_runs(self.runs.iter(), &mut packs, |entry| {
+            let found = table.get(entry::pack(entry) as usize).zip(entry::row(entry));
+            let (pack, row) = found.ok_or(IndexError::Damaged("an entry of a run has an unknown kind"))?;
+            each(pack, &row);
+            Ok(())
+        })
+    }
+}
+
+fn location(pack: &SegmentPack, row: &Row) -> Location {
+    Location {
+        pack: pack.id,
+        pack_kind: pack.kind,
+        pack_header_len: pack.header_len,
+        blob_kind: row.kind,
+        blob_offset: row.blob_offset,
+        blob_len: row.blob_len,
+        inner_offset: row.inner_offset,
+        inner_len: row.inner_len,
     }
 }

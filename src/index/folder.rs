@@ -1,0 +1,126 @@
+//! The folder of an index: which run files are current, and clearing away the others.
+//!
+//! Several processes may use one folder at a time. Every `*.run1` file is a whole run (it got this name when it was
+//! complete) and says which segments it holds, so there is no list to keep: a run all of whose segments lie in other,
+//! larger runs is superseded, and two runs that hold one segment do no harm. A removed file stays mapped where it is open.
+//! Whoever merges or clears away holds the lock.
+
+use super::IndexError;
+use super::run::Run;
+use super::writer::TEMPORARY_PREFIX;
+use crate::base::id::{ObjectId, StoreId};
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tempfile::NamedTempFile;
+
+/// How a run's name ends: another version of the format has another one.
+const RUN_SUFFIX: &str = ".run1";
+const LOCK_NAME: &str = "lock";
+/// A temporary file not written to for so long belongs to nobody any more.
+const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Readings of the folder, when files that it lists are gone (merged by another process) before they are opened.
+const SCANS: usize = 5;
+
+/// The folder with the runs of one store.
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder if it is not there.
+    pub fn open(path: &Path) -> Result<Folder, IndexError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        Ok(Folder { path: path.to_owned() })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The lock, if nobody has it; it ends when the file is dropped.
+    pub fn try_lock(&self) -> Result<Option<File>, IndexError> {
+        let file = File::options().create(true).append(true).open(self.path.join(LOCK_NAME))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    /// Opens the current runs, largest first. Damaged and foreign files and old temporary ones are removed.
+    pub fn runs(&self, store: StoreId) -> Result<Vec<Run>, IndexError> {
+        for _ in 1..SCANS {
+            if let Some(runs) = self.scan(store)? {
+                return Ok(runs);
+            }
+        }
+        // Somebody merges all the time. What is lost is read again from the segments.
+        Ok(self.scan(store)?.unwrap_or_default())
+    }
+
+    /// None when a file that was listed was gone when it was to be opened.
+    fn scan(&self, store: StoreId) -> Result<Option<Vec<Run>>, IndexError> {
+        let mut runs = Vec::new();
+        for file in fs::read_dir(&self.path)? {
+            let path = file?.path();
+            if path.extension().is_none_or(|extension| extension != &RUN_SUFFIX[1..]) {
+                remove_if_old(&path)?;
+                continue;
+            }
+            match Run::open(&path) {
+                Ok(run) if run.head().store == store => runs.push(run),
+                Ok(_) | Err(IndexError::Damaged(_)) => remove(&path)?,
+                Err(IndexError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        // Ties by name, so that all processes choose the same.
+        runs.sort_by(|a, b| (b.rows(), a.path()).cmp(&(a.rows(), b.path())));
+        let mut held: HashSet<ObjectId> = HashSet::new();
+        let (mut current, mut superseded) = (Vec::with_capacity(runs.len()), Vec::new());
+        for run in runs {
+            // Not `any`: every segment has to be added.
+            if run.segments().filter(|segment| held.insert(*segment)).count() > 0 {
+                current.push(run);
+            } else {
+                superseded.push(run);
+            }
+        }
+        if !superseded.is_empty()
+            && let Some(_lock) = self.try_lock()?
+        {
+            superseded.iter().try_for_each(|run| remove(run.path()))?;
+        }
+        Ok(Some(current))
+    }
+
+    /// Gives a finished run its name and opens it.
+    pub fn adopt(&self, file: NamedTempFile) -> Result<Run, IndexError> {
+        let mut name = [0; 16];
+        getrandom::fill(&mut name).map_err(io::Error::other)?;
+        let path = self.path.join(format!("{}{RUN_SUFFIX}", StoreId(name)));
+        file.persist_noclobber(&path).map_err(|error| error.error)?;
+        Run::open(&path)
+    }
+}
+
+/// Removes a file; that it is gone already is as good.
+pub fn remove(path: &Path) -> Result<(), IndexError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a temporary file that a killed process left behind.
+fn remove_if_old(path: &Path) -> Result<(), IndexError> {
+    let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
+    let modified = || fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let old = |time| SystemTime::now().duration_since(time).is_ok_and(|age| age > TEMPORARY_AGE);
+    if ours && modified().is_some_and(old) { remove(path) } else { Ok(()) }
+}
