@@ -1,13 +1,32 @@
 //! `check`: is everything there, and is it what it says? Findings are values; nothing is changed.
 
+mod contents;
+mod findings;
+mod index;
+mod keyless;
+mod packs;
+mod records;
+mod tree;
+
+pub use keyless::keyless;
+
 use crate::base::id::{ContentId, ObjectId};
+use crate::crypto::keys::random_bytes;
 use crate::format::blob::BlobKind;
-use crate::monitor::Monitor;
-use crate::storage::{Storage, StorageKey};
+use crate::format::pack::PackKind;
+use crate::monitor::{Counter, Monitor};
+use crate::pipeline::parallel;
+use crate::storage::StorageKey;
 use crate::store::{Store, StoreError};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use contents::Contents;
+use findings::Findings;
+use index::Catalogue;
+use packs::{PackReader, Scratch};
+use records::Records;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tree::Walker;
 
 /// How many packs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -136,18 +155,128 @@ impl CheckReport {
     }
 }
 
-/// Checks a store. An error means that the check could not be made, not that it found something.
-pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport, StoreError> {
-    _ = (store, options, monitor);
-    todo!()
+impl Subject {
+    /// Its name in the store, as people see it.
+    pub fn name(&self) -> String {
+        match self {
+            Subject::Object(key) => key.path(),
+            Subject::Blob(key, offset) => format!("{} at {offset}", key.path()),
+            Subject::Content(BlobKind::Node, id) => format!("tree node {id}"),
+            Subject::Content(BlobKind::List, id) => format!("list {id}"),
+            Subject::Content(_, id) => format!("chunk {id}"),
+            Subject::Snapshot(id) => format!("snapshot {id}"),
+            Subject::Store => "the store".into(),
+        }
+    }
 }
 
-/// Checks, without any key, that every object named by its hash has the bytes of that name.
-pub fn keyless(
-    storage: &Arc<dyn Storage>,
+/// Checks a store. An error means that the check could not be made, not that it found something.
+pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport, StoreError> {
+    let start = Instant::now();
+    let findings = Findings::new(monitor);
+    let mut report = CheckReport::default();
+    records::check_plain(&*store.storage, &findings)?;
+    let records = records::check_sealed(store, &findings)?;
+    let mut catalogue = index::catalogue(store, &findings, &records)?;
+    interrupted(options)?;
+    read_packs(store, options, monitor, &findings, &mut catalogue, &mut report)?;
+    let mut walker = Walker::new(Contents::new(store, &catalogue), &findings, monitor, &options.cancel);
+    for (id, manifest) in &records.snapshots {
+        walker.snapshot(*id, manifest);
+        interrupted(options)?;
+    }
+    (report.nodes, report.entries) = (walker.nodes, walker.entries);
+    report.snapshots = records.snapshots.len() as u64;
+    (report.segments, report.rows) = (catalogue.segments, catalogue.rows);
+    report.leftovers = leftovers(&records, &catalogue);
+    report.packs = catalogue.packs.values().filter(|pack| pack.stored_len.is_some()).count() as u64;
+    findings.finish(&mut report);
+    report.duration = start.elapsed();
+    Ok(report)
+}
+
+fn interrupted(options: &CheckOptions) -> Result<(), StoreError> {
+    if options.cancel.load(Relaxed) { Err(StoreError::Interrupted) } else { Ok(()) }
+}
+
+fn threads(options: &CheckOptions) -> usize {
+    match options.threads {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        threads => threads,
+    }
+}
+
+/// Reads all packs, or the chosen share of them, front to back; what cannot be read goes into the catalogue.
+fn read_packs(
+    store: &Arc<Store>,
     options: &CheckOptions,
     monitor: &dyn Monitor,
-) -> Result<CheckReport, StoreError> {
-    _ = (storage, options, monitor);
-    todo!()
+    findings: &Findings<'_>,
+    catalogue: &mut Catalogue,
+    report: &mut CheckReport,
+) -> Result<(), StoreError> {
+    let here = catalogue.packs.iter().filter_map(|((kind, id), pack)| Some((*kind, *id, pack.stored_len?)));
+    let packs = choose(here.collect(), options.read_data);
+    report.packs_read = packs.len() as u64;
+    report.bytes_read = packs.iter().map(|(_, _, len)| len).sum();
+    monitor.expect(Counter::BytesChecked, report.bytes_read);
+    let bad = Mutex::new(vec![]);
+    let reader = PackReader { store, catalogue, findings, monitor, bad: &bad };
+    parallel::each(threads(options), "check", packs.into_iter(), Scratch::default, |scratch, (kind, id, len)| {
+        interrupted(options)?;
+        reader.read(scratch, kind, id, len);
+        Ok(())
+    })?;
+    for (kind, id, blobs) in bad.into_inner().unwrap_or_else(|e| e.into_inner()) {
+        catalogue.packs.entry((kind, id)).or_default().bad = blobs;
+    }
+    Ok(())
+}
+
+/// The packs to read, in the order of their names; a share of them is another one each time.
+fn choose(mut packs: Vec<(PackKind, ObjectId, u64)>, how: ReadData) -> Vec<(PackKind, ObjectId, u64)> {
+    let share = match how {
+        ReadData::No => 0.0,
+        ReadData::All => 100.0,
+        ReadData::Percent(share) => share.clamp(0.0, 100.0),
+    };
+    if share < 100.0 {
+        let seed = random_bytes::<32>();
+        packs.sort_by_cached_key(|(_, id, _)| *blake3::keyed_hash(&seed, id.as_bytes()).as_bytes());
+        packs.truncate((packs.len() as f64 * share / 100.0).ceil() as usize);
+    }
+    packs.sort_unstable_by_key(|(kind, id, _)| (*kind, *id));
+    packs
+}
+
+/// What unfinished runs left.
+fn leftovers(records: &Records, catalogue: &Catalogue) -> Leftovers {
+    let unlisted = || catalogue.packs.values().filter(|pack| !pack.listed);
+    Leftovers {
+        sessions: records.sessions.values().filter(|session| session.verdict.is_none()).count() as u64,
+        packs: unlisted().count() as u64,
+        pack_bytes: unlisted().filter_map(|pack| pack.stored_len).sum(),
+        snapshots: records.unnamed_snapshots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_packs_is_never_none_of_them_and_never_more_than_all() {
+        let packs: Vec<_> = (0..40).map(|n| (PackKind::Data, ObjectId([n; 32]), 1)).collect();
+        let chosen = |how| choose(packs.clone(), how).len();
+        assert_eq!(chosen(ReadData::No), 0);
+        assert_eq!(chosen(ReadData::All), 40);
+        assert_eq!(chosen(ReadData::Percent(5.0)), 2);
+        assert_eq!(chosen(ReadData::Percent(0.1)), 1);
+        assert_eq!(chosen(ReadData::Percent(1000.0)), 40);
+        assert!(
+            (0..20)
+                .any(|_| choose(packs.clone(), ReadData::Percent(50.0))
+                    != choose(packs.clone(), ReadData::Percent(50.0)))
+        );
+    }
 }

@@ -8,4 +8,5 @@ pub mod meter;
 pub mod reorder;
 pub mod failure;
 pub mod backup;
+pub mod parallel;
 pub mod restore;

@@ -1,0 +1,131 @@
+//! Gathers what a check finds.
+
+use super::{Affected, CheckReport, Finding, Severity, Subject};
+use crate::base::id::ObjectId;
+use crate::base::limits::SOURCE_ERRORS_MAX;
+use crate::monitor::{Counter, Monitor, Problem};
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard};
+
+/// How often something is read before it is called damaged.
+pub(super) const ATTEMPTS: usize = 3;
+
+/// Findings so far, from any thread.
+pub(super) struct Findings<'a> {
+    monitor: &'a dyn Monitor,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    findings: Vec<Finding>,
+    counts: [u64; 3],
+    affected: Vec<Affected>,
+    affected_count: u64,
+    snapshots: BTreeSet<ObjectId>,
+}
+
+impl<'a> Findings<'a> {
+    pub fn new(monitor: &'a dyn Monitor) -> Findings<'a> {
+        Findings { monitor, inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub fn add(&self, severity: Severity, subject: Subject, message: impl Into<String>) {
+        let message = message.into();
+        if severity > Severity::Notice {
+            self.monitor.add(Counter::Problems, 1);
+            self.monitor.problem(&Problem { path: subject.name().into_bytes(), message: message.clone() });
+        }
+        let inner = &mut *self.lock();
+        inner.counts[severity as usize] += 1;
+        if inner.findings.len() < SOURCE_ERRORS_MAX {
+            inner.findings.push(Finding { severity, subject, message });
+        }
+    }
+
+    /// Reads something, again if that fails: what succeeds later was a read error, what never does is damage.
+    pub fn read<T, E: Display>(&self, subject: &Subject, mut read: impl FnMut() -> Result<T, E>) -> Option<T> {
+        let mut first = None;
+        for _ in 0..ATTEMPTS {
+            match read() {
+                Ok(value) => {
+                    if let Some(error) = first {
+                        self.add(
+                            Severity::ReadErrorOnce,
+                            subject.clone(),
+                            format!("was read right only later: {error}"),
+                        );
+                    }
+                    return Some(value);
+                }
+                Err(error) => _ = first.get_or_insert(error),
+            }
+        }
+        let error = first.map(|e| e.to_string()).unwrap_or_default();
+        self.add(Severity::Damage, subject.clone(), error);
+        None
+    }
+
+    /// A path that does not restore.
+    pub fn affected(&self, affected: Affected) {
+        let inner = &mut *self.lock();
+        inner.affected_count += 1;
+        inner.snapshots.insert(affected.snapshot);
+        if inner.affected.len() < SOURCE_ERRORS_MAX {
+            inner.affected.push(affected);
+        }
+    }
+
+    /// A snapshot that cannot be restored at all.
+    pub fn affected_snapshot(&self, snapshot: ObjectId) {
+        self.lock().snapshots.insert(snapshot);
+    }
+
+    /// Moves everything to the report.
+    pub fn finish(self, report: &mut CheckReport) {
+        let inner = self.inner.into_inner().unwrap_or_else(|e| e.into_inner());
+        report.findings = inner.findings;
+        report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        report.counts = inner.counts;
+        report.affected = inner.affected;
+        report.affected_count = inner.affected_count;
+        report.affected_snapshots = inner.snapshots.into_iter().collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Counters;
+
+    #[test]
+    fn what_reads_right_the_second_time_is_a_read_error_and_what_never_does_is_damage() {
+        let counters = Counters::default();
+        let findings = Findings::new(&counters);
+        let mut left = 1;
+        let mut flaky = || {
+            if left == 0 {
+                return Ok(7);
+            }
+            left -= 1;
+            Err("flaky")
+        };
+        assert_eq!(findings.read(&Subject::Store, &mut flaky), Some(7));
+        let mut tries = 0;
+        let never = findings.read(&Subject::Store, || {
+            tries += 1;
+            Err::<(), _>("gone")
+        });
+        assert_eq!((never, tries), (None, ATTEMPTS));
+        let mut report = CheckReport::default();
+        findings.finish(&mut report);
+        assert_eq!(report.counts, [0, 1, 1]);
+        assert!(report.is_damaged() && report.findings[0].severity == Severity::Damage);
+        assert_eq!(counters.get(Counter::Problems), 2);
+    }
+}

@@ -1,0 +1,181 @@
+//! Index segments and the packs they name: a fresh index of what the store has, apart from this machine's cache.
+
+use super::findings::Findings;
+use super::records::{Records, names};
+use super::{Severity, Subject};
+use crate::base::id::ObjectId;
+use crate::base::limits::BLOB_PLAIN_BYTES_MAX;
+use crate::format::pack::PackKind;
+use crate::format::segment::{Row, SegmentPack};
+use crate::index::run::RunBuilder;
+use crate::index::{Index, IndexError};
+use crate::object::reader::pack_key;
+use crate::object::segment::SegmentReader;
+use crate::storage::{Area, StorageKey};
+use crate::store::{Store, StoreError};
+use std::collections::{HashMap, HashSet};
+
+/// A pack of the store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PackState {
+    /// Its length in the storage; `None` when it is not there.
+    pub stored_len: Option<u64>,
+    /// A segment that counts lists it, with this length of its header.
+    pub listed: bool,
+    /// See `listed`.
+    pub header_len: u32,
+    /// Offsets of blobs that cannot be read.
+    pub bad: HashSet<u32>,
+    /// How often each segment lists it: rows, and a sum over them.
+    pub rows: Vec<RowSum>,
+}
+
+impl Catalogue {
+    /// Length of a pack's header, as the index has it.
+    pub fn header_len(&self, kind: PackKind, id: ObjectId) -> u32 {
+        self.packs.get(&(kind, id)).map_or(0, |pack| pack.header_len)
+    }
+}
+
+/// Stands for the rows of one pack in one segment, whatever their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct RowSum {
+    pub rows: u64,
+    sum: u64,
+}
+
+impl RowSum {
+    pub fn add(&mut self, row: &Row) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(row.id.as_bytes()).update(&[row.kind as u8]);
+        for part in [row.blob_offset, row.blob_len, row.inner_offset, row.inner_len] {
+            hasher.update(&part.to_le_bytes());
+        }
+        let digest = hasher.finalize();
+        let part = digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        self.sum = self.sum.wrapping_add(part);
+        self.rows += 1;
+    }
+}
+
+/// The store's index and packs, as its objects say.
+pub(super) struct Catalogue {
+    pub index: Index,
+    pub packs: HashMap<(PackKind, ObjectId), PackState>,
+    pub segments: u64,
+    pub rows: u64,
+    /// Keeps the index's files.
+    _folder: tempfile::TempDir,
+}
+
+fn local(path: &std::path::Path, source: std::io::Error) -> StoreError {
+    StoreError::Local { what: "write", path: path.display().to_string(), source }
+}
+
+/// Reads every segment into a fresh index, and compares the packs it names with those that are there.
+pub(super) fn catalogue(store: &Store, findings: &Findings<'_>, records: &Records) -> Result<Catalogue, StoreError> {
+    let cache = &store.places.cache;
+    std::fs::create_dir_all(cache).map_err(|e| local(cache, e))?;
+    let folder = tempfile::Builder::new().prefix("check-").tempdir_in(cache).map_err(|e| local(cache, e))?;
+    let failed = |e: IndexError| match e {
+        IndexError::Io(e) => local(folder.path(), e),
+        other => StoreError::Refused(other.to_string()),
+    };
+    let mut index = Index::open(folder.path(), store.id()).map_err(failed)?;
+    let mut builder = RunBuilder::new(folder.path()).map_err(failed)?;
+    let mut packs = listed_packs(store)?;
+    let (mut segments, mut rows) = (0, 0);
+    let mut here = HashSet::new();
+    for key in names(&*store.storage, Area::Index)? {
+        let StorageKey::Segment(generation, id) = key else { continue };
+        let subject = Subject::Object(key);
+        let read = findings.read(&subject, || {
+            // Every row is read before one of them counts.
+            let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
+            reader.rows(&mut |_| {})?;
+            Ok::<_, crate::object::ObjectError>(reader)
+        });
+        let Some(mut reader) = read else { continue };
+        segments += 1;
+        here.insert(id);
+        if !records.counts(&reader.header.session) {
+            continue;
+        }
+        builder.segment(id, &reader.footer.packs).map_err(failed)?;
+        let mut sums = vec![RowSum::default(); reader.footer.packs.len()];
+        let (mut result, mut impossible) = (Ok(()), 0u64);
+        let named = reader.footer.packs.clone();
+        reader.rows(&mut |block| {
+            for row in block {
+                match named.get(row.pack as usize) {
+                    Some(pack) if is_possible(row, pack) => sums[row.pack as usize].add(row),
+                    _ => impossible += 1,
+                }
+            }
+            rows += block.len() as u64;
+            if result.is_ok() {
+                result = builder.rows(block);
+            }
+        })?;
+        result.map_err(failed)?;
+        if impossible > 0 {
+            findings.add(Severity::Damage, subject, format!("{impossible} rows point outside of any pack"));
+        }
+        for (pack, sum) in named.iter().zip(sums) {
+            let state = packs.entry((pack.kind, pack.id)).or_default();
+            (state.listed, state.header_len) = (true, pack.header_len);
+            state.rows.push(sum);
+        }
+    }
+    index.install(builder).map_err(failed)?;
+    compare_packs(&index, &packs, findings);
+    missing_segments(records, &here, findings);
+    Ok(Catalogue { index, packs, segments, rows, _folder: folder })
+}
+
+/// Packs that are in the storage.
+fn listed_packs(store: &Store) -> Result<HashMap<(PackKind, ObjectId), PackState>, StoreError> {
+    let mut packs = HashMap::new();
+    for (area, kind) in [(Area::Packs, PackKind::Data), (Area::Trees, PackKind::Tree)] {
+        store.storage.list(area, &mut |listed| {
+            if let StorageKey::Pack(id) | StorageKey::Tree(id) = listed.key {
+                packs.insert((kind, id), PackState { stored_len: Some(listed.len), ..PackState::default() });
+            }
+        })?;
+    }
+    Ok(packs)
+}
+
+/// Whether a row points into its pack.
+fn is_possible(row: &Row, pack: &SegmentPack) -> bool {
+    let blob_end = u64::from(row.blob_offset) + u64::from(row.blob_len);
+    let inner_end = u64::from(row.inner_offset) + u64::from(row.inner_len);
+    row.blob_offset >= pack.header_len && blob_end <= u64::from(pack.len) && inner_end <= BLOB_PLAIN_BYTES_MAX as u64
+}
+
+fn compare_packs(index: &Index, packs: &HashMap<(PackKind, ObjectId), PackState>, findings: &Findings<'_>) {
+    for pack in index.packs() {
+        let subject = Subject::Object(pack_key(pack.kind, pack.id));
+        match packs.get(&(pack.kind, pack.id)).and_then(|state| state.stored_len) {
+            None => findings.add(Severity::Damage, subject, "the pack is missing; the index lists it"),
+            Some(len) if len != u64::from(pack.len) => {
+                let message = format!("the pack has {len} bytes; the index gives it {}", pack.len);
+                findings.add(Severity::Damage, subject, message);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Segments that an outcome names. Whether anything is lost by one's absence shows when trees and chunks are looked for.
+fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Findings<'_>) {
+    for (session, state) in &records.sessions {
+        for segment in state.segments.iter().filter(|id| !here.contains(*id)) {
+            let message = format!(
+                "session {session} wrote this index segment, and it is not there (merged since, or lost: \
+                 `larder repair index` makes it again from the packs)"
+            );
+            findings.add(Severity::Notice, Subject::Object(StorageKey::Segment(0, *segment)), message);
+        }
+    }
+}

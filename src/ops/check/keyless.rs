@@ -1,0 +1,77 @@
+//! What can be checked without any key: names that are hashes, and what is plain.
+
+use super::findings::Findings;
+use super::records::{check_plain, names};
+use super::{CheckOptions, CheckReport, Subject, threads};
+use crate::base::limits::RESTORE_READ_BYTES;
+use crate::crypto::hash::ObjectHasher;
+use crate::monitor::{Counter, Monitor};
+use crate::pipeline::parallel;
+use crate::storage::{Area, Storage, StorageKey};
+use crate::store::StoreError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Checks, without any key, that every object named by its hash has the bytes of that name.
+pub fn keyless(
+    storage: &Arc<dyn Storage>,
+    options: &CheckOptions,
+    monitor: &dyn Monitor,
+) -> Result<CheckReport, StoreError> {
+    let start = Instant::now();
+    let findings = Findings::new(monitor);
+    let mut report = CheckReport::default();
+    check_plain(&**storage, &findings)?;
+    let mut objects = vec![];
+    for area in [Area::Snapshots, Area::State, Area::Index, Area::Trees, Area::Packs] {
+        objects.extend(names(&**storage, area)?);
+    }
+    monitor.expect(Counter::ObjectsChecked, objects.len() as u64);
+    let bytes = AtomicU64::new(0);
+    parallel::each(threads(options), "check", objects.iter(), Vec::new, |piece: &mut Vec<u8>, key| {
+        if options.cancel.load(Relaxed) {
+            return Err(StoreError::Interrupted);
+        }
+        findings.read(&Subject::Object(*key), || hash(&**storage, key, piece, &bytes, monitor));
+        monitor.add(Counter::ObjectsChecked, 1);
+        Ok(())
+    })?;
+    let count = |is: fn(&StorageKey) -> bool| objects.iter().filter(|key| is(key)).count() as u64;
+    report.packs = count(|key| matches!(key, StorageKey::Pack(_) | StorageKey::Tree(_)));
+    report.packs_read = report.packs;
+    report.snapshots = count(|key| matches!(key, StorageKey::Snapshot(_)));
+    report.segments = count(|key| matches!(key, StorageKey::Segment(..)));
+    report.bytes_read = bytes.into_inner();
+    findings.finish(&mut report);
+    report.duration = start.elapsed();
+    Ok(report)
+}
+
+/// Compares an object's bytes with its name, piece by piece.
+fn hash(
+    storage: &dyn Storage,
+    key: &StorageKey,
+    piece: &mut Vec<u8>,
+    bytes: &AtomicU64,
+    monitor: &dyn Monitor,
+) -> Result<(), String> {
+    let id = match key {
+        StorageKey::Pack(id) | StorageKey::Tree(id) | StorageKey::Segment(_, id) => id,
+        StorageKey::Snapshot(id) | StorageKey::State(id) => id,
+        // Decisions and the like have other names.
+        _ => return Ok(()),
+    };
+    let len = storage.head(key).map_err(|e| e.to_string())?.len;
+    let mut hasher = ObjectHasher::default();
+    let mut at = 0;
+    while at < len {
+        piece.resize((len - at).min(RESTORE_READ_BYTES as u64) as usize, 0);
+        storage.get_range(key, at, piece).map_err(|e| e.to_string())?;
+        hasher.update(piece);
+        at += piece.len() as u64;
+        bytes.fetch_add(piece.len() as u64, Relaxed);
+        monitor.add(Counter::BytesChecked, piece.len() as u64);
+    }
+    if hasher.finish() == *id { Ok(()) } else { Err("its bytes are not those of its name".into()) }
+}

@@ -1,0 +1,293 @@
+//! Packs read front to back, once: name, table, every blob and every id in it, and the index's rows beside them.
+
+use super::findings::{ATTEMPTS, Findings};
+use super::index::{Catalogue, RowSum};
+use super::{Severity, Subject};
+use crate::base::id::{ContentId, ObjectId};
+use crate::base::limits::RESTORE_READ_BYTES;
+use crate::codec::Decompressor;
+use crate::crypto::hash::{ObjectHasher, content_id};
+use crate::crypto::keys::StoreKeys;
+use crate::crypto::pack::PackKey;
+use crate::format::blob::BlobKind;
+use crate::format::pack::{Member, PackKind, PackTable};
+use crate::format::segment::Row;
+use crate::index::Location;
+use crate::monitor::{Counter, Monitor};
+use crate::object::reader::{open_blob, open_header, pack_key, read_table_of};
+use crate::storage::StorageKey;
+use crate::store::Store;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Mutex;
+
+/// What one thread reuses from pack to pack.
+#[derive(Default)]
+pub(super) struct Scratch {
+    piece: Vec<u8>,
+    plain: Vec<u8>,
+    found: Vec<Location>,
+    decompressor: Decompressor,
+}
+
+/// Reads packs.
+pub(super) struct PackReader<'a> {
+    pub store: &'a Store,
+    pub catalogue: &'a Catalogue,
+    pub findings: &'a Findings<'a>,
+    pub monitor: &'a dyn Monitor,
+    /// Blobs that cannot be read, of each pack that has some.
+    pub bad: &'a Mutex<Vec<(PackKind, ObjectId, HashSet<u32>)>>,
+}
+
+/// What one reading of a pack gave.
+#[derive(Default, PartialEq)]
+struct Reading {
+    /// Blobs that do not open, or hold something else, with the reason.
+    bad: BTreeMap<u32, String>,
+    /// What is wrong with the pack as a whole.
+    whole: Option<String>,
+}
+
+/// A blob as the table, or without one the index, gives it.
+struct Extent {
+    offset: u32,
+    len: u32,
+    kind: BlobKind,
+    members: Vec<Member>,
+}
+
+impl PackReader<'_> {
+    /// Reads one pack, again if something is wrong with it.
+    pub fn read(&self, scratch: &mut Scratch, kind: PackKind, id: ObjectId, len: u64) {
+        let name = pack_key(kind, id);
+        let subject = Subject::Object(name);
+        let listed = self.catalogue.packs.get(&(kind, id)).is_some_and(|pack| pack.listed);
+        let mut table = None;
+        let first = self.once(scratch, kind, id, len, &mut table);
+        if let Some(table) = &table
+            && listed
+        {
+            self.compare_index(scratch, kind, id, table);
+        }
+        let Err(first) = first else { return };
+        let mut last = first;
+        for _ in 1..ATTEMPTS {
+            match self.once(scratch, kind, id, len, &mut table) {
+                Ok(()) => {
+                    let what = last.whole.or(last.bad.into_values().next()).unwrap_or_default();
+                    let message = format!("the pack was read wrong, and right when it was read again: {what}");
+                    return self.findings.add(Severity::ReadErrorOnce, subject, message);
+                }
+                Err(again) => last = again,
+            }
+        }
+        // What no segment lists, nothing can need.
+        let severity = if listed { Severity::Damage } else { Severity::Notice };
+        if let Some(what) = last.whole {
+            self.findings.add(severity, subject, what);
+        }
+        for (offset, what) in &last.bad {
+            self.findings.add(severity, Subject::Blob(name, *offset), what.clone());
+        }
+        let bad = last.bad.into_keys().collect();
+        self.bad.lock().unwrap_or_else(|e| e.into_inner()).push((kind, id, bad));
+    }
+
+    /// Reads the pack front to back.
+    fn once(
+        &self,
+        scratch: &mut Scratch,
+        kind: PackKind,
+        id: ObjectId,
+        len: u64,
+        table: &mut Option<PackTable>,
+    ) -> Result<(), Reading> {
+        let (storage, ring) = (&*self.store.storage, &*self.store.ring);
+        let name = pack_key(kind, id);
+        let mut reading = Reading::default();
+        let read = read_table_of(storage, ring, kind, id, len);
+        let (extents, header_len) = match &read {
+            Ok((_, header_len, table, _)) => (extents_of(*header_len, table), *header_len),
+            Err(error) => {
+                reading.whole = Some(format!("its table of contents cannot be read: {error}"));
+                (self.extents_of_index(kind, id), 0)
+            }
+        };
+        *table = read.ok().map(|(_, _, table, _)| table);
+        let mut hasher = ObjectHasher::default();
+        let mut key = None;
+        let (mut at, mut next) = (0u64, 0);
+        while at < len {
+            let (end, to) = piece_end(&extents, next, at, len);
+            scratch.piece.resize((end - at) as usize, 0);
+            if let Err(error) = storage.get_range(&name, at, &mut scratch.piece) {
+                reading.whole.get_or_insert(error.to_string());
+                extents[next..].iter().for_each(|e| _ = reading.bad.insert(e.offset, error.to_string()));
+                return Err(reading);
+            }
+            hasher.update(&scratch.piece);
+            self.monitor.add(Counter::BytesChecked, end - at);
+            if at == 0 {
+                match open_header(ring, kind, &scratch.piece, &|| name.path()) {
+                    Ok((_, found, opened)) if header_len == 0 || found == header_len => key = Some(opened),
+                    Ok(_) => _ = reading.whole.get_or_insert("its header is not the one its trailer repeats".into()),
+                    Err(error) => _ = reading.whole.get_or_insert(format!("its header cannot be read: {error}")),
+                }
+            }
+            for extent in &extents[next..to] {
+                if let Err(error) = check_blob(&name, key.as_ref(), &ring.keys, extent, at, scratch) {
+                    reading.bad.insert(extent.offset, error);
+                }
+            }
+            (at, next) = (end, to);
+        }
+        for extent in &extents[next..] {
+            reading.bad.insert(extent.offset, "it lies beyond the end of the pack".into());
+        }
+        if hasher.finish() != id {
+            reading.whole.get_or_insert("its bytes are not those of its name".into());
+        }
+        self.monitor.add(Counter::ObjectsChecked, 1);
+        if reading == Reading::default() { Ok(()) } else { Err(reading) }
+    }
+
+    /// The pack's blobs as the index has them, for a pack whose table is lost.
+    fn extents_of_index(&self, kind: PackKind, id: ObjectId) -> Vec<Extent> {
+        let mut rows: Vec<Row> = vec![];
+        self.catalogue.index.each_row(&mut |pack, row| {
+            if pack.id == id && pack.kind == kind {
+                rows.push(*row);
+            }
+        });
+        let place = |row: &Row| (row.blob_offset, row.blob_len, row.kind as u8);
+        rows.sort_unstable_by_key(|row| (place(row), row.inner_offset, row.id));
+        rows.dedup_by_key(|row| (place(row), row.inner_offset, row.id));
+        let blob = |rows: &[Row]| Extent {
+            offset: rows[0].blob_offset,
+            len: rows[0].blob_len,
+            kind: rows[0].kind,
+            members: rows.iter().map(|row| Member { id: row.id, len: row.inner_len }).collect(),
+        };
+        let mut extents: Vec<Extent> = rows.chunk_by(|a, b| place(a) == place(b)).map(blob).collect();
+        // Without overlaps, so that each byte is read once.
+        let mut end = 0;
+        extents.retain(|extent| {
+            let fits = u64::from(extent.offset) >= end;
+            if fits {
+                end = u64::from(extent.offset) + u64::from(extent.len);
+            }
+            fits
+        });
+        extents
+    }
+
+    /// Everything in the table is in the index, at its place; and segments that list the whole pack list nothing else.
+    fn compare_index(&self, scratch: &mut Scratch, kind: PackKind, id: ObjectId, table: &PackTable) {
+        let Some(state) = self.catalogue.packs.get(&(kind, id)) else { return };
+        let header_len = self.catalogue.header_len(kind, id);
+        let (mut absent, mut sum) = (0u64, RowSum::default());
+        for extent in extents_of(header_len, table) {
+            let mut inner_offset = 0u32;
+            for Member { id: content, len } in &extent.members {
+                let row = Row {
+                    id: *content,
+                    kind: extent.kind,
+                    pack: 0,
+                    blob_offset: extent.offset,
+                    blob_len: extent.len,
+                    inner_offset,
+                    inner_len: *len,
+                };
+                sum.add(&row);
+                scratch.found.clear();
+                self.catalogue.index.locate(content, &mut scratch.found);
+                let is_it = |l: &Location| {
+                    (l.pack, l.pack_kind, l.blob_kind, l.blob_offset, l.blob_len, l.inner_offset, l.inner_len)
+                        == (id, kind, extent.kind, extent.offset, extent.len, inner_offset, *len)
+                };
+                absent += u64::from(!scratch.found.iter().any(is_it));
+                inner_offset = inner_offset.saturating_add(*len);
+            }
+        }
+        let subject = || Subject::Object(pack_key(kind, id));
+        if absent > 0 {
+            let message = format!("the index lacks {absent} of the things in it (`larder repair index` adds them)");
+            self.findings.add(Severity::Damage, subject(), message);
+        }
+        if absent == 0 && state.rows.iter().any(|listed| listed.rows == sum.rows && *listed != sum) {
+            let message = "a row of the index is not what the pack's table says";
+            self.findings.add(Severity::Damage, subject(), message);
+        }
+    }
+}
+
+/// Where the piece that begins at `at` ends, and the blob behind it: pieces hold whole blobs, or what lies between.
+fn piece_end(extents: &[Extent], next: usize, at: u64, len: u64) -> (u64, usize) {
+    let full = len.min(at + RESTORE_READ_BYTES as u64);
+    let extent_end = |extent: &Extent| u64::from(extent.offset) + u64::from(extent.len);
+    match extents.get(next) {
+        Some(extent) if u64::from(extent.offset) > at => (full.min(extent.offset.into()), next),
+        Some(extent) if extent_end(extent) <= len => {
+            let (mut end, mut to) = (extent_end(extent), next + 1);
+            while let Some(extent) = extents.get(to)
+                && u64::from(extent.offset) == end
+                && extent_end(extent) <= full
+            {
+                (end, to) = (extent_end(extent), to + 1);
+            }
+            (end, to)
+        }
+        _ => (full, next),
+    }
+}
+
+fn extents_of(header_len: u32, table: &PackTable) -> Vec<Extent> {
+    let mut offset = header_len;
+    let mut extents = Vec::with_capacity(table.blobs.len());
+    for blob in &table.blobs {
+        extents.push(Extent { offset, len: blob.sealed_len, kind: blob.kind, members: blob.members.clone() });
+        offset = offset.saturating_add(blob.sealed_len);
+    }
+    extents
+}
+
+/// Opens a blob of the piece that begins at `at`, and computes every id in it.
+fn check_blob(
+    name: &StorageKey,
+    key: Option<&PackKey>,
+    keys: &StoreKeys,
+    extent: &Extent,
+    at: u64,
+    scratch: &mut Scratch,
+) -> Result<(), String> {
+    let key = key.ok_or("the pack's header cannot be read")?;
+    let from = (u64::from(extent.offset) - at) as usize;
+    let sealed = scratch.piece.get_mut(from..from + extent.len as usize).ok_or("it overlaps its neighbour")?;
+    let object = || format!("{} at {}", name.path(), extent.offset);
+    let (decompressor, plain) = (&mut scratch.decompressor, &mut scratch.plain);
+    let header = open_blob(key, extent.kind, extent.offset, sealed, decompressor, plain, &object);
+    let header = header.map_err(|e| e.to_string())?;
+    let lens = extent.members.iter().map(|member| member.len);
+    let right = match header.members.is_empty() {
+        true => lens.eq([header.plain_len]),
+        false => lens.eq(header.members.iter().copied()),
+    };
+    if !right {
+        return Err("it does not hold what the pack's table says".into());
+    }
+    let id_key = match extent.kind {
+        BlobKind::Node => &keys.node_id,
+        BlobKind::List => &keys.list_id,
+        _ => &keys.chunk_id,
+    };
+    let mut from = 0;
+    for Member { id, len } in &extent.members {
+        let to = from + *len as usize;
+        let is = |id: &ContentId| plain.get(from..to).is_some_and(|content| content_id(id_key, content) == *id);
+        if !is(id) {
+            return Err(format!("the content of {id} does not match it"));
+        }
+        from = to;
+    }
+    Ok(())
+}
