@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Opened blobs that each of the two readers keeps.
 const CACHE_BYTES: usize = 16 << 20;
 /// Holes are given in pieces of this many zeros.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// Reads files of one store.
 pub struct Cat {

@@ -32,7 +32,7 @@ pub struct KeyInfo {
 /// All slots, oldest first.
 pub fn list(store: &Store, credential: &Credential) -> Result<Vec<KeyInfo>, StoreError> {
     let mut keys: Vec<_> = store.key_slots()?.into_iter().map(|(id, slot)| info(id, &slot, credential)).collect();
-    keys.sort_by(|a, b| (a.created_s, a.id).cmp(&(b.created_s, b.id)));
+    keys.sort_by_key(|key| (key.created_s, key.id));
     Ok(keys)
 }
 
@@ -224,7 +224,7 @@ mod tests {
         let store = StoreId([3; 16]);
         assert_eq!(candidate_key_files(&places, store), Vec::<PathBuf>::new());
         let (pending, _) = new_pending_key_file(&places).unwrap();
-        assert_eq!(candidate_key_files(&places, store), [pending.clone()]);
+        assert_eq!(candidate_key_files(&places, store), std::slice::from_ref(&pending));
         let named = name_key_file(&pending, &places, store).unwrap();
         assert_eq!(candidate_key_files(&places, store), [named]);
         assert!(candidate_key_files(&places, StoreId([4; 16])).is_empty());

@@ -4,4 +4,6 @@ mod tidy;
 #[cfg(feature = "cli")]
 mod sandbox;
 #[cfg(feature = "cli")]
+mod terminal;
+#[cfg(feature = "cli")]
 mod cli;

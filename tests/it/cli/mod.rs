@@ -1,3 +1,6 @@
 //! The command line's contract.
 
 mod words;
+mod opening;
+mod reading;
+mod backing_up;
