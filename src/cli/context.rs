@@ -70,8 +70,8 @@ impl Context {
             Ok(storage) => Ok(Arc::new(storage)),
             Err(e) if e.kind == StorageErrorKind::NotFound => {
                 let message = format!("there is no store at {}", folder.display());
-                let how = if self.is_default_store() { "`larder init`" } else { "`larder -s … init`" };
-                Err(Failure::new(ExitCode::NoStore, message).hint(format!("{how} makes one")))
+                let at = if self.is_default_store() { String::new() } else { format!(" -s {}", folder.display()) };
+                Err(Failure::new(ExitCode::NoStore, message).hint(format!("`larder{at} init` makes one")))
             }
             Err(e) => Err(crate::store::StoreError::from(e).into()),
         }

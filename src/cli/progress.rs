@@ -2,7 +2,7 @@
 
 use super::output::Output;
 use super::{escape, human};
-use crate::monitor::{COUNTERS, Counter, Monitor, Problem, StageTimes};
+use crate::monitor::{COUNTERS, Counter, Monitor, StageTimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -12,8 +12,6 @@ use std::time::{Duration, Instant};
 
 /// How often the display is drawn.
 const TICK: Duration = Duration::from_millis(100);
-/// Problems kept in memory.
-const PROBLEMS_MAX: usize = 10_000;
 
 /// Which counters a display is about.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +24,7 @@ pub struct Shown {
     pub bytes: Counter,
 }
 
-/// Counters, problems, notes and stage times of one run.
+/// Counters, notes and stage times of one run. Problems come with the operation's result and are told at its end.
 pub struct Progress {
     state: Arc<State>,
     bar: Option<ProgressBar>,
@@ -41,7 +39,6 @@ struct State {
     counts: [AtomicU64; COUNTERS],
     /// 0: not known.
     totals: [AtomicU64; COUNTERS],
-    problems: Mutex<Vec<Problem>>,
     stages: Mutex<Vec<(&'static str, StageTimes)>>,
 }
 
@@ -53,7 +50,6 @@ impl Progress {
             started: Instant::now(),
             counts: Default::default(),
             totals: Default::default(),
-            problems: Mutex::default(),
             stages: Mutex::default(),
         });
         let path_due = Arc::new(AtomicBool::new(true));
@@ -67,16 +63,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-
-    /// The present value of a counter.
-    pub fn get(&self, counter: Counter) -> u64 {
-        self.state.get(counter)
-    }
-
-    /// Problems told so far: at most 10,000; [`Counter::Problems`] has their number where the operation counts them.
-    pub fn problems(&self) -> Vec<Problem> {
-        lock(&self.state.problems).clone()
     }
 
     /// The times of the stages, in the order in which they ended.
@@ -108,18 +94,6 @@ impl Monitor for Progress {
             && self.path_due.swap(false, Relaxed)
         {
             bar.set_message(escape::name(path));
-        }
-    }
-
-    fn problem(&self, problem: &Problem) {
-        let mut problems = lock(&self.state.problems);
-        if problems.len() < PROBLEMS_MAX {
-            problems.push(problem.clone());
-        }
-        drop(problems);
-        if self.out.verbose > 0 {
-            let path = String::from_utf8_lossy(&problem.path).into_owned();
-            self.aside(|| self.out.warn(&format!("{path}: {}", problem.message)));
         }
     }
 
@@ -211,7 +185,6 @@ mod tests {
             started: Instant::now(),
             counts: Default::default(),
             totals: Default::default(),
-            problems: Mutex::default(),
             stages: Mutex::default(),
         }
     }

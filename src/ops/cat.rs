@@ -24,7 +24,7 @@ pub struct Cat {
 }
 
 impl Cat {
-    /// For the files of `store`.
+    /// For the files of `store`, whose index must be loaded.
     pub fn new(store: &Arc<Store>) -> Cat {
         Cat { items: Reader::new(store.clone(), CACHE_BYTES), chunks: Reader::new(store.clone(), CACHE_BYTES) }
     }

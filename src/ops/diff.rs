@@ -136,7 +136,7 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Gives every difference in tree order until `each` breaks. Nodes that cannot be read are told to the monitor.
+/// Gives every difference in tree order until `each` breaks. The index must be loaded. Nodes that cannot be read are told to the monitor.
 pub fn run(
     store: &Arc<Store>,
     before: &Side<'_>,

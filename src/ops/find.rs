@@ -3,6 +3,7 @@
 //! Snapshots share most of their nodes: a subtree in which nothing matched is not looked into again.
 
 use super::list::{LIST_CACHE_BYTES, damaged_node};
+use super::tree_cursor::Nodes;
 use crate::base::id::ContentId;
 use crate::base::limits::{FIND_BARREN_MAX, TREE_LEVELS_MAX};
 use crate::base::path::path_of;
@@ -108,6 +109,7 @@ impl Matcher {
 }
 
 /// Gives every match, snapshot by snapshot in the order given, in tree order within one, until `each` breaks.
+/// The index must be loaded.
 pub fn run(
     store: &Arc<Store>,
     snapshots: &[Snapshot],
@@ -115,8 +117,8 @@ pub fn run(
     each: &mut dyn FnMut(&Snapshot, &Entry) -> ControlFlow<()>,
     monitor: &dyn Monitor,
 ) -> Result<FindStats, StoreError> {
-    let reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
-    let mut search = Search { reader, matcher, barren: HashSet::new(), stats: FindStats::default(), monitor };
+    let nodes = Reader::new(store.clone(), LIST_CACHE_BYTES);
+    let mut search = Search { nodes, matcher, barren: HashSet::new(), stats: FindStats::default(), monitor };
     for snapshot in snapshots {
         let manifest = &snapshot.manifest;
         let root = Child { first: Vec::new(), id: manifest.root, totals: manifest.totals };
@@ -128,8 +130,8 @@ pub fn run(
     Ok(search.stats)
 }
 
-struct Search<'a> {
-    reader: Reader,
+struct Search<'a, N: Nodes> {
+    nodes: N,
     matcher: &'a Matcher,
     /// Nodes in and below which nothing matches.
     barren: HashSet<ContentId>,
@@ -143,7 +145,7 @@ struct Visited {
     flow: ControlFlow<()>,
 }
 
-impl Search<'_> {
+impl<N: Nodes> Search<'_, N> {
     /// Looks into a node. Goes down one level a call, at most [`TREE_LEVELS_MAX`] deep.
     fn node(
         &mut self,
@@ -155,7 +157,7 @@ impl Search<'_> {
             return Ok(Visited { barren: true, flow: ControlFlow::Continue(()) });
         }
         self.stats.nodes_opened += 1;
-        let node = match self.reader.node(&child.id) {
+        let node = match self.nodes.node(&child.id) {
             Ok(node) => node,
             Err(StoreError::Object(e)) if e.is_damage() => return Ok(self.damaged(child, &StoreError::Object(e))),
             Err(e) => return Err(e),
@@ -207,39 +209,17 @@ impl Search<'_> {
 mod tests {
     use super::*;
     use crate::base::path::key_of;
-    use crate::format::tree::{Content, Meta};
+    use crate::monitor::Silent;
+    use crate::ops::tree_cursor::testing::{Map, Model, build, entry};
 
-    fn entry(path: &str, kind: EntryKind, size: u64, mtime_s: i64) -> Entry {
-        let time = Time { s: mtime_s, ns: 0 };
-        let meta = Meta {
-            kind,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            user: Vec::new(),
-            group: Vec::new(),
-            size,
-            mtime: time,
-            ctime: time,
-            btime: None,
-            nlink: 1,
-            device: 0,
-            inode: 1,
-            rdev: (0, 0),
-            target: Vec::new(),
-            xattrs: Vec::new(),
-        };
-        Entry {
-            key: key_of(path.as_bytes()).unwrap(),
-            meta,
-            content: Content::Empty,
-            changed_while_read: false,
-            extensions: Vec::new(),
-        }
+    fn file(path: &str) -> Entry {
+        let mut file = entry(&key_of(path.as_bytes()).unwrap(), (100, 0o644));
+        file.meta.mtime.s = 50;
+        file
     }
 
     fn finds(options: FindOptions, path: &str) -> bool {
-        Matcher::new(options).unwrap().matches(&entry(path, EntryKind::File, 100, 50))
+        Matcher::new(options).unwrap().matches(&file(path))
     }
 
     fn pattern(pattern: &str) -> FindOptions {
@@ -276,5 +256,33 @@ mod tests {
         assert!(!finds(FindOptions { older: Some(Time { s: 50, ns: 0 }), ..all.clone() }, "/x"));
         assert!(!finds(FindOptions { min_bytes: Some(101), ..all.clone() }, "/x"));
         assert!(!finds(FindOptions { max_bytes: Some(99), ..all }, "/x"));
+    }
+
+    #[test]
+    fn a_snapshot_that_shares_its_nodes_costs_only_what_differs() {
+        let path = |name: String| key_of(name.as_bytes()).unwrap();
+        let first: Model =
+            (0..3000).map(|i| (path(format!("/d{}/f{i}", i % 5)), (1 + (i % 200) as u8, 0o600))).collect();
+        let mut second = first.clone();
+        second.insert(path("/d2/wanted".into()), (9, 0o600));
+        let mut map = Map::default();
+        let roots = [build(&first, &mut map), build(&second, &mut map)];
+        let matcher = Matcher::new(pattern("wanted")).unwrap();
+        let mut search = Search {
+            nodes: map,
+            matcher: &matcher,
+            barren: HashSet::new(),
+            stats: FindStats::default(),
+            monitor: &Silent,
+        };
+        let mut opened = Vec::new();
+        for (id, level) in roots {
+            let root = Child { first: Vec::new(), id, totals: Default::default() };
+            _ = search.node(&root, level, &mut |_| ControlFlow::Continue(())).unwrap();
+            opened.push(search.stats.nodes_opened);
+        }
+        assert_eq!(search.stats.found, 1);
+        assert!(opened[0] > 500, "the first is searched whole: {opened:?}");
+        assert!(opened[1] - opened[0] < 30, "the second only where it differs: {opened:?}");
     }
 }

@@ -110,7 +110,7 @@ pub struct ListStats {
     pub damaged: u64,
 }
 
-/// Gives entries in tree order until `each` breaks. Damaged nodes are told to the monitor and passed over.
+/// Gives entries in tree order until `each` breaks. The index must be loaded. Damaged nodes are told to the monitor and passed over.
 pub fn run(
     store: &Arc<Store>,
     snapshot: &Snapshot,

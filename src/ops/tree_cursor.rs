@@ -8,6 +8,9 @@ use crate::store::StoreError;
 use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 
+#[cfg(test)]
+pub mod testing;
+
 /// What lies at a cursor: a subtree that has not been opened, or an entry.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'a> {

@@ -4,7 +4,7 @@ use crate::cli::context::{Context, Opened};
 use crate::cli::credential;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
-use crate::crypto::slot::{Credential, KdfCost};
+use crate::crypto::slot::KdfCost;
 use crate::ops::init::{self, FirstSecret, Initialized};
 use crate::ops::keys::read_key_file;
 use crate::storage::Storage;
@@ -87,12 +87,4 @@ pub fn create(context: &Context, folder: &Path, options: CreateOptions) -> Resul
         (None, None) => return Err(Failure::failed("the new store has no key")),
     };
     Ok(Opened { store: Arc::new(store), credential, default_key_file: key_file })
-}
-
-/// What a credential is, in a word.
-pub fn credential_kind(credential: &Credential) -> &'static str {
-    match credential {
-        Credential::KeyFile(_) => "key file",
-        Credential::Passphrase(_) => "passphrase",
-    }
 }

@@ -179,7 +179,7 @@ fn passwd(context: &Context, new: &NewSecret) -> Result<(), Failure> {
     let (id, removed) = keys::passwd(&opened.store, &opened.credential, &credential, kdf_cost(new.kdf_memory))?;
     if let Some(path) = &opened.default_key_file {
         // It opens nothing any more; kept, since a copy of the store from before still needs it.
-        let retired = path.with_extension("replaced");
+        let retired = path.with_extension(format!("replaced-{}", super::snapshots::short(&removed)));
         std::fs::rename(path, &retired).map_err(|e| Failure::io("cannot rename the key file", path, &e))?;
         context.out.note(&format!("the key file that opened it before is now {}", retired.display()));
     }

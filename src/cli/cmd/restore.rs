@@ -110,7 +110,7 @@ impl From<OwnersMode> for Owners {
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let SnapshotPath { snapshot: name, path } = SnapshotPath::parse(args.place.as_bytes())?;
-    let store = context.open_with_index()?;
+    let store = context.open()?.store;
     let (snapshot, doubts) = snapshot(&store, &context.out, &name)?;
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),

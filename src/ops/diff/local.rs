@@ -25,7 +25,7 @@ pub struct LocalOptions {
 }
 
 /// Gives every difference of what `source` walks (with the keys of the snapshot's place) from the snapshot, in tree
-/// order, until `each` breaks.
+/// order, until `each` breaks. The index must be loaded.
 pub fn with_directory(
     store: &Arc<Store>,
     before: &Side<'_>,
