@@ -125,6 +125,18 @@ pub const KDF_PASSES_MAX: u32 = 16;
 /// Argon2id lanes accepted from a key slot.
 pub const KDF_LANES_MAX: u32 = 16;
 
+/// A session writes a checkpoint after so many seconds.
+pub const CHECKPOINT_INTERVAL_S: u64 = 3600;
+/// A session without a checkpoint for so many seconds of the store's time looks expired. Safety does not rest on it: too
+/// short, and a run that slept over night fails and starts again; too long, and what a killed run left lies longer.
+pub const LEASE_S: u32 = 24 * 3600;
+/// Rows that a session gathers before it writes a segment.
+pub const SESSION_ROWS_MAX: usize = 256 * KIB;
+/// One file of the local cache beside the index.
+pub const CACHE_BYTES_MAX: usize = 256 * MIB;
+/// Things worth saying about a store that are kept for the caller.
+pub const NOTICES_MAX: usize = 1000;
+
 /// Hard-link groups remembered while their members are still to come.
 pub const LINK_GROUPS_MAX: usize = 200_000;
 /// Source errors kept with their path; beyond that they are counted.

@@ -54,6 +54,8 @@ pub struct StoreKeys {
     pub index: Key,
     pub session: Key,
     pub state: Key,
+    /// Of what a machine caches beside the index: never of anything in the store.
+    pub cache: Key,
 }
 
 impl StoreKeys {
@@ -68,6 +70,7 @@ impl StoreKeys {
             index: derive("larder 2026 v1 index segment", store_secret),
             session: derive("larder 2026 v1 session record", store_secret),
             state: derive("larder 2026 v1 state record", store_secret),
+            cache: derive("larder 2026 v1 local cache", store_secret),
         }
     }
 }
@@ -127,6 +130,7 @@ mod tests {
             &store.index,
             &store.session,
             &store.state,
+            &store.cache,
             &epoch.data_pack,
             &epoch.tree_pack,
             &epoch.manifest,

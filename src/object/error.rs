@@ -33,6 +33,11 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
+    /// Whether there is no such object.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, ObjectError::Storage(e) if e.kind == StorageErrorKind::NotFound)
+    }
+
     /// Whether the object is damaged (or not there), as opposed to the storage failing.
     pub fn is_damage(&self) -> bool {
         match self {

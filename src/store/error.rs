@@ -1,6 +1,7 @@
 //! What ends an operation on a store.
 
-use crate::base::id::ObjectId;
+use crate::base::id::{ObjectId, SessionId};
+use crate::index::IndexError;
 use crate::object::ObjectError;
 use crate::storage::StorageError;
 
@@ -11,6 +12,8 @@ use crate::storage::StorageError;
 pub enum StoreError {
     #[error(transparent)]
     Object(#[from] ObjectError),
+    #[error(transparent)]
+    Index(#[from] IndexError),
     #[error("no store at {0}; `larder init` makes one")]
     NoStore(String),
     #[error("there is a store at {0} already")]
@@ -29,6 +32,8 @@ pub enum StoreError {
     Path { snapshot: ObjectId, path: String, why: &'static str },
     #[error("another run settled this session as ended; nothing was committed. Run the backup again")]
     Settled,
+    #[error("session {session} is in doubt: {reason}")]
+    Doubt { session: SessionId, reason: String },
     #[error("{what} {path}: {source}")]
     Local { what: &'static str, path: String, source: std::io::Error },
     #[error("a worker failed: {0}")]
@@ -42,5 +47,16 @@ pub enum StoreError {
 impl From<StorageError> for StoreError {
     fn from(e: StorageError) -> StoreError {
         StoreError::Object(ObjectError::Storage(e))
+    }
+}
+
+impl StoreError {
+    /// Whether an object of the store is damaged or missing, as opposed to something failing.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Object(error) => error.is_damage(),
+            StoreError::Doubt { .. } => true,
+            _ => false,
+        }
     }
 }

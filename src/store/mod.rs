@@ -5,20 +5,39 @@ pub mod places;
 pub mod open;
 pub mod keys;
 pub mod trust;
+pub mod state;
+pub mod outcome;
+pub mod segments;
 pub mod session;
+pub mod gather;
+pub mod commit;
+pub mod adopt;
+pub mod manifests;
 pub mod snapshots;
 pub mod reader;
+pub mod walk;
+mod cache;
+mod local;
 
 pub use error::StoreError;
 pub use places::Places;
 
 use crate::base::id::StoreId;
+use crate::base::limits::NOTICES_MAX;
 use crate::crypto::sign::SigningKey;
 use crate::format::config::Config;
+use crate::format::keyslot::KeyBundle;
 use crate::index::Index;
 use crate::object::Keyring;
 use crate::storage::Storage;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// Roles in the roster.
+const MAINTAINER: u8 = 1;
+const WRITER: u8 = 2;
+const READER: u8 = 4;
+const SHUT_OUT: u8 = 8;
 
 /// An opened store.
 pub struct Store {
@@ -36,6 +55,15 @@ pub struct Store {
     pub maintainer: Option<SigningKey>,
     /// The index; empty until [`Store::load_index`].
     pub index: Arc<RwLock<Index>>,
+    bundle: KeyBundle,
+    cache: cache::Cache,
+    trust: trust::TrustFile,
+    manifests: Mutex<manifests::Manifests>,
+    segments: Mutex<segments::Segments>,
+    records: Mutex<state::Records>,
+    /// A session of this store object writes.
+    writing: AtomicBool,
+    notices: Mutex<Vec<String>>,
 }
 
 impl Store {
@@ -43,4 +71,30 @@ impl Store {
     pub fn id(&self) -> StoreId {
         self.config.store
     }
+
+    /// What was noticed since the last call and is no error: records that are ignored, segments that cannot be read.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *lock(&self.notices))
+    }
+
+    fn notice(&self, notice: String) {
+        let mut notices = lock(&self.notices);
+        if notices.len() < NOTICES_MAX && !notices.contains(&notice) {
+            notices.push(notice);
+        }
+    }
+
+    /// Whether this key has a role and is not shut out.
+    fn has_role(&self, key: &[u8; 32], role: u8) -> bool {
+        open::has_role(&self.config, key, role)
+    }
+
+    fn is_maintainer(&self, key: &[u8; 32]) -> bool {
+        self.has_role(key, MAINTAINER)
+    }
+}
+
+/// A lock's content; what a thread that panicked left is whole, as nothing here is changed in steps.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,58 +1,269 @@
-//! Reading by id: locations from the index, each copy tried, a small cache of opened blobs; walking trees and lists.
+//! Reading by id: locations from the index, each copy tried, a small cache of opened blobs.
 
 use super::{Store, StoreError};
-use crate::base::id::ContentId;
+use crate::base::id::{ContentId, ObjectId};
+use crate::codec::Decompressor;
+use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
-use crate::format::list::Item;
-use crate::format::tree::{Content, Entry, Node};
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use crate::format::list::ListNode;
+use crate::format::pack::PackKind;
+use crate::format::tree::Node;
+use crate::index::Location;
+use crate::object::ObjectError;
+use crate::object::reader::{open_blob, open_header, open_pack, pack_key, read_table_of};
+use crate::storage::StorageKey;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
 
-/// Reads blobs of one store; clone or make one per thread. Errors that are damage name the object.
+/// Keys of opened packs that are kept.
+const PACK_KEYS_MAX: usize = 4096;
+/// How often a reader reads the index again because something is not where it says.
+const RELOADS_MAX: u32 = 3;
+
+/// Reads blobs of one store; make one per thread. Errors that are damage name the object.
 pub struct Reader {
-    _private: (),
+    store: Arc<Store>,
+    cache: BlobCache,
+    keys: HashMap<ObjectId, PackKey>,
+    decompressor: Decompressor,
+    sealed: Vec<u8>,
+    found: Vec<Location>,
+    reloads: u32,
+    unstable: Vec<StorageKey>,
+}
+
+/// Opened blobs, the one that was not used for longest going first.
+#[derive(Default)]
+struct BlobCache {
+    bytes_max: usize,
+    bytes: usize,
+    clock: u64,
+    blobs: HashMap<(ObjectId, u32), (u64, Arc<Vec<u8>>)>,
+    by_age: BTreeMap<u64, (ObjectId, u32)>,
+}
+
+impl BlobCache {
+    fn get(&mut self, at: (ObjectId, u32)) -> Option<Arc<Vec<u8>>> {
+        let (used, plain) = self.blobs.get_mut(&at)?;
+        self.clock += 1;
+        self.by_age.remove(used);
+        *used = self.clock;
+        self.by_age.insert(self.clock, at);
+        Some(plain.clone())
+    }
+
+    fn put(&mut self, at: (ObjectId, u32), plain: &Arc<Vec<u8>>) {
+        if plain.len() > self.bytes_max || self.blobs.contains_key(&at) {
+            return;
+        }
+        while self.bytes + plain.len() > self.bytes_max {
+            let Some((_, oldest)) = self.by_age.pop_first() else { break };
+            self.bytes -= self.blobs.remove(&oldest).map_or(0, |(_, plain)| plain.len());
+        }
+        self.clock += 1;
+        self.bytes += plain.len();
+        self.by_age.insert(self.clock, at);
+        self.blobs.insert(at, (self.clock, plain.clone()));
+    }
 }
 
 impl Reader {
     /// A reader with a cache of about `cache_bytes` of opened blobs.
-    pub fn new(_store: Arc<Store>, _cache_bytes: usize) -> Reader {
-        todo!()
+    pub fn new(store: Arc<Store>, cache_bytes: usize) -> Reader {
+        Reader {
+            store,
+            cache: BlobCache { bytes_max: cache_bytes, ..BlobCache::default() },
+            keys: HashMap::new(),
+            decompressor: Decompressor::default(),
+            sealed: Vec::new(),
+            found: Vec::new(),
+            reloads: 0,
+            unstable: Vec::new(),
+        }
+    }
+
+    /// The store it reads.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Packs of which a read failed or gave wrong bytes, and the same read again gave the right ones: the medium, the
+    /// memory or the connection is not to be trusted. Each once since the last call.
+    pub fn take_unstable(&mut self) -> Vec<StorageKey> {
+        std::mem::take(&mut self.unstable)
     }
 
     /// The verified plaintext of a chunk, node or list.
-    pub fn read(&mut self, _kind: BlobKind, _id: &ContentId) -> Result<Vec<u8>, StoreError> {
-        todo!()
+    pub fn read(&mut self, kind: BlobKind, id: &ContentId) -> Result<Vec<u8>, StoreError> {
+        self.with(kind, id, <[u8]>::to_vec)
     }
 
     /// A decoded node.
-    pub fn node(&mut self, _id: &ContentId) -> Result<Node, StoreError> {
-        todo!()
+    pub fn node(&mut self, id: &ContentId) -> Result<Node, StoreError> {
+        let node = self.with(BlobKind::Node, id, Node::decode)?;
+        node.map_err(|source| ObjectError::Decode { object: format!("node {id}"), source }.into())
     }
 
-    /// Entries with keys in `[from, to)` (`to` empty: to the end), in order. A node that cannot be read is handed to
-    /// `damaged` with its key range and passed over.
-    pub fn entries(
+    /// A decoded list node.
+    pub fn list(&mut self, id: &ContentId) -> Result<ListNode, StoreError> {
+        let list = self.with(BlobKind::List, id, ListNode::decode)?;
+        list.map_err(|source| ObjectError::Decode { object: format!("list {id}"), source }.into())
+    }
+
+    /// Hands the verified plaintext of a chunk, node or list to `take`, without a copy.
+    pub fn with<T>(&mut self, kind: BlobKind, id: &ContentId, take: impl FnOnce(&[u8]) -> T) -> Result<T, StoreError> {
+        loop {
+            self.locate(kind, id);
+            match self.try_all(kind, id) {
+                Ok((plain, at)) => return Ok(take(&plain[inner(&at)])),
+                // The pack may have been rewritten since the index was read.
+                Err(error) if error.is_damage() && self.reload()? => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn locate(&mut self, kind: BlobKind, id: &ContentId) {
+        self.found.clear();
+        let index = self.store.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.locate(id, &mut self.found);
+        drop(index);
+        self.found.retain(|location| location.blob_kind == kind);
+    }
+
+    /// Reads the index again; whether anything is different now.
+    fn reload(&mut self) -> Result<bool, StoreError> {
+        if self.reloads >= RELOADS_MAX {
+            return Ok(false);
+        }
+        self.reloads += 1;
+        let segments = |store: &Store| store.index.read().unwrap_or_else(PoisonError::into_inner).segments();
+        let before = segments(&self.store);
+        self.store.load_index()?;
+        Ok(segments(&self.store) != before)
+    }
+
+    /// Tries every copy, then every copy once more.
+    fn try_all(&mut self, kind: BlobKind, id: &ContentId) -> Result<(Arc<Vec<u8>>, Location), StoreError> {
+        let found = std::mem::take(&mut self.found);
+        let mut first_error = None;
+        let mut result = None;
+        'tries: for again in [false, true] {
+            for location in &found {
+                match self.try_one(kind, id, location, again) {
+                    Ok(plain) => {
+                        if again {
+                            self.note_unstable(location);
+                        }
+                        result = Some((plain, *location));
+                        break 'tries;
+                    }
+                    Err(error) => _ = first_error.get_or_insert(error),
+                }
+            }
+        }
+        self.found = found;
+        let unknown = || ObjectError::Unknown { object: format!("{} {id}", word(kind)) };
+        result.ok_or_else(|| first_error.unwrap_or_else(unknown).into())
+    }
+
+    fn note_unstable(&mut self, location: &Location) {
+        let key = pack_key(location.pack_kind, location.pack);
+        if !self.unstable.contains(&key) {
+            self.unstable.push(key);
+        }
+    }
+
+    /// One copy. The second time nothing that was kept is relied on: the key is derived from the header anew, and from
+    /// the header's copy at the end of the pack if that does not do.
+    fn try_one(
         &mut self,
-        _root: &ContentId,
-        _from: &[u8],
-        _to: &[u8],
-        _each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-        _damaged: &mut dyn FnMut(&[u8], StoreError) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        todo!()
+        kind: BlobKind,
+        id: &ContentId,
+        location: &Location,
+        again: bool,
+    ) -> Result<Arc<Vec<u8>>, ObjectError> {
+        let at = (location.pack, location.blob_offset);
+        let is_right = |store: &Store, plain: &[u8]| {
+            plain.get(inner(location)).is_some_and(|inside| store.ring.id_of(kind, inside) == *id)
+        };
+        if let Some(plain) = self.cache.get(at)
+            && is_right(&self.store, &plain)
+        {
+            return Ok(plain);
+        }
+        if again {
+            self.keys.remove(&location.pack);
+        }
+        let opened = self.open(location, false);
+        let plain = match opened {
+            Err(error) if again && error.is_damage() => self.open(location, true).map_err(|_| error)?,
+            other => other?,
+        };
+        if !is_right(&self.store, &plain) {
+            let pack = pack_key(location.pack_kind, location.pack);
+            return Err(ObjectError::Mismatch { object: format!("{} {id} in {pack}", word(kind)) });
+        }
+        let plain = Arc::new(plain);
+        self.cache.put(at, &plain);
+        Ok(plain)
     }
 
-    /// The entry of one key.
-    pub fn entry(&mut self, _root: &ContentId, _key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        todo!()
+    /// Reads and opens a blob.
+    fn open(&mut self, location: &Location, from_trailer: bool) -> Result<Vec<u8>, ObjectError> {
+        let Location { pack, pack_kind, blob_offset, blob_len, .. } = *location;
+        let object = || format!("{}, blob at {blob_offset}", pack_key(pack_kind, pack));
+        let storage = self.store.storage.clone();
+        let key = if from_trailer {
+            let len = storage.head(&pack_key(pack_kind, pack))?.len;
+            &read_table_of(&*storage, &self.store.ring, pack_kind, pack, len)?.3
+        } else {
+            self.pack_key(location)?
+        };
+        let key = key.clone();
+        self.sealed.resize(blob_len as usize, 0);
+        storage.get_range(&pack_key(pack_kind, pack), u64::from(blob_offset), &mut self.sealed)?;
+        let mut plain = Vec::new();
+        let kind = location.blob_kind;
+        open_blob(&key, kind, blob_offset, &mut self.sealed, &mut self.decompressor, &mut plain, &object)?;
+        Ok(plain)
     }
 
-    /// Items of a file's content in order, lists resolved.
-    pub fn items(
-        &mut self,
-        _content: &Content,
-        _each: &mut dyn FnMut(Item) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        todo!()
+    fn pack_key(&mut self, location: &Location) -> Result<&PackKey, ObjectError> {
+        if !self.keys.contains_key(&location.pack) {
+            if self.keys.len() >= PACK_KEYS_MAX {
+                self.keys.clear();
+            }
+            let key = read_key(&self.store, location.pack_kind, location.pack, location.pack_header_len)?;
+            self.keys.insert(location.pack, key);
+        }
+        Ok(&self.keys[&location.pack])
+    }
+}
+
+/// A pack's key from its header, whose length the index knows.
+fn read_key(store: &Store, kind: PackKind, id: ObjectId, header_len: u32) -> Result<PackKey, ObjectError> {
+    let key = pack_key(kind, id);
+    let mut header = vec![0; header_len as usize];
+    store.storage.get_range(&key, 0, &mut header)?;
+    match open_header(&store.ring, kind, &header, &|| key.path()) {
+        Ok((_, len, secret)) if len == header_len => Ok(secret),
+        Ok(_) => Ok(open_pack(&*store.storage, &store.ring, kind, id)?.2),
+        Err(error) => Err(error),
+    }
+}
+
+/// Where a chunk lies in its decompressed blob. What lies outside is found out when it is taken.
+fn inner(location: &Location) -> std::ops::Range<usize> {
+    let start = location.inner_offset as usize;
+    start..start + location.inner_len as usize
+}
+
+/// What a person calls it.
+fn word(kind: BlobKind) -> &'static str {
+    match kind {
+        BlobKind::Node => "tree node",
+        BlobKind::List => "content list",
+        _ => "chunk",
     }
 }

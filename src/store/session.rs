@@ -1,12 +1,28 @@
 //! Sessions: the writer's half of the protocol (`docs/ordering.md`).
+//!
+//! Nothing that a session stores counts before its outcome says so, here as in the store: its rows are seen by its own
+//! look-ups only, and reach the cached index when it has ended well. The first error poisons it.
 
-use super::{Store, StoreError};
-use crate::base::id::{ObjectId, SessionId};
-use crate::format::session::SessionPurpose;
-use crate::format::snapshot::Manifest;
+use super::adopt::Adoptable;
+use super::gather::Gathered;
+use super::state::State;
+use super::{Store, StoreError, lock};
+use crate::base::id::{ContentId, ObjectId, SessionId};
+use crate::base::limits::{CHECKPOINT_INTERVAL_S, LEASE_S};
+use crate::base::time::Time;
+use crate::crypto::keys::random_bytes;
+use crate::format::envelope::ObjectKind;
+use crate::format::session::{Checkpoint, Lease, SessionPurpose};
 use crate::index::Location;
+use crate::index::run::RunBuilder;
+use crate::object::segment::write_segment;
+use crate::object::small;
 use crate::object::writer::StoredPack;
-use std::sync::Arc;
+use crate::storage::{Created, StorageKey};
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What committing gave.
 #[derive(Debug, Clone)]
@@ -17,67 +33,272 @@ pub struct Committed {
     pub overhead_bytes: u64,
 }
 
-/// A running session. Registered before anything else; the lease names the parent.
+/// A running session. Registered before anything else; the lease names the parent. Dropped without `commit` or `end` it
+/// is as if the process had been killed: what it stored is there for the next run to adopt.
 pub struct Session {
-    _private: (),
+    pub(super) store: Arc<Store>,
+    pub(super) id: SessionId,
+    purpose: SessionPurpose,
+    pub(super) started: Instant,
+    /// What was removed and condemned when it began.
+    pub(super) state: State,
+    adoptable: OnceLock<Arc<Adoptable>>,
+    pub(super) progress: Mutex<Progress>,
+    poisoned: AtomicBool,
+    pub(super) overhead: AtomicU64,
+}
+
+/// What a session did so far.
+#[derive(Debug)]
+pub struct Progress {
+    pub(super) gathered: Gathered,
+    pub(super) segments: Vec<ObjectId>,
+    /// Its own packs, durable.
+    packs: Vec<ObjectId>,
+    /// Packs of others that it uses.
+    adopted: HashSet<ObjectId>,
+    checkpoints: u32,
+    checkpointed: Instant,
+    seen: BTreeSet<ObjectId>,
+    in_use: BTreeSet<ObjectId>,
 }
 
 impl Session {
     /// W(session: lease, parent) → R(removals, condemnations) → R(index): registers, then hides condemned packs and
-    /// loads the index. A parent that is removed or condemned by now is given up (see `parent`).
+    /// loads the index. A parent that is removed or condemned by now is given up (see [`Session::may_use_parent`]).
+    ///
+    /// One session of an opened store writes at a time: a second one needs the store to be opened again. Sessions that
+    /// only read (`SessionPurpose::Read`) do not count, and see condemned packs: what they name is not deleted.
     pub fn begin(
-        _store: Arc<Store>,
-        _purpose: SessionPurpose,
-        _host: &str,
-        _snapshots: Vec<ObjectId>,
+        store: Arc<Store>,
+        purpose: SessionPurpose,
+        host: &str,
+        snapshots: Vec<ObjectId>,
     ) -> Result<Session, StoreError> {
-        todo!()
+        if store.config.features_read_only != 0 {
+            return Err(StoreError::NeedsNewer(store.config.features_read_only));
+        }
+        let writes = purpose != SessionPurpose::Read;
+        if writes && store.writing.swap(true, Ordering::AcqRel) {
+            let what = "a session of this opened store is writing already; open the store again for another one";
+            return Err(StoreError::Refused(what.into()));
+        }
+        let mut session = Session {
+            id: SessionId(random_bytes()),
+            purpose,
+            started: Instant::now(),
+            state: State::default(),
+            adoptable: OnceLock::new(),
+            progress: Mutex::new(Progress {
+                gathered: Gathered::default(),
+                segments: Vec::new(),
+                packs: Vec::new(),
+                adopted: HashSet::new(),
+                checkpoints: 0,
+                checkpointed: Instant::now(),
+                seen: BTreeSet::new(),
+                in_use: BTreeSet::new(),
+            }),
+            poisoned: AtomicBool::new(false),
+            overhead: AtomicU64::new(0),
+            store,
+        };
+        session.register(host, snapshots)?;
+        let store = session.store.clone();
+        session.state = store.read_state()?;
+        lock(&session.progress).seen.clone_from(&session.state.condemnations);
+        store.load_index()?;
+        if writes && !session.state.condemned_packs.is_empty() {
+            let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.hide_packs(&session.state.condemned_packs);
+        }
+        Ok(session)
+    }
+
+    fn register(&self, host: &str, mut snapshots: Vec<ObjectId>) -> Result<(), StoreError> {
+        snapshots.sort_unstable();
+        snapshots.dedup();
+        let lease = Lease {
+            session: self.id,
+            purpose: self.purpose,
+            host_key: self.store.host_key.public(),
+            host: host.to_owned(),
+            started: Time::now(),
+            lease_s: LEASE_S,
+            snapshots,
+            process: std::process::id(),
+            extensions: Vec::new(),
+        };
+        let plain = lease.encode();
+        Lease::decode(&plain).map_err(|error| StoreError::Refused(format!("host label {host:?}: {error}")))?;
+        match self.put_record(ObjectKind::Lease, StorageKey::Lease(self.id), &plain)? {
+            Created::New => Ok(()),
+            Created::Exists => Err(StoreError::Refused(format!(
+                "session {} is there already: this machine's random numbers repeat",
+                self.id
+            ))),
+        }
+    }
+
+    pub(super) fn put_record(&self, kind: ObjectKind, key: StorageKey, plain: &[u8]) -> Result<Created, StoreError> {
+        self.put_sealed(key, &small::seal(&self.store.ring, kind, plain))
+    }
+
+    pub(super) fn put_sealed(&self, key: StorageKey, sealed: &[u8]) -> Result<Created, StoreError> {
+        self.overhead.fetch_add(sealed.len() as u64, Ordering::Relaxed);
+        Ok(self.store.storage.put_if_absent(&key, sealed)?)
     }
 
     /// Its name.
     pub fn id(&self) -> SessionId {
-        todo!()
+        self.id
     }
 
     /// The store.
     pub fn store(&self) -> &Arc<Store> {
-        todo!()
+        &self.store
     }
 
     /// Whether this snapshot may be used as parent (not removed, not condemned).
-    pub fn may_use_parent(&self, _snapshot: &ObjectId) -> bool {
-        todo!()
+    pub fn may_use_parent(&self, snapshot: &ObjectId) -> bool {
+        let signer = self.store.known_signer(snapshot);
+        !self.state.condemned_snapshots.contains(snapshot)
+            && !self.store.is_removed(&self.state, snapshot, signer.as_ref())
     }
 
-    /// Packs of sessions that never committed (a killed run): opened through their tables, to be reused. Gives for each
-    /// content id its location. What is used must be told with `adopted`.
-    pub fn adoptable(&self) -> Result<Vec<StoredPack>, StoreError> {
-        todo!()
+    /// Runs one step; an error in it, or before it, ends the session.
+    pub(super) fn step<T>(&self, step: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(StoreError::Refused("an earlier error ended this session; nothing is committed".into()));
+        }
+        step().inspect_err(|_| self.poisoned.store(true, Ordering::Release))
     }
 
-    /// A pack that is durable: its rows go into the session's next segment. Writes a segment when many rows have gathered.
-    pub fn stored(&self, _pack: StoredPack) -> Result<(), StoreError> {
-        todo!()
+    /// What sessions that never committed (killed runs) left behind: found through the tables of their packs, to be
+    /// used again. What is used must be told with `adopted`.
+    pub fn adoptable(&self) -> Result<Arc<Adoptable>, StoreError> {
+        self.step(|| match self.adoptable.get() {
+            Some(found) => Ok(found.clone()),
+            None => {
+                let found = Arc::new(self.store.find_adoptable(self.id, &self.state)?);
+                Ok(self.adoptable.get_or_init(|| found).clone())
+            }
+        })
+    }
+
+    /// A pack that is durable: its rows go into the session's next segment. Writes a segment when many rows have
+    /// gathered. Gives the ids that look-ups in the index find from now on: claims on them can be let go.
+    pub fn stored(&self, pack: StoredPack) -> Result<Vec<ContentId>, StoreError> {
+        self.step(|| {
+            let mut progress = lock(&self.progress);
+            progress.packs.push(pack.id);
+            progress.gathered.add_pack(&pack);
+            if progress.gathered.is_full() { self.write_gathered(&mut progress) } else { Ok(Vec::new()) }
+        })
     }
 
     /// Content of an adoptable pack that this session uses: listed again in its own segment.
-    pub fn adopted(&self, _content: &[(crate::base::id::ContentId, Location)]) -> Result<(), StoreError> {
-        todo!()
+    pub fn adopted(&self, content: &[(ContentId, Location)]) -> Result<(), StoreError> {
+        self.step(|| {
+            let adoptable = self.adoptable.get();
+            let mut progress = lock(&self.progress);
+            for (id, location) in content {
+                let pack = adoptable.and_then(|adoptable| adoptable.pack(&location.pack));
+                let pack =
+                    pack.ok_or_else(|| StoreError::Refused(format!("pack {} cannot be adopted", location.pack)))?;
+                progress.adopted.insert(pack.id);
+                progress.gathered.add(*id, pack, location);
+            }
+            // Not asked of `stored`, since claims are let go there; but memory stays bounded here too.
+            if progress.gathered.is_full() { self.write_gathered(&mut progress).map(drop) } else { Ok(()) }
+        })
+    }
+
+    /// Writes a segment of what has gathered and lets this session's look-ups find it.
+    fn write_gathered(&self, progress: &mut Progress) -> Result<Vec<ContentId>, StoreError> {
+        let ids = progress.gathered.rows.iter().map(|row| row.id).collect();
+        let builder = self.write_last_segment(progress)?;
+        let run = builder.finish(self.store.id())?;
+        let mut index = self.store.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.install_private(run)?;
+        Ok(ids)
+    }
+
+    /// Writes a segment of what has gathered, and gives its run to be.
+    pub(super) fn write_last_segment(&self, progress: &mut Progress) -> Result<RunBuilder, StoreError> {
+        let mut builder = RunBuilder::new(&self.store.index_folder())?;
+        let Gathered { packs, mut rows, .. } = std::mem::take(&mut progress.gathered);
+        if rows.is_empty() {
+            return Ok(builder);
+        }
+        let (storage, ring) = (&*self.store.storage, &self.store.ring);
+        let (id, len) = write_segment(storage, ring, self.id, &self.store.host_key, &packs, &mut rows)?;
+        self.overhead.fetch_add(len, Ordering::Relaxed);
+        progress.segments.push(id);
+        builder.segment(id, &packs)?;
+        builder.rows(&rows)?;
+        Ok(builder)
     }
 
     /// Writes a checkpoint when an hour has passed since the last one (`force`: now).
-    pub fn checkpoint(&self, _force: bool) -> Result<(), StoreError> {
-        todo!()
+    pub fn checkpoint(&self, force: bool) -> Result<(), StoreError> {
+        self.step(|| {
+            let mut progress = lock(&self.progress);
+            let due = progress.checkpointed.elapsed() >= Duration::from_secs(CHECKPOINT_INTERVAL_S);
+            if !due && !force {
+                return Ok(());
+            }
+            // First what is condemned, then what this session says of it.
+            let state = self.store.read_state()?;
+            self.note_condemned(&mut progress, &state);
+            let sorted = |ids: &mut dyn Iterator<Item = &ObjectId>| {
+                let mut ids: Vec<ObjectId> = ids.copied().collect();
+                ids.sort_unstable();
+                ids
+            };
+            progress.checkpoints += 1;
+            let checkpoint = Checkpoint {
+                session: self.id,
+                number: progress.checkpoints,
+                packs: sorted(&mut progress.packs.iter()),
+                condemnations_seen: sorted(&mut progress.seen.iter()),
+                packs_in_use: sorted(&mut progress.in_use.iter()),
+                extensions: Vec::new(),
+            };
+            let key = StorageKey::Checkpoint(self.id, checkpoint.number);
+            if self.put_record(ObjectKind::Checkpoint, key, &checkpoint.encode())? == Created::Exists {
+                return Err(StoreError::Refused(format!("{key} is there already: two processes run one session")));
+            }
+            progress.checkpointed = Instant::now();
+            Ok(())
+        })
     }
 
-    /// index segment durable → W(snapshot) → W(outcome: committed) → R(settled list). `manifest.session`, `sequence`,
-    /// `previous` and `heads` are filled in here; it is signed with the host key.
-    pub fn commit(self, _manifest: Manifest) -> Result<Committed, StoreError> {
-        todo!()
+    /// Packs that were condemned since the session began may be in use: what the look-ups hit is not written down, so
+    /// all that they could hit counts. Packs condemned before were never seen.
+    fn note_condemned(&self, progress: &mut Progress, state: &State) {
+        let fresh: HashSet<ObjectId> = state.condemned_packs.difference(&self.state.condemned_packs).copied().collect();
+        if !fresh.is_empty() {
+            let adopted = fresh.intersection(&progress.adopted).copied().collect::<Vec<_>>();
+            progress.in_use.extend(adopted);
+            let index = self.store.index.read().unwrap_or_else(PoisonError::into_inner);
+            progress.in_use.extend(index.packs().iter().map(|pack| pack.id).filter(|id| fresh.contains(id)));
+        }
+        progress.seen.extend(&state.condemnations);
     }
 
-    /// Ends without a snapshot; what is durable is listed in a segment and counts (outcome "done").
-    pub fn end(self) -> Result<(), StoreError> {
-        todo!()
+    /// Whether the session stored nothing.
+    pub fn is_empty(&self) -> bool {
+        let progress = lock(&self.progress);
+        progress.packs.is_empty() && progress.segments.is_empty() && progress.gathered.is_empty()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if self.purpose != SessionPurpose::Read {
+            self.store.index.write().unwrap_or_else(PoisonError::into_inner).forget_private();
+            self.store.writing.store(false, Ordering::Release);
+        }
     }
 }

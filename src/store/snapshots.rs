@@ -1,9 +1,11 @@
 //! Listing and naming snapshots.
 
-use super::trust::Authenticity;
-use super::{Store, StoreError};
+use super::manifests::Judged;
+use super::trust::{Authenticity, note_head, pin};
+use super::{Store, StoreError, WRITER};
 use crate::base::id::ObjectId;
-use crate::format::snapshot::Manifest;
+use crate::format::snapshot::{Head, Manifest};
+use crate::format::trust::Trust;
 
 /// A snapshot that counts: its session's outcome names it, and it is not removed.
 #[derive(Debug, Clone)]
@@ -27,19 +29,101 @@ pub struct DamagedSnapshot {
     pub error: StoreError,
 }
 
+/// Shortest beginning of an id that names a snapshot.
+const PREFIX_DIGITS_MIN: usize = 4;
+
 impl Store {
-    /// All snapshots, oldest first, and those that cannot be read.
+    /// All snapshots, oldest first, and those that cannot be read. A manifest that cannot be read is hidden only when a
+    /// maintainer removed it.
     pub fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
-        todo!()
+        let state = self.read_state()?;
+        let (mut judged, mut damaged) = self.judge_manifests(&state)?;
+        judged.retain(|judged| !self.is_removed(&state, &judged.id, Some(&judged.signed.signer)));
+        damaged.retain(|damaged| !self.is_removed(&state, &damaged.id, Some(&[0; 32])));
+        // The first signature of a label pins its signer: so in the order of time.
+        judged.sort_by_key(|judged| (judged.signed.manifest.time, judged.id));
+        let verdicts = self.authenticate(&judged)?;
+        let snapshots = judged.into_iter().zip(verdicts).map(|(judged, authenticity)| Snapshot {
+            id: judged.id,
+            manifest: judged.signed.manifest.clone(),
+            signer: judged.signed.signer,
+            authenticity,
+        });
+        Ok((snapshots.collect(), damaged))
+    }
+
+    /// Holds signers against the trust file, which learns of new ones and of new heads.
+    fn authenticate(&self, judged: &[Judged]) -> Result<Vec<Authenticity>, StoreError> {
+        let before = self.trust.load()?;
+        let mut trust = before.clone();
+        let verdicts = judged.iter().map(|judged| self.authenticate_one(&mut trust, judged)).collect();
+        if trust == before {
+            return Ok(verdicts);
+        }
+        let mut verdicts = Vec::with_capacity(judged.len());
+        let learn = |trust: &mut Trust| {
+            verdicts.extend(judged.iter().map(|judged| self.authenticate_one(trust, judged)));
+        };
+        self.trust.update(learn)?;
+        Ok(verdicts)
+    }
+
+    fn authenticate_one(&self, trust: &mut Trust, judged: &Judged) -> Authenticity {
+        let (signer, manifest) = (judged.signed.signer, &judged.signed.manifest);
+        if signer == [0; 32] {
+            return Authenticity::Unsigned;
+        }
+        if !judged.valid {
+            return Authenticity::Tampered;
+        }
+        let pinned = pin(trust, signer, &manifest.host);
+        let verdict = match pinned {
+            // This machine knows itself, and those that a maintainer wrote into the roster.
+            Authenticity::UnknownSigner | Authenticity::PinnedNow
+                if signer == self.host_key.public() || self.has_role(&signer, WRITER) =>
+            {
+                Authenticity::Authentic
+            }
+            other => other,
+        };
+        if matches!(verdict, Authenticity::Authentic | Authenticity::PinnedNow) {
+            note_head(&mut trust.heads, Head { signer, sequence: manifest.sequence, manifest: judged.id });
+        }
+        verdict
     }
 
     /// `latest`, a full id or a unique prefix of one (at least 4 digits).
-    pub fn find_snapshot(&self, _name: &str) -> Result<Snapshot, StoreError> {
-        todo!()
+    pub fn find_snapshot(&self, name: &str) -> Result<Snapshot, StoreError> {
+        let (mut snapshots, damaged) = self.snapshots()?;
+        if name == "latest" {
+            return snapshots.pop().ok_or_else(|| StoreError::NoSnapshot(name.into()));
+        }
+        let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if name.len() < PREFIX_DIGITS_MIN || !name.bytes().all(digits) {
+            return Err(StoreError::NoSnapshot(name.into()));
+        }
+        let is_meant = |id: &ObjectId| id.to_string().starts_with(name);
+        snapshots.retain(|snapshot| is_meant(&snapshot.id));
+        let mut damaged: Vec<_> = damaged.into_iter().filter(|damaged| is_meant(&damaged.id)).collect();
+        match (snapshots.len(), damaged.len()) {
+            (1, 0) => Ok(snapshots.remove(0)),
+            (0, 1) => Err(damaged.remove(0).error),
+            (0, 0) => Err(StoreError::NoSnapshot(name.into())),
+            _ => Err(StoreError::Ambiguous(name.into())),
+        }
     }
 
     /// The newest committed snapshot of this host key, host label and paths.
-    pub fn find_parent(&self, _host: &str, _paths: &[Vec<u8>]) -> Result<Option<Snapshot>, StoreError> {
-        todo!()
+    pub fn find_parent(&self, host: &str, paths: &[Vec<u8>]) -> Result<Option<Snapshot>, StoreError> {
+        let own = self.host_key.public();
+        let (snapshots, _) = self.snapshots()?;
+        let candidates = snapshots.into_iter().filter(|snapshot| {
+            snapshot.signer == own
+                && snapshot.authenticity == Authenticity::Authentic
+                && snapshot.manifest.host == host
+                && snapshot.manifest.paths == paths
+        });
+        // Not by time: that can be chosen.
+        Ok(candidates.max_by_key(|snapshot| snapshot.manifest.sequence))
     }
 }

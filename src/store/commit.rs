@@ -1,0 +1,127 @@
+//! How a session ends: index segment durable → W(snapshot) → W(outcome) → R(settled list) → acknowledged.
+
+use super::session::{Committed, Session};
+use super::trust::{note_head, pin};
+use super::{Store, StoreError, lock};
+use crate::base::id::ObjectId;
+use crate::crypto::hash::object_id;
+use crate::crypto::sign::Domain;
+use crate::format::envelope::ObjectKind;
+use crate::format::session::Verdict;
+use crate::format::snapshot::{Head, Manifest, SignedManifest};
+use crate::index::run::RunBuilder;
+use crate::object::small;
+use crate::storage::{Created, StorageKey};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Session {
+    /// index segment durable → W(snapshot) → W(outcome: committed) → R(settled list). `manifest.session`, `sequence`,
+    /// `previous` and `heads` are filled in here; it is signed with the host key.
+    pub fn commit(self, manifest: Manifest) -> Result<Committed, StoreError> {
+        let rows = self.write_rest()?;
+        let (signed, sealed) = self.step(|| self.store.sign_manifest(Manifest { session: self.id, ..manifest }))?;
+        let snapshot = object_id(&sealed);
+        self.step(|| self.put_sealed(StorageKey::Snapshot(snapshot), &sealed))?;
+        let manifest = &signed.manifest;
+        let milliseconds = self.started.elapsed().as_millis() as u64;
+        let summary =
+            [manifest.totals.bytes, manifest.stored_bytes, manifest.totals.files, manifest.errors, milliseconds];
+        self.settle(Verdict::Committed(snapshot), summary)?;
+        // From here on the snapshot exists, whatever this machine fails to note.
+        let overhead_bytes = self.overhead.load(Relaxed);
+        let store = self.store.clone();
+        self.publish(rows);
+        store.note_committed(snapshot, signed);
+        Ok(Committed { snapshot, overhead_bytes })
+    }
+
+    /// Ends without a snapshot; what is durable is listed in a segment and counts (outcome "done").
+    pub fn end(self) -> Result<(), StoreError> {
+        let rows = self.write_rest()?;
+        self.settle(Verdict::Done, [0, 0, 0, 0, self.started.elapsed().as_millis() as u64])?;
+        self.publish(rows);
+        Ok(())
+    }
+
+    /// The last segment, durable.
+    fn write_rest(&self) -> Result<RunBuilder, StoreError> {
+        self.step(|| self.write_last_segment(&mut lock(&self.progress)))
+    }
+
+    /// Writes the outcome and makes sure that it is the one that holds.
+    fn settle(&self, verdict: Verdict, summary: [u64; 5]) -> Result<(), StoreError> {
+        self.step(|| {
+            let segments = lock(&self.progress).segments.clone();
+            let sealed = self.store.seal_outcome(self.id, verdict, segments, summary);
+            if self.put_sealed(StorageKey::Outcome(self.id), &sealed)? == Created::Exists {
+                // Either somebody settled this session, or our own outcome arrived and the answer was lost.
+                let there = self.store.read_outcome(self.id)?;
+                if there.is_none_or(|there| there.verdict != verdict || there.signer != self.store.host_key.public()) {
+                    return Err(StoreError::Settled);
+                }
+            }
+            match self.store.read_state()?.settled.get(&self.id) {
+                Some(settled) if *settled != verdict => Err(StoreError::Settled),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Puts the session's rows into the cached index. What fails here is made up for by the next reading of segments.
+    fn publish(self, rows: RunBuilder) {
+        let store = self.store.clone();
+        let published = || -> Result<(), StoreError> {
+            let run = if rows.is_empty() { None } else { Some(rows.finish(store.id())?) };
+            let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.publish_private()?;
+            if let Some(run) = run {
+                index.install_finished(run)?;
+            }
+            index.merge()?;
+            Ok(())
+        };
+        if let Err(error) = published() {
+            store.notice(format!("the index cache could not be brought up to date: {error}"));
+        }
+        store.note_ended([self.id]);
+    }
+}
+
+impl Store {
+    /// Completes, signs and seals a manifest.
+    fn sign_manifest(&self, mut manifest: Manifest) -> Result<(SignedManifest, Vec<u8>), StoreError> {
+        // What this machine has seen of the store's manifests: own and others'.
+        self.refresh_snapshots()?;
+        let signer = self.host_key.public();
+        let mut heads = self.trust.load()?.heads;
+        self.known_heads().into_iter().for_each(|head| note_head(&mut heads, head));
+        let own = heads.iter().find(|head| head.signer == signer).copied();
+        manifest.sequence = self.trust.next_sequence(own.map_or(0, |head| head.sequence))?;
+        manifest.previous = own.map(|head| head.manifest);
+        heads.retain(|head| head.signer != signer);
+        manifest.heads = heads;
+        let signature =
+            self.host_key.sign(Domain::Manifest, &self.id(), &SignedManifest::unsigned_bytes(&manifest, &signer));
+        let signed = SignedManifest { manifest, signer, signature };
+        let plain = signed.encode();
+        SignedManifest::decode(&plain)
+            .map_err(|error| StoreError::Refused(format!("the snapshot cannot be described: {error}")))?;
+        let sealed = small::seal(&self.ring, ObjectKind::Manifest, &plain);
+        Ok((signed, sealed))
+    }
+
+    /// Remembers a snapshot that this machine has just committed.
+    fn note_committed(&self, id: ObjectId, signed: SignedManifest) {
+        let (signer, host) = (signed.signer, signed.manifest.host.clone());
+        let head = Head { signer, sequence: signed.manifest.sequence, manifest: id };
+        self.note_manifest(id, signed);
+        let noted = self.trust.update(|trust| {
+            note_head(&mut trust.heads, head);
+            pin(trust, signer, &host);
+        });
+        if let Err(error) = noted {
+            self.notice(format!("the snapshot is committed, but this machine could not note it: {error}"));
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Files of this machine beside the store: written whole or not at all, private to their owner.
+
+use super::StoreError;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use tempfile::NamedTempFile;
+
+/// A failure with one of these files.
+pub fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Local { what, path: path.display().to_string(), source }
+}
+
+/// Makes a folder and what is missing above it.
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// A whole file; `None` when there is none.
+pub fn read(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "is longer than such a file can be"));
+    }
+    Ok(Some(bytes))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn write_temporary(path: &Path, bytes: &[u8], durable: bool) -> io::Result<NamedTempFile> {
+    make_folder(folder_of(path))?;
+    // 0600 from the start.
+    let mut file = NamedTempFile::with_prefix_in(".tmp-", folder_of(path))?;
+    file.write_all(bytes)?;
+    if durable {
+        file.as_file().sync_all()?;
+    }
+    Ok(file)
+}
+
+/// Replaces a file (or makes it). `durable`: it has reached the disk when this returns.
+pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    write_temporary(path, bytes, durable)?.persist(path).map_err(|e| e.error)?;
+    if durable { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+/// Makes a file, durable; false when there is one already, which stays as it is.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let made = match write_temporary(path, bytes, true)?.persist_noclobber(path) {
+        Ok(_) => true,
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(e) => return Err(e.error),
+    };
+    File::open(folder_of(path))?.sync_all()?;
+    Ok(made)
+}
+
+/// Waits for the lock that `path` stands for; it ends when the file is dropped, or with the process.
+pub fn lock(path: &Path) -> io::Result<File> {
+    make_folder(folder_of(path))?;
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_private_and_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/file");
+        assert_eq!(read(&path, 10).unwrap(), None);
+        assert!(create(&path, b"one").unwrap());
+        assert!(!create(&path, b"two").unwrap());
+        assert_eq!(read(&path, 10).unwrap().as_deref(), Some(&b"one"[..]));
+        for durable in [true, false] {
+            replace(&path, b"three", durable).unwrap();
+            assert_eq!(read(&path, 5).unwrap().as_deref(), Some(&b"three"[..]));
+        }
+        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_lock_keeps_others_out_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert!(File::open(&path).unwrap().try_lock().is_err());
+        drop(held);
+        assert!(File::open(&path).unwrap().try_lock().is_ok());
+    }
+}

@@ -1,0 +1,88 @@
+//! How sessions ended: the one outcome object of each, or its entry in a settled list, which wins.
+
+use super::state::State;
+use super::{Store, StoreError};
+use crate::base::id::{ObjectId, SessionId};
+use crate::crypto::sign::{Domain, verify};
+use crate::format::envelope::ObjectKind;
+use crate::format::session::{Outcome, Verdict};
+use crate::object::small;
+use crate::storage::StorageKey;
+
+/// What can be said of a session.
+#[derive(Debug)]
+pub enum Standing {
+    /// No outcome yet: it runs, or was killed.
+    Open,
+    /// It ended.
+    Ended(Verdict),
+    /// Its outcome cannot be read, or nobody who may say so says so.
+    Doubt(String),
+}
+
+impl Standing {
+    /// Whether segments of the session count.
+    pub fn lends(&self) -> bool {
+        matches!(self, Standing::Ended(Verdict::Committed(_) | Verdict::Done))
+    }
+}
+
+impl Store {
+    /// How a session stands. `host` is who signed the session's manifest or segment: its outcome must be signed by the
+    /// same key or by a maintainer.
+    pub fn standing(&self, session: SessionId, host: &[u8; 32], state: &State) -> Result<Standing, StoreError> {
+        if let Some(verdict) = state.settled.get(&session) {
+            return Ok(Standing::Ended(*verdict));
+        }
+        let outcome = match self.read_outcome(session) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return Ok(Standing::Open),
+            Err(error) if error.is_damage() => return Ok(Standing::Doubt(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        if outcome.signer != *host && !self.is_maintainer(&outcome.signer) {
+            return Ok(Standing::Doubt("its outcome is signed by neither its host nor a maintainer".into()));
+        }
+        Ok(Standing::Ended(outcome.verdict))
+    }
+
+    /// A session's outcome, its signature verified; `None` when there is none.
+    pub fn read_outcome(&self, session: SessionId) -> Result<Option<Outcome>, StoreError> {
+        let key = StorageKey::Outcome(session);
+        let plain = match small::get(&*self.storage, &self.ring, ObjectKind::Outcome, &key) {
+            Ok(plain) => plain,
+            Err(error) if error.is_absent() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let doubt = |reason: String| StoreError::Doubt { session, reason };
+        let outcome = Outcome::decode(&plain).map_err(|error| doubt(error.to_string()))?;
+        if outcome.session != session {
+            return Err(doubt("its outcome is that of another session".into()));
+        }
+        verify(&outcome.signer, Domain::Outcome, &self.id(), &outcome.unsigned_bytes(), &outcome.signature)
+            .map_err(|_| doubt("the signature of its outcome does not fit it".into()))?;
+        Ok(Some(outcome))
+    }
+
+    /// The sealed outcome of one of this host's sessions.
+    pub(super) fn seal_outcome(
+        &self,
+        session: SessionId,
+        verdict: Verdict,
+        mut segments: Vec<ObjectId>,
+        summary: [u64; 5],
+    ) -> Vec<u8> {
+        segments.sort_unstable();
+        let mut outcome = Outcome {
+            session,
+            verdict,
+            segments,
+            summary,
+            extensions: Vec::new(),
+            signer: self.host_key.public(),
+            signature: [0; 64],
+        };
+        outcome.signature = self.host_key.sign(Domain::Outcome, &self.id(), &outcome.unsigned_bytes());
+        small::seal(&self.ring, ObjectKind::Outcome, &outcome.encode())
+    }
+}

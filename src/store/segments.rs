@@ -1,0 +1,231 @@
+//! The cached index brought up to date: segments of sessions that ended well, and only of those.
+//!
+//! Whatever lies in the index's cache was accepted once, and a session that ended well stays so: when nothing changed, a
+//! listing and a comparison of sets is all there is to do. What is known of the other segments is cached too.
+
+use super::outcome::Standing;
+use super::state::State;
+use super::{Store, StoreError, lock};
+use crate::base::id::{ObjectId, SessionId};
+use crate::format::cursor::{Reader, put_varint};
+use crate::format::error::DecodeError;
+use crate::format::segment::Row;
+use crate::format::session::Verdict;
+use crate::index::run::RunBuilder;
+use crate::object::segment::SegmentReader;
+use crate::storage::{Area, StorageKey};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::PoisonError;
+
+/// Its name in the cache.
+const NAME: &str = "segments";
+
+/// A segment that is not in the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    session: SessionId,
+    signer: [u8; 32],
+    /// Its session ended with "none": it never counts.
+    rejected: bool,
+}
+
+/// What is known of segments that are not in the index, and of sessions.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Segments {
+    loaded: bool,
+    waiting: BTreeMap<ObjectId, Waiting>,
+    /// Sessions that ended well.
+    ended: BTreeSet<SessionId>,
+}
+
+impl Segments {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, self.waiting.len() as u64);
+        for (id, waiting) in &self.waiting {
+            out.extend_from_slice(&id.0);
+            out.extend_from_slice(&waiting.session.0);
+            out.extend_from_slice(&waiting.signer);
+            out.push(u8::from(waiting.rejected));
+        }
+        put_varint(&mut out, self.ended.len() as u64);
+        self.ended.iter().for_each(|session| out.extend_from_slice(&session.0));
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Segments, DecodeError> {
+        let mut reader = Reader::new("cached segments", bytes);
+        let mut segments = Segments { loaded: true, ..Segments::default() };
+        for _ in 0..reader.count(usize::MAX, 81)? {
+            let id = ObjectId(reader.array()?);
+            let (session, signer) = (reader.session()?, reader.array()?);
+            segments.waiting.insert(id, Waiting { session, signer, rejected: reader.u8()? != 0 });
+        }
+        for _ in 0..reader.count(usize::MAX, SessionId::LEN)? {
+            segments.ended.insert(reader.session()?);
+        }
+        reader.finish()?;
+        Ok(segments)
+    }
+}
+
+impl Store {
+    /// Brings the cached index up to date with the store's segments. Those of sessions that have no outcome, or that
+    /// ended with "none", are passed over; one that cannot be read is noticed and passed over.
+    pub fn load_index(&self) -> Result<(), StoreError> {
+        let mut listed = BTreeMap::new();
+        self.storage.list(Area::Index, &mut |found| {
+            if let StorageKey::Segment(generation, id) = found.key {
+                listed.insert(id, generation);
+            }
+        })?;
+        let known = self.drop_gone_segments(&listed)?;
+        let mut segments = lock(&self.segments);
+        self.load_segments(&mut segments);
+        let (waiting_before, ended_before) = (segments.waiting.clone(), segments.ended.len());
+        segments.waiting.retain(|id, _| listed.contains_key(id) && !known.contains(id));
+        listed.retain(|id, _| !known.contains(id) && segments.waiting.get(id).is_none_or(|w| !w.rejected));
+        if !listed.is_empty() {
+            let state = self.read_state()?;
+            self.add_segments(&mut segments, &listed, &state)?;
+        }
+        if segments.waiting != waiting_before || segments.ended.len() != ended_before {
+            self.cache.write(NAME, &segments.encode());
+        }
+        Ok(())
+    }
+
+    fn load_segments(&self, segments: &mut Segments) {
+        if !segments.loaded {
+            let cached = self.cache.read(NAME).and_then(|bytes| Segments::decode(&bytes).ok());
+            *segments = cached.unwrap_or(Segments { loaded: true, ..Segments::default() });
+        }
+    }
+
+    /// Drops what the index holds of segments that are gone, or that it cannot read any more. Gives those it has.
+    fn drop_gone_segments(&self, listed: &BTreeMap<ObjectId, u32>) -> Result<HashSet<ObjectId>, StoreError> {
+        let (known, damaged) = {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            (index.segments(), index.is_damaged())
+        };
+        if !damaged && known.iter().all(|id| listed.contains_key(id)) {
+            return Ok(known);
+        }
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.retain_segments(&listed.keys().copied().collect())?;
+        Ok(index.segments())
+    }
+
+    /// Adds those of these segments that count.
+    fn add_segments(
+        &self,
+        segments: &mut Segments,
+        listed: &BTreeMap<ObjectId, u32>,
+        state: &State,
+    ) -> Result<(), StoreError> {
+        let mut builder = RunBuilder::new(&self.index_folder())?;
+        let mut rows = Vec::new();
+        for (&id, &generation) in listed {
+            if let Some(waiting) = segments.waiting.get(&id).copied()
+                && !self.counts(segments, id, waiting, state)?
+            {
+                continue;
+            }
+            match self.add_segment(segments, (id, generation), state, &mut rows, &mut builder) {
+                Err(error) if error.is_damage() => self.notice(format!("an index segment cannot be read: {error}")),
+                other => other?,
+            }
+        }
+        if !builder.is_empty() {
+            let run = builder.finish(self.id())?;
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.install_finished(run)?;
+            index.merge()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a segment's session ended well; otherwise the segment waits, or is rejected for ever.
+    fn counts(
+        &self,
+        segments: &mut Segments,
+        id: ObjectId,
+        waiting: Waiting,
+        state: &State,
+    ) -> Result<bool, StoreError> {
+        let standing = self.standing(waiting.session, &waiting.signer, state)?;
+        if standing.lends() {
+            segments.ended.insert(waiting.session);
+            segments.waiting.remove(&id);
+            return Ok(true);
+        }
+        if let Standing::Doubt(reason) = &standing {
+            self.notice(format!("session {} is in doubt: {reason}", waiting.session));
+        }
+        let rejected = matches!(standing, Standing::Ended(Verdict::None));
+        segments.waiting.insert(id, Waiting { rejected, ..waiting });
+        Ok(false)
+    }
+
+    fn add_segment(
+        &self,
+        segments: &mut Segments,
+        (id, generation): (ObjectId, u32),
+        state: &State,
+        rows: &mut Vec<Row>,
+        builder: &mut RunBuilder,
+    ) -> Result<(), StoreError> {
+        let mut reader = SegmentReader::open(&*self.storage, &self.ring, generation, id)?;
+        let waiting = Waiting { session: reader.header.session, signer: reader.footer.signer, rejected: false };
+        if !self.counts(segments, id, waiting, state)? {
+            return Ok(());
+        }
+        // All of it is verified before any of it is taken.
+        rows.clear();
+        reader.rows(&mut |some| rows.extend_from_slice(some))?;
+        builder.segment(id, &reader.footer.packs)?;
+        builder.rows(rows)?;
+        Ok(())
+    }
+
+    /// Where the runs of the index lie.
+    pub(super) fn index_folder(&self) -> std::path::PathBuf {
+        self.cache.folder().join(super::open::INDEX_FOLDER)
+    }
+
+    /// Sessions that are known to have ended well.
+    pub(super) fn ended_sessions(&self) -> BTreeSet<SessionId> {
+        let mut segments = lock(&self.segments);
+        self.load_segments(&mut segments);
+        segments.ended.clone()
+    }
+
+    /// Remembers that sessions ended well.
+    pub(super) fn note_ended(&self, sessions: impl IntoIterator<Item = SessionId>) {
+        let mut segments = lock(&self.segments);
+        self.load_segments(&mut segments);
+        let before = segments.ended.len();
+        segments.ended.extend(sessions);
+        if segments.ended.len() != before {
+            self.cache.write(NAME, &segments.encode());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_segments_reads_back() {
+        let mut segments = Segments { loaded: true, ..Segments::default() };
+        assert_eq!(Segments::decode(&segments.encode()), Ok(Segments { loaded: true, ..Segments::default() }));
+        for n in 0..3u8 {
+            let waiting = Waiting { session: SessionId([n; 16]), signer: [n; 32], rejected: n == 1 };
+            segments.waiting.insert(ObjectId([n; 32]), waiting);
+            segments.ended.insert(SessionId([10 + n; 16]));
+        }
+        assert_eq!(Segments::decode(&segments.encode()).as_ref(), Ok(&segments));
+        assert!(Segments::decode(&segments.encode()[1..]).is_err());
+    }
+}
