@@ -75,6 +75,8 @@ pub struct Index {
     store: StoreId,
     /// Largest first.
     runs: Vec<Run>,
+    /// Runs of a session without an outcome, in files that nobody else reads.
+    private: Vec<(Run, FinishedRun)>,
     hidden: HashSet<ObjectId>,
 }
 
@@ -86,7 +88,7 @@ impl Index {
     pub fn open(folder: &Path, store: StoreId) -> Result<Index, IndexError> {
         let folder = Folder::open(folder)?;
         let runs = folder.runs(store)?;
-        Ok(Index { folder, store, runs, hidden: HashSet::new() })
+        Ok(Index { folder, store, runs, private: Vec::new(), hidden: HashSet::new() })
     }
 
     /// The segments whose rows it holds.
@@ -117,6 +119,30 @@ impl Index {
         self.runs.push(run);
         self.sort();
         Ok(())
+    }
+
+    /// Lets look-ups of this index, and of no other process, find a run: what a session stores does not count before it
+    /// has ended well. The run is no part of [`Self::segments`], is not merged, and is gone with the process.
+    pub fn install_private(&mut self, run: FinishedRun) -> Result<(), IndexError> {
+        let mut opened = Run::open(run.file.path())?;
+        opened.hide(&self.hidden);
+        self.private.push((opened, run));
+        Ok(())
+    }
+
+    /// The session has ended well: its private runs become runs like all others. Does not merge.
+    pub fn publish_private(&mut self) -> Result<(), IndexError> {
+        std::mem::take(&mut self.private).into_iter().try_for_each(|(_, run)| self.install_finished(run))
+    }
+
+    /// The session has ended otherwise: its private runs are removed.
+    pub fn forget_private(&mut self) {
+        self.private.clear();
+    }
+
+    /// All runs that look-ups search.
+    fn searched(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().chain(self.private.iter().map(|(run, _)| run))
     }
 
     /// Merges runs if it is time to. Nothing happens while another process does, or when a run turns out to be damaged
@@ -192,7 +218,7 @@ impl Index {
     /// of later runs too. Adds to the packs hidden before.
     pub fn hide_packs(&mut self, packs: &HashSet<ObjectId>) {
         self.hidden.extend(packs);
-        for run in &mut self.runs {
+        for run in self.runs.iter_mut().chain(self.private.iter_mut().map(|(run, _)| run)) {
             run.hide(&self.hidden);
         }
     }
@@ -204,7 +230,7 @@ impl Index {
 
     /// Whether it is there. The hot look-up: filter, then one or two page touches.
     pub fn contains(&self, id: &ContentId) -> bool {
-        self.runs.iter().any(|run| {
+        self.searched().any(|run| {
             let mut found = false;
             run.find(id, |_| {
                 found = true;
@@ -217,7 +243,7 @@ impl Index {
     /// Appends every location to `found`, each once.
     pub fn locate(&self, id: &ContentId, found: &mut Vec<Location>) {
         let start = found.len();
-        for run in &self.runs {
+        for run in self.searched() {
             run.find(id, |entry| {
                 if let Some((pack, row)) = run.pack(entry::pack(entry)).zip(entry::row(entry)) {
                     found.push(location(&pack, &row));

@@ -1,6 +1,6 @@
 //! `backup`: one snapshot of a source.
 
-use crate::base::id::{ContentId, ObjectId};
+use crate::base::id::ObjectId;
 use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX};
 use crate::base::time::Time;
 use crate::chunking::Cutter;
@@ -8,9 +8,9 @@ use crate::codec::Compression;
 use crate::format::pack::PackKind;
 use crate::format::session::SessionPurpose;
 use crate::format::snapshot::Manifest;
-use crate::index::{Claims, Location};
+use crate::index::Claims;
 use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
-use crate::object::writer::{PackWriter, StoredPack};
+use crate::object::writer::PackWriter;
 use crate::pipeline::backup::budget::Budget;
 use crate::pipeline::backup::context::{Context, Counts, Meters};
 use crate::pipeline::backup::tree::Root;
@@ -20,7 +20,6 @@ use crate::source::Source;
 use crate::storage::BlockPool;
 use crate::store::session::Session;
 use crate::store::{Store, StoreError};
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -183,8 +182,8 @@ fn context(
         return Err(StoreError::Config(format!("chunks above {CHUNK_MAX} bytes")));
     }
     let adoptable = match session {
-        Some(session) => adoptable(session.adoptable()?),
-        None => HashMap::new(),
+        Some(session) => session.adoptable()?,
+        None => Arc::default(),
     };
     let batches = if options.batches == 0 { 4 + 4 * cores() } else { options.batches };
     Ok(Context {
@@ -205,33 +204,6 @@ fn context(
         counts: Counts::default(),
         told: Mutex::default(),
     })
-}
-
-/// Where everything in these packs lies.
-fn adoptable(packs: Vec<StoredPack>) -> HashMap<ContentId, Location> {
-    let mut found = HashMap::new();
-    for pack in packs {
-        let mut blob_offset = pack.header_len;
-        for blob in &pack.table.blobs {
-            let mut inner_offset = 0;
-            for member in &blob.members {
-                let location = Location {
-                    pack: pack.id,
-                    pack_kind: pack.kind,
-                    pack_header_len: pack.header_len,
-                    blob_kind: blob.kind,
-                    blob_offset,
-                    blob_len: blob.sealed_len,
-                    inner_offset,
-                    inner_len: member.len,
-                };
-                found.insert(member.id, location);
-                inner_offset += member.len;
-            }
-            blob_offset += blob.sealed_len;
-        }
-    }
-    found
 }
 
 fn sink<'a>(store: &Arc<Store>, session: &'a Session, compression: Compression) -> Sink<'a> {

@@ -193,9 +193,9 @@ impl Lister<'_> {
                 flow = each(entry);
                 flow
             },
-            &mut |key, error| {
+            &mut |lost, error| {
                 damaged += 1;
-                monitor.problem(&damaged_node(key, &error));
+                monitor.problem(&damaged_node(lost.start, &error));
                 ControlFlow::Continue(())
             },
         )?;

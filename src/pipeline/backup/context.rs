@@ -1,17 +1,16 @@
 //! What all stages of one backup share.
 
 use super::budget::Budget;
-use crate::base::id::ContentId;
 use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
 use crate::format::config::Config;
-use crate::index::{Claims, Index, Location};
+use crate::index::{Claims, Index};
 use crate::monitor::{Counter, Monitor, Problem};
 use crate::object::Keyring;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::meter::Meter;
-use std::collections::HashMap;
+use crate::store::adopt::Adoptable;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -108,7 +107,7 @@ pub struct Context {
     /// What this session stores.
     pub claims: Claims,
     /// What runs that never committed left behind, to be used again.
-    pub adoptable: HashMap<ContentId, Location>,
+    pub adoptable: Arc<Adoptable>,
     /// Cuts files.
     pub cutter: Cutter,
     /// What to compress with.

@@ -62,7 +62,7 @@ fn claim(context: &Context, batch: &mut Batch, adopted: &mut Vec<(ContentId, Loc
             continue;
         }
         match context.adoptable.get(&chunk.id) {
-            Some(location) => adopted.push((chunk.id, *location)),
+            Some(location) => adopted.push((chunk.id, location)),
             None => chunk.state = ChunkState::Novel,
         }
     }

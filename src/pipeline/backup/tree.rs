@@ -46,7 +46,7 @@ impl NodeStore<'_> {
         let id = content_id(if kind == BlobKind::Node { &keys.node_id } else { &keys.list_id }, plain);
         if self.context.claims.claim(id) && !self.in_index(&id) {
             match self.context.adoptable.get(&id) {
-                Some(location) => self.session.adopted(&[(id, *location)])?,
+                Some(location) => self.session.adopted(&[(id, location)])?,
                 None => self.packs.append(kind, id, plain)?,
             }
             let stored = self.packs.take_stored();

@@ -25,7 +25,7 @@ use crate::monitor::Counter;
 use crate::store::StoreError;
 use crate::store::reader::Reader;
 use std::cell::RefCell;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
 use std::sync::{Arc, OnceLock};
 
@@ -87,7 +87,7 @@ pub(super) fn plan<'a, D: Destination>(
     let to = after(&from);
     let planner = RefCell::new(planner);
     let mut each = |entry| planner.borrow_mut().each(entry);
-    let mut damaged = |key: &[u8], error: StoreError| planner.borrow_mut().damaged(key, &error);
+    let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost.start, &error);
     reader.entries(root, &from, &to, &mut each, &mut damaged)?;
     planner.into_inner().end()
 }
