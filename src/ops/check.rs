@@ -1,11 +1,11 @@
 //! `check`: is everything there, and is it what it says? Findings are values; nothing is changed.
 
 mod contents;
-mod findings;
-mod index;
+pub(super) mod findings;
+pub(super) mod index;
 mod keyless;
 mod packs;
-mod records;
+pub(super) mod records;
 mod tree;
 
 pub use keyless::keyless;
@@ -179,7 +179,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let records = records::check_sealed(store, &findings)?;
     let mut catalogue = index::catalogue(store, &findings, &records)?;
     interrupted(options)?;
-    read_packs(store, options, monitor, &findings, &mut catalogue, &mut report)?;
+    read_packs(store, options, monitor, &findings, &records, &mut catalogue, &mut report)?;
     let mut walker = Walker::new(Contents::new(store, &catalogue), &findings, monitor, &options.cancel);
     for (id, manifest) in &records.snapshots {
         walker.snapshot(*id, manifest);
@@ -212,6 +212,7 @@ fn read_packs(
     options: &CheckOptions,
     monitor: &dyn Monitor,
     findings: &Findings<'_>,
+    records: &Records,
     catalogue: &mut Catalogue,
     report: &mut CheckReport,
 ) -> Result<(), StoreError> {
@@ -221,7 +222,7 @@ fn read_packs(
     report.bytes_read = packs.iter().map(|(_, _, len)| len).sum();
     monitor.expect(Counter::BytesChecked, report.bytes_read);
     let bad = Mutex::new(vec![]);
-    let reader = PackReader { store, catalogue, findings, monitor, bad: &bad };
+    let reader = PackReader { store, records, catalogue, findings, monitor, bad: &bad };
     parallel::each(threads(options), "check", packs.into_iter(), Scratch::default, |scratch, (kind, id, len)| {
         interrupted(options)?;
         reader.read(scratch, kind, id, len);

@@ -1,11 +1,20 @@
 //! `repair index`: the index rebuilt from the packs' own tables. Packs are only read.
 
-use crate::base::id::ObjectId;
-use crate::monitor::{Monitor, Problem};
+use super::check::findings::Findings;
+use super::check::index::{Catalogue, catalogue};
+use super::check::records::{Records, check_sealed};
+use crate::base::id::{ObjectId, SessionId};
+use crate::format::pack::{PackKind, PackTable};
+use crate::format::session::SessionPurpose;
+use crate::monitor::{Counter, Monitor, Problem, Silent};
+use crate::object::reader::{pack_key, read_table_of};
+use crate::object::writer::StoredPack;
+use crate::storage::StorageKey;
+use crate::store::session::Session;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// How to repair.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +23,7 @@ pub struct RepairOptions {
     pub dry_run: bool,
     /// Label of this host.
     pub host: String,
-    /// Set from outside to end the run early.
+    /// Set from outside to end the run early: what was listed by then stays listed.
     pub cancel: Arc<AtomicBool>,
 }
 
@@ -23,7 +32,7 @@ pub struct RepairOptions {
 pub struct RepairStats {
     /// Packs the store has.
     pub packs: u64,
-    /// Packs that no readable segment listed and that are listed again.
+    /// Packs that no readable segment lists, or not with all they hold, and that are listed again.
     pub packs_listed: Vec<ObjectId>,
     /// Chunks, nodes and lists in them.
     pub rows: u64,
@@ -38,7 +47,94 @@ pub struct RepairStats {
 }
 
 /// Rebuilds lost or damaged index segments.
+///
+/// Every pack's table is read. What the readable segments lack is listed in new segments, by a session of its own;
+/// segments that cannot be read are removed after that. Packs of sessions that never ended well are for the next backup
+/// to adopt, unless a segment is lost: another session's lost segment may have been all that listed them.
 pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor) -> Result<RepairStats, StoreError> {
-    _ = (store, options, monitor);
-    todo!()
+    let start = Instant::now();
+    let mut stats = RepairStats::default();
+    // The session first: what is condemned by now is not listed again, and what is condemned later waits for it.
+    let session = match options.dry_run {
+        true => None,
+        false => Some(Session::begin(store.clone(), SessionPurpose::Maintenance, &options.host, vec![])?),
+    };
+    let silent = Findings::new(&Silent);
+    let records = check_sealed(store, &silent)?;
+    let catalogue = catalogue(store, &silent, &records)?;
+    stats.segments_damaged = catalogue.damaged_segments.iter().map(|(_, id)| *id).collect();
+    stats.segments_missing.clone_from(&catalogue.missing_segments);
+    let listed = list_packs(store, &records, &catalogue, session.as_ref(), options, monitor, &mut stats);
+    if let Some(session) = session {
+        // What was listed counts in any case.
+        session.end()?;
+    }
+    listed?;
+    if !options.dry_run && stats.problems.is_empty() {
+        for (generation, id) in &catalogue.damaged_segments {
+            store.storage.delete(&StorageKey::Segment(*generation, *id))?;
+        }
+    }
+    stats.duration = start.elapsed();
+    Ok(stats)
+}
+
+/// Looks at every pack and lists those that the index lacks.
+fn list_packs(
+    store: &Store,
+    records: &Records,
+    catalogue: &Catalogue,
+    session: Option<&Session>,
+    options: &RepairOptions,
+    monitor: &dyn Monitor,
+    stats: &mut RepairStats,
+) -> Result<(), StoreError> {
+    let condemned = store.read_state()?.condemned_packs;
+    let mut packs: Vec<_> = catalogue
+        .packs
+        .iter()
+        .filter_map(|((kind, id), pack)| Some((*kind, *id, pack.stored_len?, pack.listed)))
+        .collect();
+    packs.sort_unstable();
+    stats.packs = packs.len() as u64;
+    monitor.expect(Counter::ObjectsChecked, stats.packs);
+    let lost = !(stats.segments_damaged.is_empty() && stats.segments_missing.is_empty());
+    let mut found = vec![];
+    for (kind, id, len, listed) in packs {
+        if options.cancel.load(Relaxed) {
+            return Err(StoreError::Interrupted);
+        }
+        monitor.add(Counter::ObjectsChecked, 1);
+        if condemned.contains(&id) {
+            continue;
+        }
+        let (owner, header_len, table) = match read_table(store, kind, id, len) {
+            Ok(read) => read,
+            // The index says what such a pack holds, if it lists it.
+            Err(_) if listed => continue,
+            Err(error) => {
+                let message = format!("its table cannot be read, so that what it holds stays unknown: {error}");
+                let problem = Problem { path: pack_key(kind, id).path().into_bytes(), message };
+                monitor.problem(&problem);
+                stats.problems.push(problem);
+                continue;
+            }
+        };
+        let lacks = !listed || catalogue.compare(kind, id, &table, &mut found).0 > 0;
+        if lacks && (lost || records.counts(&owner)) {
+            stats.packs_listed.push(id);
+            stats.rows += table.blobs.iter().map(|blob| blob.members.len() as u64).sum::<u64>();
+            if let Some(session) = session {
+                session.stored(StoredPack { id, kind, len: len as u32, header_len, table })?;
+                session.checkpoint(false)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A pack's session, the length of its header, its table.
+fn read_table(store: &Store, kind: PackKind, id: ObjectId, len: u64) -> Result<(SessionId, u32, PackTable), String> {
+    let read = read_table_of(&*store.storage, &store.ring, kind, id, len);
+    read.map(|(header, header_len, table, _)| (header.session, header_len, table)).map_err(|e| e.to_string())
 }

@@ -9,10 +9,10 @@ use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard};
 
 /// How often something is read before it is called damaged.
-pub(super) const ATTEMPTS: usize = 3;
+pub(in crate::ops) const ATTEMPTS: usize = 3;
 
 /// Findings so far, from any thread.
-pub(super) struct Findings<'a> {
+pub(in crate::ops) struct Findings<'a> {
     monitor: &'a dyn Monitor,
     inner: Mutex<Inner>,
 }

@@ -5,10 +5,10 @@ use super::records::{Records, names};
 use super::{Severity, Subject};
 use crate::base::id::ObjectId;
 use crate::base::limits::BLOB_PLAIN_BYTES_MAX;
-use crate::format::pack::PackKind;
+use crate::format::pack::{Member, PackKind, PackTable};
 use crate::format::segment::{Row, SegmentPack};
 use crate::index::run::RunBuilder;
-use crate::index::{Index, IndexError};
+use crate::index::{Index, IndexError, Location};
 use crate::object::reader::pack_key;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet};
 
 /// A pack of the store.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PackState {
+pub(in crate::ops) struct PackState {
     /// Its length in the storage; `None` when it is not there.
     pub stored_len: Option<u64>,
     /// A segment that counts lists it, with this length of its header.
@@ -31,15 +31,37 @@ pub(super) struct PackState {
 }
 
 impl Catalogue {
-    /// Length of a pack's header, as the index has it.
-    pub fn header_len(&self, kind: PackKind, id: ObjectId) -> u32 {
-        self.packs.get(&(kind, id)).map_or(0, |pack| pack.header_len)
+    /// How many things of a pack's table the index lacks at their place, and whether segments that list as many things
+    /// list others.
+    pub fn compare(&self, kind: PackKind, id: ObjectId, table: &PackTable, found: &mut Vec<Location>) -> (u64, bool) {
+        let Some(state) = self.packs.get(&(kind, id)) else { return (0, false) };
+        let (mut absent, mut sum) = (0, RowSum::default());
+        let mut blob_offset = state.header_len;
+        for blob in &table.blobs {
+            let mut inner_offset = 0u32;
+            for Member { id: content, len } in &blob.members {
+                let (blob_len, inner_len) = (blob.sealed_len, *len);
+                let row =
+                    Row { id: *content, kind: blob.kind, pack: 0, blob_offset, blob_len, inner_offset, inner_len };
+                sum.add(&row);
+                found.clear();
+                self.index.locate(content, found);
+                let is_it = |l: &Location| {
+                    (l.pack, l.pack_kind, l.blob_kind, l.blob_offset, l.blob_len, l.inner_offset, l.inner_len)
+                        == (id, kind, blob.kind, blob_offset, blob_len, inner_offset, inner_len)
+                };
+                absent += u64::from(!found.iter().any(is_it));
+                inner_offset = inner_offset.saturating_add(*len);
+            }
+            blob_offset = blob_offset.saturating_add(blob.sealed_len);
+        }
+        (absent, state.rows.iter().any(|listed| listed.rows == sum.rows && *listed != sum))
     }
 }
 
 /// Stands for the rows of one pack in one segment, whatever their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct RowSum {
+pub(in crate::ops) struct RowSum {
     pub rows: u64,
     sum: u64,
 }
@@ -59,11 +81,15 @@ impl RowSum {
 }
 
 /// The store's index and packs, as its objects say.
-pub(super) struct Catalogue {
+pub(in crate::ops) struct Catalogue {
     pub index: Index,
     pub packs: HashMap<(PackKind, ObjectId), PackState>,
     pub segments: u64,
     pub rows: u64,
+    /// Segments that cannot be read: generation and name.
+    pub damaged_segments: Vec<(u32, ObjectId)>,
+    /// Segments that outcomes name and that are not there.
+    pub missing_segments: Vec<ObjectId>,
     /// Keeps the index's files.
     _folder: tempfile::TempDir,
 }
@@ -73,7 +99,11 @@ fn local(path: &std::path::Path, source: std::io::Error) -> StoreError {
 }
 
 /// Reads every segment into a fresh index, and compares the packs it names with those that are there.
-pub(super) fn catalogue(store: &Store, findings: &Findings<'_>, records: &Records) -> Result<Catalogue, StoreError> {
+pub(in crate::ops) fn catalogue(
+    store: &Store,
+    findings: &Findings<'_>,
+    records: &Records,
+) -> Result<Catalogue, StoreError> {
     let cache = &store.places.cache;
     std::fs::create_dir_all(cache).map_err(|e| local(cache, e))?;
     let folder = tempfile::Builder::new().prefix("check-").tempdir_in(cache).map_err(|e| local(cache, e))?;
@@ -85,7 +115,7 @@ pub(super) fn catalogue(store: &Store, findings: &Findings<'_>, records: &Record
     let mut builder = RunBuilder::new(folder.path()).map_err(failed)?;
     let mut packs = listed_packs(store)?;
     let (mut segments, mut rows) = (0, 0);
-    let mut here = HashSet::new();
+    let (mut here, mut damaged_segments) = (HashSet::new(), vec![]);
     for key in names(&*store.storage, Area::Index)? {
         let StorageKey::Segment(generation, id) = key else { continue };
         let subject = Subject::Object(key);
@@ -95,9 +125,12 @@ pub(super) fn catalogue(store: &Store, findings: &Findings<'_>, records: &Record
             reader.rows(&mut |_| {})?;
             Ok::<_, crate::object::ObjectError>(reader)
         });
-        let Some(mut reader) = read else { continue };
-        segments += 1;
         here.insert(id);
+        let Some(mut reader) = read else {
+            damaged_segments.push((generation, id));
+            continue;
+        };
+        segments += 1;
         if !records.counts(&reader.header.session) {
             continue;
         }
@@ -129,8 +162,8 @@ pub(super) fn catalogue(store: &Store, findings: &Findings<'_>, records: &Record
     }
     index.install(builder).map_err(failed)?;
     compare_packs(&index, &packs, findings);
-    missing_segments(records, &here, findings);
-    Ok(Catalogue { index, packs, segments, rows, _folder: folder })
+    let missing_segments = missing_segments(records, &here, findings);
+    Ok(Catalogue { index, packs, segments, rows, damaged_segments, missing_segments, _folder: folder })
 }
 
 /// Packs that are in the storage.
@@ -168,7 +201,8 @@ fn compare_packs(index: &Index, packs: &HashMap<(PackKind, ObjectId), PackState>
 }
 
 /// Segments that an outcome names. Whether anything is lost by one's absence shows when trees and chunks are looked for.
-fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Findings<'_>) {
+fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Findings<'_>) -> Vec<ObjectId> {
+    let mut missing = vec![];
     for (session, state) in &records.sessions {
         for segment in state.segments.iter().filter(|id| !here.contains(*id)) {
             let message = format!(
@@ -176,6 +210,8 @@ fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Find
                  `larder repair index` makes it again from the packs)"
             );
             findings.add(Severity::Notice, Subject::Object(StorageKey::Segment(0, *segment)), message);
+            missing.push(*segment);
         }
     }
+    missing
 }

@@ -1,9 +1,10 @@
 //! Packs read front to back, once: name, table, every blob and every id in it, and the index's rows beside them.
 
 use super::findings::{ATTEMPTS, Findings};
-use super::index::{Catalogue, RowSum};
+use super::index::Catalogue;
+use super::records::Records;
 use super::{Severity, Subject};
-use crate::base::id::{ContentId, ObjectId};
+use crate::base::id::{ContentId, ObjectId, SessionId};
 use crate::base::limits::RESTORE_READ_BYTES;
 use crate::codec::Decompressor;
 use crate::crypto::hash::{ObjectHasher, content_id};
@@ -32,6 +33,7 @@ pub(super) struct Scratch {
 /// Reads packs.
 pub(super) struct PackReader<'a> {
     pub store: &'a Store,
+    pub records: &'a Records,
     pub catalogue: &'a Catalogue,
     pub findings: &'a Findings<'a>,
     pub monitor: &'a dyn Monitor,
@@ -64,8 +66,10 @@ impl PackReader<'_> {
         let listed = self.catalogue.packs.get(&(kind, id)).is_some_and(|pack| pack.listed);
         let mut table = None;
         let first = self.once(scratch, kind, id, len, &mut table);
-        if let Some(table) = &table
+        // Of a session that did not end well, others list only what they use.
+        if let Some((session, table)) = &table
             && listed
+            && self.records.counts(session)
         {
             self.compare_index(scratch, kind, id, table);
         }
@@ -100,7 +104,7 @@ impl PackReader<'_> {
         kind: PackKind,
         id: ObjectId,
         len: u64,
-        table: &mut Option<PackTable>,
+        table: &mut Option<(SessionId, PackTable)>,
     ) -> Result<(), Reading> {
         let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         let name = pack_key(kind, id);
@@ -113,7 +117,7 @@ impl PackReader<'_> {
                 (self.extents_of_index(kind, id), 0)
             }
         };
-        *table = read.ok().map(|(_, _, table, _)| table);
+        *table = read.ok().map(|(header, _, table, _)| (header.session, table));
         let mut hasher = ObjectHasher::default();
         let mut key = None;
         let (mut at, mut next) = (0u64, 0);
@@ -183,38 +187,12 @@ impl PackReader<'_> {
 
     /// Everything in the table is in the index, at its place; and segments that list the whole pack list nothing else.
     fn compare_index(&self, scratch: &mut Scratch, kind: PackKind, id: ObjectId, table: &PackTable) {
-        let Some(state) = self.catalogue.packs.get(&(kind, id)) else { return };
-        let header_len = self.catalogue.header_len(kind, id);
-        let (mut absent, mut sum) = (0u64, RowSum::default());
-        for extent in extents_of(header_len, table) {
-            let mut inner_offset = 0u32;
-            for Member { id: content, len } in &extent.members {
-                let row = Row {
-                    id: *content,
-                    kind: extent.kind,
-                    pack: 0,
-                    blob_offset: extent.offset,
-                    blob_len: extent.len,
-                    inner_offset,
-                    inner_len: *len,
-                };
-                sum.add(&row);
-                scratch.found.clear();
-                self.catalogue.index.locate(content, &mut scratch.found);
-                let is_it = |l: &Location| {
-                    (l.pack, l.pack_kind, l.blob_kind, l.blob_offset, l.blob_len, l.inner_offset, l.inner_len)
-                        == (id, kind, extent.kind, extent.offset, extent.len, inner_offset, *len)
-                };
-                absent += u64::from(!scratch.found.iter().any(is_it));
-                inner_offset = inner_offset.saturating_add(*len);
-            }
-        }
+        let (absent, contradicts) = self.catalogue.compare(kind, id, table, &mut scratch.found);
         let subject = || Subject::Object(pack_key(kind, id));
         if absent > 0 {
             let message = format!("the index lacks {absent} of the things in it (`larder repair index` adds them)");
             self.findings.add(Severity::Damage, subject(), message);
-        }
-        if absent == 0 && state.rows.iter().any(|listed| listed.rows == sum.rows && *listed != sum) {
+        } else if contradicts {
             let message = "a row of the index is not what the pack's table says";
             self.findings.add(Severity::Damage, subject(), message);
         }

@@ -22,7 +22,7 @@ const MAINTAINER: u8 = 1;
 
 /// What the small objects of a store say together.
 #[derive(Default)]
-pub(super) struct Records {
+pub(in crate::ops) struct Records {
     /// Sessions, by name.
     pub sessions: BTreeMap<SessionId, SessionState>,
     /// Snapshots that count.
@@ -33,7 +33,7 @@ pub(super) struct Records {
 
 /// What is known of a session.
 #[derive(Default)]
-pub(super) struct SessionState {
+pub(in crate::ops) struct SessionState {
     lease: Option<Lease>,
     /// How it ended, when that is known.
     pub verdict: Option<Verdict>,
@@ -44,14 +44,15 @@ pub(super) struct SessionState {
 }
 
 impl Records {
-    /// Whether the segments of this session count.
+    /// Whether the segments of this session count: it ended well.
     pub fn counts(&self, session: &SessionId) -> bool {
-        !self.sessions.get(session).is_some_and(|s| s.verdict == Some(Verdict::None))
+        let verdict = self.sessions.get(session).and_then(|session| session.verdict);
+        matches!(verdict, Some(Verdict::Committed(_) | Verdict::Done))
     }
 }
 
 /// Every name in an area, sorted.
-pub(super) fn names(storage: &dyn Storage, area: Area) -> Result<Vec<StorageKey>, StoreError> {
+pub(in crate::ops) fn names(storage: &dyn Storage, area: Area) -> Result<Vec<StorageKey>, StoreError> {
     let mut keys = vec![];
     storage.list(area, &mut |listed| keys.push(listed.key))?;
     keys.sort_unstable();
@@ -59,7 +60,10 @@ pub(super) fn names(storage: &dyn Storage, area: Area) -> Result<Vec<StorageKey>
 }
 
 /// Configs, key slots: what can be read without a key.
-pub(super) fn check_plain(storage: &dyn Storage, findings: &Findings<'_>) -> Result<Option<Config>, StoreError> {
+pub(in crate::ops) fn check_plain(
+    storage: &dyn Storage,
+    findings: &Findings<'_>,
+) -> Result<Option<Config>, StoreError> {
     let mut newest = None;
     for key in names(storage, Area::Config)? {
         let config = findings.read(&Subject::Object(key), || -> Result<Config, String> {
@@ -93,7 +97,7 @@ pub(super) fn check_plain(storage: &dyn Storage, findings: &Findings<'_>) -> Res
 }
 
 /// Everything that is sealed.
-pub(super) fn check_sealed(store: &Store, findings: &Findings<'_>) -> Result<Records, StoreError> {
+pub(in crate::ops) fn check_sealed(store: &Store, findings: &Findings<'_>) -> Result<Records, StoreError> {
     let mut records = Records::default();
     sessions(store, findings, &mut records)?;
     let removed = state(store, findings, &mut records)?;
