@@ -158,7 +158,7 @@ impl PackReader<'_> {
     /// The pack's blobs as the index has them, for a pack whose table is lost.
     fn extents_of_index(&self, kind: PackKind, id: ObjectId) -> Vec<Extent> {
         let mut rows: Vec<Row> = vec![];
-        self.catalogue.index.each_row(&mut |pack, row| {
+        let rows_read = self.catalogue.index.each_row(&mut |pack, row| {
             if pack.id == id && pack.kind == kind {
                 rows.push(*row);
             }

@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_is_refused_with_its_text() {
-        let error = Rules::new(b"/", &["a[".into()], &[]).map(|_| ()).unwrap_err();
-        assert!(error.to_string().contains("a["), "{error}");
+        let error = Rules::new(b"/", &["[z-a]".into()], &[]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("[z-a]"), "{error}");
     }
 }
