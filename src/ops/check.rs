@@ -228,8 +228,9 @@ fn read_packs(
         reader.read(scratch, kind, id, len);
         Ok(())
     })?;
-    for (kind, id, blobs) in bad.into_inner().unwrap_or_else(|e| e.into_inner()) {
-        catalogue.packs.entry((kind, id)).or_default().bad = blobs;
+    for bad in bad.into_inner().unwrap_or_else(|e| e.into_inner()) {
+        let pack = catalogue.packs.entry((bad.kind, bad.id)).or_default();
+        (pack.bad, pack.all_bad) = (bad.blobs, bad.all);
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ use crate::crypto::hash::content_id;
 use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
 use crate::index::Location;
-use crate::object::reader::{open_blob, open_pack, pack_key};
+use crate::object::reader::{open_blob, open_pack, pack_key, read_table_of};
+use crate::storage::StorageKey;
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -55,7 +56,7 @@ impl<'a> Contents<'a> {
     fn is_good(&self, location: &Location) -> bool {
         let Some(pack) = self.catalogue.packs.get(&(location.pack_kind, location.pack)) else { return false };
         let end = u64::from(location.blob_offset) + u64::from(location.blob_len);
-        pack.stored_len.is_some_and(|len| end <= len) && !pack.bad.contains(&location.blob_offset)
+        pack.stored_len.is_some_and(|len| end <= len) && !pack.all_bad && !pack.bad.contains(&location.blob_offset)
     }
 
     /// Whether a chunk of this length can be had, as far as is known.
@@ -89,26 +90,45 @@ impl<'a> Contents<'a> {
     }
 
     fn read_at(&mut self, location: &Location, id: &ContentId) -> Result<(), String> {
-        let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         let name = pack_key(location.pack_kind, location.pack);
-        let key = match self.keys.get(&location.pack) {
-            Some(key) => key.clone(),
-            None => {
-                let opened = open_pack(storage, ring, location.pack_kind, location.pack);
-                let key = Arc::new(opened.map_err(|e| e.to_string())?.2);
-                if self.keys.len() >= KEYS_MAX {
-                    self.keys.clear();
-                }
-                self.keys.insert(location.pack, key.clone());
-                key
-            }
+        let key = self.key_of(location, false)?;
+        if let Err(error) = self.open_at(&key, &name, location, id) {
+            // The header may be the damaged part: its end repeats it.
+            let key = self.key_of(location, true).map_err(|_| error.clone())?;
+            self.open_at(&key, &name, location, id).map_err(|_| error)?;
+        }
+        Ok(())
+    }
+
+    /// The pack's key, from its header or from the copy at its end.
+    fn key_of(&mut self, location: &Location, from_end: bool) -> Result<Arc<PackKey>, String> {
+        let (storage, ring) = (&*self.store.storage, &*self.store.ring);
+        let (kind, id) = (location.pack_kind, location.pack);
+        if let Some(key) = self.keys.get(&id).filter(|_| !from_end) {
+            return Ok(key.clone());
+        }
+        let len =
+            self.catalogue.packs.get(&(kind, id)).and_then(|pack| pack.stored_len).ok_or("the pack is missing")?;
+        let key = match open_pack(storage, ring, kind, id) {
+            Ok((_, _, key)) if !from_end => key,
+            _ => read_table_of(storage, ring, kind, id, len).map_err(|e| e.to_string())?.3,
         };
+        if self.keys.len() >= KEYS_MAX {
+            self.keys.clear();
+        }
+        let key = Arc::new(key);
+        self.keys.insert(id, key.clone());
+        Ok(key)
+    }
+
+    fn open_at(&mut self, key: &PackKey, name: &StorageKey, location: &Location, id: &ContentId) -> Result<(), String> {
+        let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         self.sealed.resize(location.blob_len as usize, 0);
         let offset = location.blob_offset;
-        storage.get_range(&name, u64::from(offset), &mut self.sealed).map_err(|e| e.to_string())?;
+        storage.get_range(name, u64::from(offset), &mut self.sealed).map_err(|e| e.to_string())?;
         let object = || format!("{} at {offset}", name.path());
         let (sealed, plain) = (&mut self.sealed, &mut self.plain);
-        open_blob(&key, location.blob_kind, offset, sealed, &mut self.decompressor, plain, &object)
+        open_blob(key, location.blob_kind, offset, sealed, &mut self.decompressor, plain, &object)
             .map_err(|e| e.to_string())?;
         let keys = &ring.keys;
         let id_key = if location.blob_kind == BlobKind::Node { &keys.node_id } else { &keys.list_id };

@@ -26,6 +26,8 @@ pub(in crate::ops) struct PackState {
     pub header_len: u32,
     /// Offsets of blobs that cannot be read.
     pub bad: HashSet<u32>,
+    /// None can be relied on.
+    pub all_bad: bool,
     /// How often each segment lists it: rows, and a sum over them.
     pub rows: Vec<RowSum>,
 }

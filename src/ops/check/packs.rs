@@ -38,7 +38,17 @@ pub(super) struct PackReader<'a> {
     pub findings: &'a Findings<'a>,
     pub monitor: &'a dyn Monitor,
     /// Blobs that cannot be read, of each pack that has some.
-    pub bad: &'a Mutex<Vec<(PackKind, ObjectId, HashSet<u32>)>>,
+    pub bad: &'a Mutex<Vec<Bad>>,
+}
+
+/// What of a pack cannot be read.
+pub(super) struct Bad {
+    pub kind: PackKind,
+    pub id: ObjectId,
+    /// Which blobs it holds cannot be told.
+    pub all: bool,
+    /// Offsets of blobs.
+    pub blobs: HashSet<u32>,
 }
 
 /// What one reading of a pack gave.
@@ -48,6 +58,8 @@ struct Reading {
     bad: BTreeMap<u32, String>,
     /// What is wrong with the pack as a whole.
     whole: Option<String>,
+    /// Which blobs it holds cannot be told.
+    all: bool,
 }
 
 /// A blob as the table, or without one the index, gives it.
@@ -93,8 +105,8 @@ impl PackReader<'_> {
         for (offset, what) in &last.bad {
             self.findings.add(severity, Subject::Blob(name, *offset), what.clone());
         }
-        let bad = last.bad.into_keys().collect();
-        self.bad.lock().unwrap_or_else(|e| e.into_inner()).push((kind, id, bad));
+        let bad = Bad { kind, id, all: last.all, blobs: last.bad.into_keys().collect() };
+        self.bad.lock().unwrap_or_else(|e| e.into_inner()).push(bad);
     }
 
     /// Reads the pack front to back.
@@ -109,17 +121,19 @@ impl PackReader<'_> {
         let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         let name = pack_key(kind, id);
         let mut reading = Reading::default();
-        let read = read_table_of(storage, ring, kind, id, len);
-        let (extents, header_len) = match &read {
-            Ok((_, header_len, table, _)) => (extents_of(*header_len, table), *header_len),
+        let (extents, mut key, header) = match read_table_of(storage, ring, kind, id, len) {
+            Ok((header, header_len, read, key)) => {
+                let extents = extents_of(header_len, &read);
+                *table = Some((header.session, read));
+                (extents, Some(key), header.encode())
+            }
             Err(error) => {
                 reading.whole = Some(format!("its table of contents cannot be read: {error}"));
-                (self.extents_of_index(kind, id), 0)
+                *table = None;
+                (self.extents_of_index(kind, id, &mut reading), None, vec![])
             }
         };
-        *table = read.ok().map(|(header, _, table, _)| (header.session, table));
         let mut hasher = ObjectHasher::default();
-        let mut key = None;
         let (mut at, mut next) = (0u64, 0);
         while at < len {
             let (end, to) = piece_end(&extents, next, at, len);
@@ -131,10 +145,14 @@ impl PackReader<'_> {
             }
             hasher.update(&scratch.piece);
             self.monitor.add(Counter::BytesChecked, end - at);
-            if at == 0 {
+            if at == 0 && key.is_some() {
+                // Blobs open with the key of the header's copy at the end: restores fall back on it, too.
+                if !scratch.piece.starts_with(&header) {
+                    reading.whole.get_or_insert("its header is not the one that its end repeats".into());
+                }
+            } else if at == 0 {
                 match open_header(ring, kind, &scratch.piece, &|| name.path()) {
-                    Ok((_, found, opened)) if header_len == 0 || found == header_len => key = Some(opened),
-                    Ok(_) => _ = reading.whole.get_or_insert("its header is not the one its trailer repeats".into()),
+                    Ok((_, _, opened)) => key = Some(opened),
                     Err(error) => _ = reading.whole.get_or_insert(format!("its header cannot be read: {error}")),
                 }
             }
@@ -156,13 +174,14 @@ impl PackReader<'_> {
     }
 
     /// The pack's blobs as the index has them, for a pack whose table is lost.
-    fn extents_of_index(&self, kind: PackKind, id: ObjectId) -> Vec<Extent> {
+    fn extents_of_index(&self, kind: PackKind, id: ObjectId, reading: &mut Reading) -> Vec<Extent> {
         let mut rows: Vec<Row> = vec![];
-        let rows_read = self.catalogue.index.each_row(&mut |pack, row| {
+        let read = self.catalogue.index.each_row(&mut |pack, row| {
             if pack.id == id && pack.kind == kind {
                 rows.push(*row);
             }
         });
+        reading.all = read.is_err();
         let place = |row: &Row| (row.blob_offset, row.blob_len, row.kind as u8);
         rows.sort_unstable_by_key(|row| (place(row), row.inner_offset, row.id));
         rows.dedup_by_key(|row| (place(row), row.inner_offset, row.id));
