@@ -2,14 +2,17 @@
 
 use super::failure::Failure;
 use crate::source::Source;
-use crate::source::fs::FsOptions;
+use crate::source::fs::{FsOptions, FsSource};
+use crate::source::stdin::StreamSource;
 
 /// Files of this machine.
-pub fn files(_options: FsOptions) -> Result<Box<dyn Source>, Failure> {
-    todo!("waits for the source layer")
+pub fn files(options: FsOptions) -> Result<Box<dyn Source>, Failure> {
+    let source = FsSource::new(options).map_err(|error| Failure::failed(format!("cannot back up {error}")))?;
+    Ok(Box::new(source))
 }
 
 /// Standard input as one file of this absolute path.
-pub fn stdin(_path: Vec<u8>) -> Result<Box<dyn Source>, Failure> {
-    todo!("waits for the source layer")
+pub fn stdin(path: Vec<u8>) -> Result<Box<dyn Source>, Failure> {
+    let source = StreamSource::stdin(&path).map_err(|error| Failure::usage(format!("--stdin: {error}")))?;
+    Ok(Box::new(source))
 }

@@ -1,7 +1,33 @@
 //! Files of this machine: the walk in tree order, metadata and reading.
+//!
+//! A path stands in the snapshot as a person named it; where links lead on the way to a root they are followed, below
+//! it never.
 
+mod directory;
+mod list;
+pub(super) mod meta;
+mod open;
+mod roots;
+mod walk;
+mod xattr;
+#[cfg(test)]
+mod tests;
+
+pub use directory::Directory;
+pub use roots::parse_list;
+
+use self::list::Lister;
+use self::open::Opener;
+use self::roots::{Kind, Roots, absolute, invalid, with_path};
+use self::walk::{AHEAD_MAX, Walk};
+use super::filter::{Excludes, Filter};
+use super::{Description, Found, Source, SourceFile, Walked};
+use crate::format::tree::Xattr;
 use std::collections::HashSet;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// How big files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,32 +44,112 @@ pub enum ReadMode {
 /// What to walk and how.
 #[derive(Debug, Clone, Default)]
 pub struct FsOptions {
-    /// Roots; relative ones are taken from the working directory. A root inside another is walked once.
+    /// Roots; relative ones are taken from the working directory. A root inside another is walked once. A root that is
+    /// a link to a directory stands for that directory. No rule leaves a root out.
     pub roots: Vec<PathBuf>,
+    /// Further roots, from a list: one that is not there is an error of the walk, a link is a link, rules hold for them.
+    pub listed: Vec<PathBuf>,
     /// The single root appears in the snapshot under this absolute path.
     pub as_path: Option<PathBuf>,
     /// Do not enter other file systems than those of the roots (their mount points are kept as empty directories).
     pub one_file_system: bool,
     /// What to leave out.
-    pub excludes: super::filter::Excludes,
+    pub excludes: Excludes,
     /// Directories or files never entered, by (device, inode): the store, the cache.
     pub never: HashSet<(u64, u64)>,
     /// How big files are read.
     pub read: ReadMode,
-    /// Threads that list directories and look at entries; 0 chooses.
+    /// Threads that list directories and look at entries, the one that walks among them; 0 chooses.
     pub threads: usize,
     /// Do not read extended attributes.
     pub no_xattrs: bool,
 }
 
 /// The file system as a source.
+#[derive(Debug)]
 pub struct FsSource {
-    _private: (),
+    roots: Roots,
+    filter: Filter,
+    one_file_system: bool,
+    never: HashSet<(u64, u64)>,
+    helpers: usize,
+    ahead_max: usize,
+    open_max: usize,
+    opener: Arc<Opener>,
 }
 
+/// More threads do not make a walk of a local disk faster.
+const THREADS_MAX: usize = 8;
+
 impl FsSource {
-    /// Checks the roots: one that is not there is an error here.
-    pub fn new(_options: FsOptions) -> std::io::Result<FsSource> {
-        todo!()
+    /// Checks the roots and rules: a root that is not there is an error here.
+    pub fn new(options: FsOptions) -> io::Result<FsSource> {
+        let filter = Filter::new(&options.excludes).map_err(|error| invalid(error.to_string()))?;
+        let cores = || std::thread::available_parallelism().map_or(2, usize::from).min(THREADS_MAX);
+        let threads = if options.threads > 0 { options.threads } else { cores() };
+        Ok(FsSource {
+            roots: find_roots(&options)?,
+            filter,
+            one_file_system: options.one_file_system,
+            never: options.never,
+            helpers: threads - 1,
+            ahead_max: AHEAD_MAX,
+            open_max: 0,
+            opener: Arc::new(Opener::new(options.read, options.no_xattrs)),
+        })
+    }
+}
+
+fn find_roots(options: &FsOptions) -> io::Result<Roots> {
+    let mut paths = Vec::with_capacity(options.roots.len() + options.listed.len());
+    for given in &options.roots {
+        std::fs::symlink_metadata(given).map_err(|error| with_path(given, error))?;
+        paths.push((absolute(given)?, Kind::Named));
+    }
+    for given in &options.listed {
+        paths.push((absolute(given)?, Kind::Listed));
+    }
+    if paths.is_empty() {
+        return Err(invalid("there is nothing to walk: no path was given".into()));
+    }
+    let Some(shown) = &options.as_path else { return Roots::new(&mut paths, None) };
+    let [given] = &options.roots[..] else {
+        return Err(invalid("only a single path can appear under another".into()));
+    };
+    if paths.len() != 1 || !shown.is_absolute() {
+        return Err(invalid("a single path can appear under an absolute path".into()));
+    }
+    // A link to a directory stands for the directory.
+    let real = if given.is_dir() { std::fs::canonicalize(given) } else { std::path::absolute(given) };
+    let real = real.map_err(|error| with_path(given, error))?;
+    let shown = absolute(shown)?;
+    if shown == b"/" && !real.is_dir() {
+        return Err(invalid(format!("{} is no directory and cannot appear as /", given.display())));
+    }
+    Roots::new(&mut vec![(shown, Kind::Named)], Some(real))
+}
+
+impl Source for FsSource {
+    fn describe(&self) -> Description {
+        Description { paths: self.roots.paths(), reopens: true, stable_identity: true }
+    }
+
+    fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
+        let lister = Lister {
+            roots: &self.roots,
+            filter: &self.filter,
+            one_file_system: self.one_file_system,
+            never: &self.never,
+            stop: AtomicBool::new(false),
+        };
+        Walk::new(lister, self.ahead_max, self.open_max).run(self.helpers, emit)
+    }
+
+    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+        Ok(Box::new(self.opener.open(found)?))
+    }
+
+    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+        self.opener.xattrs(found)
     }
 }

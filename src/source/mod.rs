@@ -7,6 +7,8 @@ pub mod stdin;
 
 use crate::format::tree::{Meta, Xattr};
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// An entry that a walk found. Its `meta.xattrs` are empty: they are read on demand.
 #[derive(Debug, Clone)]
@@ -17,19 +19,20 @@ pub struct Found {
     pub meta: Meta,
     /// How the source opens it again.
     pub handle: Handle,
-    /// It takes less room than its length: it may have holes, and `SourceFile::next_data` is worth asking.
+    /// It takes less room than its length: it may have holes, and [`SourceFile::next_data`] is worth asking.
     pub sparse: bool,
-    /// A stream: its size is not known, and its content is read once, in ascending order, until a short read.
+    /// A stream: `meta.size` says nothing. It is opened once and read in ascending order, from 0 on and without gaps,
+    /// until a read gives fewer bytes than asked for: the end.
     pub streaming: bool,
 }
 
 /// How a source finds an entry again.
 #[derive(Debug, Clone)]
 pub enum Handle {
-    /// Name in an open directory.
-    At(std::sync::Arc<std::os::fd::OwnedFd>, Vec<u8>),
+    /// In a directory of the walk, under the last component of its key.
+    At(Arc<fs::Directory>),
     /// A path of the source.
-    Path(std::path::PathBuf),
+    Path(PathBuf),
     /// The source knows by the key.
     Key,
 }
@@ -101,13 +104,14 @@ impl Fingerprint {
 
 /// An open file of a source. Positions may be read in any order and from several threads.
 pub trait SourceFile: Send + Sync {
-    /// As it is now; `None` when the source cannot tell (a pipe).
+    /// As it is now; `None` when the source cannot tell (a pipe). An error when it is no regular file (any more): what
+    /// was read before is to be thrown away then.
     fn fingerprint(&self) -> io::Result<Option<Fingerprint>>;
 
     /// Fills `buf` from `offset`; gives fewer bytes only at the end of the file.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
 
-    /// Extended attributes, sorted by name: like `Source::xattrs`, through the open file.
+    /// Extended attributes, sorted by name: as [`Source::xattrs`], through the open file.
     fn xattrs(&self) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
     }

@@ -1,1 +1,186 @@
-//! Standard input as one file.
+//! Standard input as one file: read once, forward only, of a length that only reading tells.
+
+use super::fs::meta::{Owners, made_up_directory};
+use super::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
+use crate::base::path::{PathError, components, key_of, path_of, split_key};
+use crate::base::time::Time;
+use crate::format::tree::{EntryKind, Meta, Xattr};
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex};
+
+/// What a stream is read from.
+type Input = Box<dyn Read + Send>;
+
+/// A stream as a source: one file, and the directories on the way to it.
+pub struct StreamSource {
+    path: Vec<u8>,
+    start: Time,
+    input: Arc<Mutex<Option<Input>>>,
+}
+
+impl StreamSource {
+    /// Standard input as the file of this absolute path.
+    pub fn stdin(path: &[u8]) -> Result<StreamSource, PathError> {
+        StreamSource::new(path, Box::new(io::stdin()))
+    }
+
+    /// Any reader as the file of this absolute path.
+    pub fn new(path: &[u8], input: Input) -> Result<StreamSource, PathError> {
+        if components(path)?.is_empty() {
+            return Err(PathError::Component);
+        }
+        let path = path_of(&key_of(path)?);
+        Ok(StreamSource { path, start: Time::now(), input: Arc::new(Mutex::new(Some(input))) })
+    }
+
+    /// A file of the user who runs this, changed when the run began.
+    fn meta(&self, kind: EntryKind, owners: &mut Owners) -> Meta {
+        let user = rustix::process::geteuid().as_raw();
+        let group = rustix::process::getegid().as_raw();
+        let mode = if kind == EntryKind::File { 0o600 } else { 0o755 };
+        let time = self.start;
+        let mut meta = Meta { kind, mode, uid: user, gid: group, mtime: time, ctime: time, ..made_up_directory() };
+        owners.name(&mut meta);
+        meta
+    }
+}
+
+impl Source for StreamSource {
+    fn describe(&self) -> Description {
+        Description { paths: vec![self.path.clone()], reopens: false, stable_identity: false }
+    }
+
+    fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
+        let key = key_of(&self.path).map_err(io::Error::other)?;
+        let (parents, _) = split_key(&key).unwrap_or_default();
+        let mut owners = Owners::default();
+        let mut directory = |key| {
+            let meta = self.meta(EntryKind::Directory, &mut owners);
+            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false }))
+        };
+        if !directory(Vec::new()) {
+            return Ok(());
+        }
+        // Each parent ends before its zero byte; its key has one more before its name.
+        for end in parents.iter().enumerate().filter(|(_, b)| **b == 0).map(|(at, _)| at) {
+            let start = parents[..end].iter().rposition(|&b| b == 0).map_or(0, |at| at + 1);
+            if !directory([&parents[..start], &[0], &parents[start..end]].concat()) {
+                return Ok(());
+            }
+        }
+        let meta = self.meta(EntryKind::File, &mut owners);
+        emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: true }));
+        Ok(())
+    }
+
+    fn open(&self, _found: &Found) -> io::Result<Box<dyn SourceFile>> {
+        let input = self.input.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let input = input.ok_or_else(|| io::Error::other("a stream can be read only once"))?;
+        Ok(Box::new(StreamFile(Mutex::new(Progress { input, offset: 0 }))))
+    }
+
+    fn xattrs(&self, _found: &Found) -> io::Result<Vec<Xattr>> {
+        Ok(Vec::new())
+    }
+}
+
+struct StreamFile(Mutex<Progress>);
+
+struct Progress {
+    input: Input,
+    /// Bytes read so far.
+    offset: u64,
+}
+
+impl SourceFile for StreamFile {
+    fn fingerprint(&self) -> io::Result<Option<Fingerprint>> {
+        Ok(None)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut progress = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        if offset != progress.offset {
+            return Err(io::Error::other("a stream is read in order, once"));
+        }
+        let mut done = 0;
+        while done < buf.len() {
+            match progress.input.read(&mut buf[done..]) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        progress.offset += done as u64;
+        Ok(done)
+    }
+
+    fn next_data(&self, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+        Ok((offset < size).then_some((offset, size)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::check_key;
+
+    /// Gives its bytes a few at a time, with interruptions.
+    struct Dribble(Vec<u8>, bool);
+
+    impl Read for Dribble {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let n = self.0.len().min(3).min(buf.len());
+            buf[..n].copy_from_slice(&self.0[..n]);
+            self.0.drain(..n);
+            Ok(n)
+        }
+    }
+
+    fn walked(source: &StreamSource) -> Vec<Found> {
+        let mut all = Vec::new();
+        source
+            .walk(&mut |walked| {
+                if let Walked::Entry(found) = walked {
+                    all.push(found);
+                }
+                true
+            })
+            .unwrap();
+        all
+    }
+
+    #[test]
+    fn a_stream_is_one_file_below_the_directories_of_its_path() {
+        let source = StreamSource::new(b"/dump/db/all.sql", Box::new(io::empty())).unwrap();
+        let all = walked(&source);
+        let paths: Vec<_> = all.iter().map(|found| path_of(&found.key)).collect();
+        assert_eq!(paths, [&b"/"[..], b"/dump", b"/dump/db", b"/dump/db/all.sql"]);
+        assert!(all.is_sorted_by(|a, b| a.key < b.key) && all.iter().all(|found| check_key(&found.key).is_ok()));
+        assert_eq!(all.iter().filter(|found| found.streaming).count(), 1);
+        assert!(all[3].streaming && all[3].meta.kind == EntryKind::File);
+        assert!(StreamSource::new(b"/", Box::new(io::empty())).is_err());
+        assert!(StreamSource::new(b"/a/../b", Box::new(io::empty())).is_err());
+    }
+
+    #[test]
+    fn reads_are_full_until_the_end_and_only_in_order() {
+        let bytes: Vec<u8> = (0..50).collect();
+        let source = StreamSource::new(b"/in", Box::new(Dribble(bytes.clone(), false))).unwrap();
+        let found = walked(&source).pop().unwrap();
+        let file = source.open(&found).unwrap();
+        let mut buf = [0; 32];
+        assert_eq!(file.read_at(0, &mut buf).unwrap(), 32);
+        assert_eq!(buf, bytes[..32]);
+        assert!(file.read_at(0, &mut buf).is_err());
+        assert_eq!(file.read_at(32, &mut buf).unwrap(), 18);
+        assert_eq!(buf[..18], bytes[32..]);
+        assert_eq!(file.read_at(50, &mut buf).unwrap(), 0);
+        assert_eq!(file.fingerprint().unwrap(), None);
+        assert!(source.open(&found).is_err(), "there is no second time");
+    }
+}

@@ -102,6 +102,7 @@ pub fn source(args: &Args, roots: Vec<PathBuf>, context: &Context, store: &Store
         .collect();
     source::files(FsOptions {
         roots,
+        listed: Vec::new(),
         as_path: args.as_path.clone(),
         one_file_system: args.one_file_system,
         excludes: Excludes {

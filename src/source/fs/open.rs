@@ -1,0 +1,179 @@
+//! Opening files that a walk found, and reading them.
+
+use super::ReadMode;
+use super::directory::Directory;
+use super::xattr::Without;
+use crate::base::limits::BATCH_BYTES;
+use crate::base::path::split_key;
+use crate::base::time::Time;
+use crate::format::tree::{EntryKind, Xattr};
+use crate::source::{Fingerprint, Found, Handle, SourceFile};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
+use rustix::io::{Errno, pread};
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// Never through a link, never waiting for a FIFO's writer, never taking a terminal.
+const OPEN: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// What all open files of a source share.
+#[derive(Debug)]
+pub(super) struct Opener {
+    read: ReadMode,
+    no_xattrs: bool,
+    user: u32,
+    without: Without,
+}
+
+impl Opener {
+    pub fn new(read: ReadMode, no_xattrs: bool) -> Opener {
+        Opener { read, no_xattrs, user: rustix::process::geteuid().as_raw(), without: Without::default() }
+    }
+
+    pub fn open(self: &Arc<Self>, found: &Found) -> io::Result<FsFile> {
+        // Reading for a backup is no access; only the owner and the administrator may say so.
+        let quiet = self.user == 0 || self.user == found.meta.uid;
+        let fd = match self.open_with(found, if quiet { OPEN | OFlags::NOATIME } else { OPEN }) {
+            Err(Errno::PERM) if quiet => self.open_with(found, OPEN),
+            opened => opened,
+        };
+        let fd = fd.map_err(|error| match error {
+            Errno::LOOP | Errno::NXIO => no_file(),
+            error => error.into(),
+        })?;
+        let mapped = match self.read {
+            ReadMode::Pread => false,
+            ReadMode::Mmap => true,
+            ReadMode::Auto => found.meta.size > BATCH_BYTES as u64,
+        };
+        Ok(FsFile { fd, mapped, device: found.meta.device, opener: self.clone() })
+    }
+
+    fn open_with(&self, found: &Found, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        match &found.handle {
+            Handle::At(directory) => openat(directory.fd()?, name_of(&found.key), flags, Mode::empty()),
+            Handle::Path(path) => openat(CWD, path, flags, Mode::empty()),
+            Handle::Key => Err(Errno::NOENT),
+        }
+    }
+
+    /// Extended attributes of an entry of any kind.
+    pub fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+        let device = found.meta.device;
+        // An ancestor that only the snapshot has has none.
+        if self.no_xattrs || matches!(found.handle, Handle::Key) || self.without.holds(device) {
+            return Ok(Vec::new());
+        }
+        match &found.handle {
+            Handle::At(directory) if proc_is_there() => {
+                let fd = directory.fd()?;
+                self.without.of_path(&proc_path(&fd, name_of(&found.key)), device)
+            }
+            Handle::At(_) if matches!(found.meta.kind, EntryKind::File | EntryKind::Directory) => {
+                self.without.of_file(self.open_with(found, OPEN)?.as_fd(), device)
+            }
+            Handle::At(directory) => self.without.of_path(&path_in(directory, name_of(&found.key)), device),
+            Handle::Path(path) => self.without.of_path(path, device),
+            Handle::Key => Ok(Vec::new()),
+        }
+    }
+}
+
+fn name_of(key: &[u8]) -> &OsStr {
+    OsStr::from_bytes(split_key(key).map_or(&[], |(_, name)| name))
+}
+
+/// A path that leads to a name in an open directory, for calls that take only paths.
+fn proc_path(directory: &OwnedFd, name: &OsStr) -> PathBuf {
+    let mut path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+    path.push(name);
+    path
+}
+
+fn path_in(directory: &Directory, name: &OsStr) -> PathBuf {
+    Path::new(OsStr::from_bytes(&directory.path())).join(name)
+}
+
+fn proc_is_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    *THERE.get_or_init(|| Path::new("/proc/self/fd").is_dir())
+}
+
+fn no_file() -> io::Error {
+    io::Error::other("it is no regular file any more")
+}
+
+/// An open regular file.
+#[derive(Debug)]
+pub(super) struct FsFile {
+    fd: OwnedFd,
+    mapped: bool,
+    device: u64,
+    opener: Arc<Opener>,
+}
+
+impl SourceFile for FsFile {
+    fn fingerprint(&self) -> io::Result<Option<Fingerprint>> {
+        let stat = fstat(&self.fd)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(no_file());
+        }
+        let time = |s: i64, ns: u64| Time { s, ns: ns.min(999_999_999) as u32 };
+        Ok(Some(Fingerprint {
+            size: stat.st_size as u64,
+            mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+            inode: stat.st_ino,
+        }))
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            match pread(&self.fd, &mut buf[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(Errno::INTR) => {}
+                Err(Errno::SPIPE | Errno::ISDIR) => return Err(no_file()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(done)
+    }
+
+    fn xattrs(&self) -> io::Result<Vec<Xattr>> {
+        if self.opener.no_xattrs || self.opener.without.holds(self.device) {
+            return Ok(Vec::new());
+        }
+        self.opener.without.of_file(self.fd.as_fd(), self.device)
+    }
+
+    fn next_data(&self, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+        if offset >= size {
+            return Ok(None);
+        }
+        let start = match seek(&self.fd, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            // Only a hole is left, or the file ends before the offset by now.
+            Err(Errno::NXIO) => return Ok(None),
+            // A file system that knows no holes.
+            Err(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => return Ok(Some((offset, size))),
+            Err(error) => return Err(error.into()),
+        };
+        if start >= size {
+            return Ok(None);
+        }
+        let end = match seek(&self.fd, SeekFrom::Hole(start)) {
+            Ok(end) => end.clamp(start + 1, size),
+            // It shrank between the two questions: reading will tell.
+            Err(Errno::NXIO) => size,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Some((start, end)))
+    }
+}

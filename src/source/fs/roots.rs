@@ -1,0 +1,154 @@
+//! Where a walk begins: the roots as a small tree of names, ancestors included, sorted and without doubles.
+
+use crate::base::limits::{MANIFEST_BYTES_MAX, MANIFEST_LIST_MAX};
+use crate::base::path::{components, key_of};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Component, Path, PathBuf};
+
+/// Why a node is more than a directory on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Named by a person: never left out, and a link to a directory stands for that directory.
+    Named,
+    /// From a list: rules apply to it, and a link is a link.
+    Listed,
+}
+
+/// A root, or a directory on the way to one.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub name: Box<[u8]>,
+    pub root: Option<Kind>,
+    /// It is, or somewhere below it is, a root that a person named.
+    pub leads_to_named: bool,
+    /// Sorted by name.
+    pub children: Vec<u32>,
+}
+
+/// All roots of a walk.
+#[derive(Debug)]
+pub(super) struct Roots {
+    nodes: Vec<Node>,
+    /// Where the single root lies when it appears in the snapshot under another path.
+    pub real: Option<PathBuf>,
+}
+
+impl Roots {
+    /// The tree of absolute, clean paths. More than 2^32 - 1 nodes are refused.
+    pub fn new(paths: &mut Vec<(Vec<u8>, Kind)>, real: Option<PathBuf>) -> io::Result<Roots> {
+        // As components, each with a zero behind: a directory is followed by what lies in it.
+        paths.iter_mut().for_each(|(path, _)| path.iter_mut().for_each(|b| *b = if *b == b'/' { 0 } else { *b }));
+        paths.sort_by(|a, b| a.0.cmp(&b.0).then((a.1 as u8).cmp(&(b.1 as u8))));
+        paths.dedup_by(|later, first| later.0 == first.0);
+        let mut nodes = vec![Node::default()];
+        let mut on_the_way: Vec<u32> = vec![0];
+        for (path, kind) in paths.iter_mut() {
+            on_the_way.truncate(1);
+            for name in path.split(|&b| b == 0).filter(|c| !c.is_empty()) {
+                let above = on_the_way[on_the_way.len() - 1] as usize;
+                // Sorted: what is there already is the last child.
+                let last = nodes[above].children.last().copied().filter(|&c| *nodes[c as usize].name == *name);
+                let node = match last {
+                    Some(node) => node,
+                    None => {
+                        let new = u32::try_from(nodes.len()).map_err(|_| invalid("too many paths".into()))?;
+                        nodes.push(Node { name: name.into(), ..Node::default() });
+                        nodes[above].children.push(new);
+                        new
+                    }
+                };
+                on_the_way.push(node);
+            }
+            let node = &mut nodes[on_the_way[on_the_way.len() - 1] as usize];
+            node.root = node.root.or(Some(*kind));
+            if *kind == Kind::Named {
+                on_the_way.iter().for_each(|&n| nodes[n as usize].leads_to_named = true);
+            }
+            path.iter_mut().for_each(|b| *b = if *b == 0 { b'/' } else { *b });
+        }
+        Ok(Roots { nodes, real })
+    }
+
+    /// A node by its number; 0 is `/`.
+    pub fn node(&self, number: u32) -> &Node {
+        &self.nodes[number as usize]
+    }
+
+    /// The number of a node's child of that name.
+    pub fn child(&self, number: u32, name: &[u8]) -> Option<u32> {
+        let children = &self.node(number).children;
+        children.binary_search_by(|&c| (*self.node(c).name).cmp(name)).ok().map(|at| children[at])
+    }
+
+    /// The outermost roots' paths, sorted as bytes. So many that a manifest would not hold them become the deepest
+    /// directory that holds them all.
+    pub fn paths(&self) -> Vec<Vec<u8>> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut stack = vec![(0, Vec::new())];
+        while let Some((number, path)) = stack.pop() {
+            let node = self.node(number);
+            if node.root.is_some() {
+                let path = if path.is_empty() { b"/".to_vec() } else { path };
+                bytes += path.len() + 4;
+                found.push(path);
+                if found.len() > MANIFEST_LIST_MAX || bytes > MANIFEST_BYTES_MAX / 4 {
+                    return vec![self.common()];
+                }
+                continue;
+            }
+            for &child in &node.children {
+                stack.push((child, [&path, &b"/"[..], &self.node(child).name].concat()));
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The deepest directory that holds every root.
+    fn common(&self) -> Vec<u8> {
+        let (mut number, mut path) = (0, Vec::new());
+        while let ([child], None) = (&self.node(number).children[..], self.node(number).root) {
+            number = *child;
+            path.push(b'/');
+            path.extend_from_slice(&self.node(number).name);
+        }
+        if path.is_empty() { b"/".to_vec() } else { path }
+    }
+}
+
+/// Absolute and clean, as it will stand in the snapshot. Links stay in it as names, but for those before a `..`,
+/// which only the file system can resolve.
+pub(super) fn absolute(given: &Path) -> io::Result<Vec<u8>> {
+    let path = std::path::absolute(given)?;
+    let mut clean = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean = std::fs::canonicalize(&clean).map_err(|e| with_path(&clean, e))?;
+                clean.pop();
+            }
+            _ => {}
+        }
+    }
+    let bytes = clean.into_os_string().into_vec();
+    key_of(&bytes).and_then(|_| components(&bytes)).map_err(|e| with_path(given, invalid(e.to_string())))?;
+    Ok(bytes)
+}
+
+pub(super) fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+/// An error that names its path.
+pub(super) fn with_path(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// The paths of a list, one a line or, with `zero`, one between zero bytes. Empty ones are passed over.
+pub fn parse_list(text: &[u8], zero: bool) -> Vec<PathBuf> {
+    let end = if zero { 0 } else { b'\n' };
+    let path = |p: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(p));
+    text.split(|&b| b == end).filter(|p| !p.is_empty()).map(path).collect()
+}
