@@ -19,3 +19,8 @@ pub mod snapshot;
 pub mod session;
 pub mod state;
 pub mod trust;
+
+#[cfg(test)]
+pub mod arbitrary;
+#[cfg(test)]
+mod properties;
