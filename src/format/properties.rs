@@ -328,6 +328,17 @@ fn the_seeds_of_every_fuzz_target_are_read() {
     }
 }
 
+#[test]
+fn the_fuzz_targets_are_the_formats_of_this_list() {
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/Cargo.toml")).unwrap();
+    let names = manifest.lines().filter_map(|line| line.strip_prefix("name = \"format_"));
+    let mut targets: Vec<String> = names.map(|name| format!("format_{}", name.trim_end_matches('"'))).collect();
+    let mut formats: Vec<&str> = FORMATS.iter().map(|(name, ..)| *name).collect();
+    targets.sort();
+    formats.sort();
+    assert_eq!(targets, formats);
+}
+
 /// Makes the seeds of one target that has none yet; run by hand after adding a format:
 /// `cargo test --lib write_missing_seeds -- --ignored`.
 #[test]

@@ -1,0 +1,49 @@
+//! Scanning ranges of a file apart and selecting in order cuts exactly where the sequential cutter does.
+#![no_main]
+
+use larder::chunking::{Cutter, Hits, Selector};
+use larder::format::config::ChunkerParams;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((head, seed)) = bytes.split_first_chunk::<16>() else { return };
+    let word = |at: usize| u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| head[at + i]));
+    let mask_strict = word(0) >> 16 & word(8).rotate_left(11);
+    let sizes = [head[1], head[3], head[5]].map(|size| 2 * (u32::from(size) + 1));
+    let params = ChunkerParams {
+        algorithm: 1,
+        min: 62 + sizes[0],
+        avg: 62 + sizes[0] + sizes[1],
+        max: 62 + sizes[0] + sizes[1] + 4 * sizes[2],
+        mask_strict,
+        mask_loose: mask_strict & word(4),
+    };
+    let Ok(cutter) = Cutter::new(params, &[head[0] & 3; 32]) else { return };
+    // A small input stands for a longer file: repeated, with a byte that counts.
+    let copies = usize::from(head[15] & 15) + 1;
+    let file: Vec<u8> = (0..copies).flat_map(|i| seed.iter().map(move |byte| byte.wrapping_add(i as u8 / 2))).collect();
+
+    let (mut rest, mut expected) = (&file[..], Vec::new());
+    while !rest.is_empty() {
+        let len = cutter.cut(rest);
+        assert!(len >= 1 && len <= rest.len() && len <= params.max as usize);
+        assert!(len >= params.min as usize || len == rest.len());
+        expected.push(len as u32);
+        rest = &rest[len..];
+    }
+    let mut whole = Vec::new();
+    cutter.cuts(&file, &mut whole);
+    assert_eq!(whole, expected);
+
+    let (mut selector, mut lengths, mut hits) = (Selector::new(), Vec::new(), Hits::default());
+    let (mut start, mut turn) = (0, 0);
+    while start < file.len() {
+        let step = 1 + usize::from(seed[turn % seed.len()]) * (1 + usize::from(head[2] & 7));
+        let end = (start + step).min(file.len());
+        cutter.scan(&file[start.saturating_sub(47)..start], &file[start..end], &mut hits);
+        let carried = selector.carried();
+        selector.select(&cutter, &file[start - carried..end], &hits, end == file.len(), &mut lengths);
+        (start, turn) = (end, turn + 1);
+    }
+    assert_eq!(lengths, expected);
+});

@@ -1,0 +1,11 @@
+//! Configs: what is accepted encodes to the same bytes.
+#![no_main]
+
+use larder::format::config::SignedConfig;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = SignedConfig::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});

@@ -1,0 +1,11 @@
+//! Key bundles: what is accepted encodes to the same bytes.
+#![no_main]
+
+use larder::format::keyslot::KeyBundle;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = KeyBundle::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});

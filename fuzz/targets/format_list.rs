@@ -1,0 +1,11 @@
+//! Content list nodes: what is accepted encodes to the same bytes.
+#![no_main]
+
+use larder::format::list::ListNode;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = ListNode::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});

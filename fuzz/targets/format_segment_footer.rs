@@ -1,0 +1,11 @@
+//! Segment footers: what is accepted encodes to the same bytes.
+#![no_main]
+
+use larder::format::segment::SegmentFooter;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = SegmentFooter::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});

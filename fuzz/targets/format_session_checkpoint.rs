@@ -1,0 +1,11 @@
+//! Checkpoints: what is accepted encodes to the same bytes.
+#![no_main]
+
+use larder::format::session::Checkpoint;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(value) = Checkpoint::decode(bytes) {
+        assert_eq!(value.encode(), bytes);
+    }
+});
