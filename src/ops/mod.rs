@@ -11,3 +11,5 @@ pub mod find;
 pub mod diff;
 pub mod stats;
 pub mod keys;
+#[cfg(test)]
+mod testing;

@@ -182,3 +182,6 @@ impl Lease {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
