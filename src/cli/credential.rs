@@ -15,6 +15,7 @@ use crate::store::{Places, StoreError};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering::Relaxed;
 use zeroize::Zeroizing;
 
 /// Passphrases are cut off here: a file of another kind was named.
@@ -201,9 +202,12 @@ fn prompt(context: &Context, text: &str) -> Result<Credential, Failure> {
 
 fn prompt_text(context: &Context, text: &str) -> Result<Zeroizing<String>, Failure> {
     // Ctrl-C comes back as an error, so that the terminal shows what is typed again before the program ends.
-    _ = context.interrupt.deferred();
+    let cancel = context.interrupt.deferred();
     let typed = rpassword::prompt_password(text);
     context.interrupt.immediate();
+    if cancel.load(Relaxed) {
+        return Err(Failure::new(ExitCode::Interrupted, "interrupted"));
+    }
     typed.map(Zeroizing::new).map_err(|e| match e.kind() {
         io::ErrorKind::Interrupted => Failure::new(ExitCode::Interrupted, "interrupted"),
         _ => Failure::failed(format!("cannot ask for a passphrase: {e}")),

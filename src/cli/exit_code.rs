@@ -50,7 +50,7 @@ With --json an error is one object on standard error: {\"error\":\"…\",\"code\
             StoreError::WrongSecret => ExitCode::WrongSecret,
             StoreError::Interrupted => ExitCode::Interrupted,
             StoreError::Config(_) => ExitCode::Damage,
-            StoreError::Object(e) if e.is_damage() => ExitCode::Damage,
+            e if e.is_damage() => ExitCode::Damage,
             _ => ExitCode::Failed,
         }
     }

@@ -279,7 +279,7 @@ fn descend<N: Nodes>(
     let key = cursor.peek().map(|(key, _)| key.to_vec()).unwrap_or_default();
     let error = match cursor.descend() {
         Ok(()) => return Ok(()),
-        Err(StoreError::Object(e)) if e.is_damage() => StoreError::Object(e),
+        Err(e) if e.is_damage() => e,
         Err(e) => return Err(e),
     };
     stats.damaged += 1;

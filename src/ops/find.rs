@@ -159,7 +159,7 @@ impl<N: Nodes> Search<'_, N> {
         self.stats.nodes_opened += 1;
         let node = match self.nodes.node(&child.id) {
             Ok(node) => node,
-            Err(StoreError::Object(e)) if e.is_damage() => return Ok(self.damaged(child, &StoreError::Object(e))),
+            Err(e) if e.is_damage() => return Ok(self.damaged(child, &e)),
             Err(e) => return Err(e),
         };
         let visited = match node {

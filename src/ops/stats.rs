@@ -88,7 +88,7 @@ pub fn run(store: &Store) -> Result<StoreStats, StoreError> {
         };
         *count += 1;
         *bytes += u64::from(row.inner_len);
-    });
+    })?;
     for pack in index.packs() {
         let bytes = match pack.kind {
             PackKind::Data => &mut stats.data_pack_bytes,

@@ -131,9 +131,9 @@ fn compression(text: &str) -> Result<Compression, String> {
 
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
-    let roots = sources::roots(&args, &context.out)?;
+    let roots = sources::roots(&args)?;
     let Opened { store, .. } = open_or_create(context, args.dry_run)?;
-    let source = sources::source(&args, roots.paths, context, &store)?;
+    let source = sources::source(&args, roots, context, &store)?;
     let parent = match &args.parent {
         None => None,
         Some(name) => Some(snapshot(&store, &context.out, name)?.0.id),
@@ -157,14 +157,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let outcome = backup::run(&store, source.as_ref(), &options, progress.clone());
     progress.finish();
     context.interrupt.immediate();
-    let mut stats = outcome.map_err(|e| match e {
+    let stats = outcome.map_err(|e| match e {
         StoreError::Interrupted => {
             Failure::new(ExitCode::Interrupted, "interrupted; the next backup reuses what was stored")
         }
         e => e.into(),
     })?;
-    stats.problem_count += roots.problems.len() as u64;
-    stats.problems.extend(roots.problems);
     report::tell(&context.out, &options, &stats, &progress.stages())?;
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
 }

@@ -143,7 +143,7 @@ impl Merge<'_> {
         self.stats.nodes_opened += 1;
         let error = match self.cursor.descend() {
             Ok(()) => return Ok(()),
-            Err(StoreError::Object(e)) if e.is_damage() => StoreError::Object(e),
+            Err(e) if e.is_damage() => e,
             Err(e) => return Err(e),
         };
         self.stats.damaged += 1;

@@ -99,8 +99,8 @@ fn lists_of_paths_come_from_files_or_standard_input() {
     sandbox.write("list", "source/three\n\n");
     sandbox.ok(["backup", "source/one", "--files-from", "list"]);
     assert!(ends("source/three") && ends("source/one") && !ends("lines"));
-    sandbox.write("list", "source/gone\n");
-    assert_eq!(sandbox.run(["backup", "--files-from", "list"]).code, 1);
+    sandbox.write("list", "\n");
+    assert_eq!(sandbox.run(["backup", "--files-from", "list"]).code, 1, "an empty list");
     assert_eq!(sandbox.run(["backup", "--files-from", "none"]).code, 1);
 }
 
@@ -109,7 +109,7 @@ fn a_file_that_cannot_be_read_is_named_and_exit_3() {
     let sandbox = Sandbox::new();
     sandbox.write("source/fine", "x");
     let secret = sandbox.write("source/secret", "x");
-    fs::set_permissions(&secret, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
     let root = fs::read(&secret).is_ok();
     let program = sandbox.path("larder");
     fs::copy(env!("CARGO_BIN_EXE_larder"), &program).unwrap();
