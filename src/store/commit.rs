@@ -105,7 +105,8 @@ impl Store {
             self.host_key.sign(Domain::Manifest, &self.id(), &SignedManifest::unsigned_bytes(&manifest, &signer));
         let signed = SignedManifest { manifest, signer, signature };
         let plain = signed.encode();
-        SignedManifest::decode(&plain)
+        // What is kept is what everyone will read: texts are mended when they are written.
+        let signed = SignedManifest::decode(&plain)
             .map_err(|error| StoreError::Refused(format!("the snapshot cannot be described: {error}")))?;
         let sealed = small::seal(&self.ring, ObjectKind::Manifest, &plain);
         Ok((signed, sealed))

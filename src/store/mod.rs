@@ -18,6 +18,8 @@ pub mod reader;
 pub mod walk;
 mod cache;
 mod local;
+#[cfg(test)]
+mod tests;
 
 pub use error::StoreError;
 pub use places::Places;

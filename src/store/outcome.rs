@@ -5,7 +5,7 @@ use super::{Store, StoreError};
 use crate::base::id::{ObjectId, SessionId};
 use crate::crypto::sign::{Domain, verify};
 use crate::format::envelope::ObjectKind;
-use crate::format::session::{Outcome, Verdict};
+use crate::format::session::{Lease, Outcome, Verdict};
 use crate::object::small;
 use crate::storage::StorageKey;
 
@@ -62,6 +62,16 @@ impl Store {
         verify(&outcome.signer, Domain::Outcome, &self.id(), &outcome.unsigned_bytes(), &outcome.signature)
             .map_err(|_| doubt("the signature of its outcome does not fit it".into()))?;
         Ok(Some(outcome))
+    }
+
+    /// A session's lease; `None` when there is none that can be read.
+    pub fn read_lease(&self, session: SessionId) -> Result<Option<Lease>, StoreError> {
+        let key = StorageKey::Lease(session);
+        match small::get(&*self.storage, &self.ring, ObjectKind::Lease, &key) {
+            Ok(plain) => Ok(Lease::decode(&plain).ok().filter(|lease| lease.session == session)),
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The sealed outcome of one of this host's sessions.

@@ -32,18 +32,22 @@ pub struct Reader {
     unstable: Vec<StorageKey>,
 }
 
+/// Pack and offset.
+type BlobPlace = (ObjectId, u32);
+
 /// Opened blobs, the one that was not used for longest going first.
 #[derive(Default)]
 struct BlobCache {
     bytes_max: usize,
     bytes: usize,
     clock: u64,
-    blobs: HashMap<(ObjectId, u32), (u64, Arc<Vec<u8>>)>,
-    by_age: BTreeMap<u64, (ObjectId, u32)>,
+    /// When it was last used, and the plaintext.
+    blobs: HashMap<BlobPlace, (u64, Arc<Vec<u8>>)>,
+    by_age: BTreeMap<u64, BlobPlace>,
 }
 
 impl BlobCache {
-    fn get(&mut self, at: (ObjectId, u32)) -> Option<Arc<Vec<u8>>> {
+    fn get(&mut self, at: BlobPlace) -> Option<Arc<Vec<u8>>> {
         let (used, plain) = self.blobs.get_mut(&at)?;
         self.clock += 1;
         self.by_age.remove(used);
@@ -52,7 +56,7 @@ impl BlobCache {
         Some(plain.clone())
     }
 
-    fn put(&mut self, at: (ObjectId, u32), plain: &Arc<Vec<u8>>) {
+    fn put(&mut self, at: BlobPlace, plain: &Arc<Vec<u8>>) {
         if plain.len() > self.bytes_max || self.blobs.contains_key(&at) {
             return;
         }

@@ -215,7 +215,7 @@ impl Session {
     }
 
     /// Writes a segment of what has gathered and lets this session's look-ups find it.
-    fn write_gathered(&self, progress: &mut Progress) -> Result<Vec<ContentId>, StoreError> {
+    pub(super) fn write_gathered(&self, progress: &mut Progress) -> Result<Vec<ContentId>, StoreError> {
         let ids = progress.gathered.rows.iter().map(|row| row.id).collect();
         let builder = self.write_last_segment(progress)?;
         let run = builder.finish(self.store.id())?;

@@ -7,6 +7,7 @@ use crate::format::session::Verdict;
 use crate::format::state::{Record, SignedRecord};
 use crate::object::{ObjectError, small};
 use crate::storage::{Area, StorageKey};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -41,9 +42,8 @@ impl Store {
             let mut known = lock(&self.records);
             known.0.retain(|key, _| keys.contains(key));
             for key in keys {
-                if !known.0.contains_key(&key) {
-                    let record = self.read_record(&key)?;
-                    known.0.insert(key, record.map(Arc::new));
+                if let Entry::Vacant(place) = known.0.entry(key) {
+                    place.insert(self.read_record(&key)?.map(Arc::new));
                 }
             }
             known.0.iter().filter_map(|(key, record)| Some((*key, record.clone()?))).collect()
@@ -90,10 +90,12 @@ impl Store {
     ) -> Result<HashSet<ObjectId>, StoreError> {
         let mut cancelled = HashSet::new();
         for (_, record) in records {
-            if let Record::Undelete { removal, session } = &record.record
-                && self.standing(*session, &record.signer, state)?.lends()
-            {
-                cancelled.insert(*removal);
+            if let Record::Undelete { removal, session } = &record.record {
+                // The maintainer signs the undelete, the host that ran it its session's outcome.
+                let host = self.read_lease(*session)?.map_or(record.signer, |lease| lease.host_key);
+                if self.standing(*session, &host, state)?.lends() {
+                    cancelled.insert(*removal);
+                }
             }
         }
         Ok(cancelled)

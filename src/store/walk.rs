@@ -10,6 +10,9 @@ use crate::format::tree::{Child, Content, Entry, Node, Totals};
 use crate::object::ObjectError;
 use std::ops::{ControlFlow, Range};
 
+/// Is told of a node that cannot be read: the range of keys that is lost with it, and why.
+pub type EachDamaged<'a> = dyn FnMut(Range<&[u8]>, StoreError) -> ControlFlow<()> + 'a;
+
 /// A node to be read, and what is known of it.
 struct Expected {
     id: ContentId,
@@ -77,7 +80,7 @@ impl Reader {
         from: &[u8],
         to: &[u8],
         each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
-        damaged: &mut dyn FnMut(Range<&[u8]>, StoreError) -> ControlFlow<()>,
+        damaged: &mut EachDamaged<'_>,
     ) -> Result<(), StoreError> {
         let mut stack = vec![Expected::root(root)];
         while let Some(next) = stack.pop() {
