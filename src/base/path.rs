@@ -98,7 +98,8 @@ pub fn check_key(key: &[u8]) -> Result<(), PathError> {
     let Some((parents, name)) = split_key(key) else {
         return if key.is_empty() { Ok(()) } else { Err(PathError::Key) };
     };
-    if key.len() > PATH_BYTES_MAX + 2 {
+    // Every component adds its length and one byte to either: a key is as long as its path.
+    if key.len() > PATH_BYTES_MAX {
         return Err(PathError::TooLong);
     }
     check_name(name)?;
@@ -127,6 +128,19 @@ mod tests {
         assert!(keys[5].starts_with(&subtree_prefix(&keys[1])));
         assert_eq!(child_key(&keys[1], b"c"), keys[4]);
         assert_eq!(child_key(&[], b"a"), keys[1]);
+    }
+
+    #[test]
+    fn the_longest_path_has_the_longest_key() {
+        let name = [b'n'; NAME_BYTES_MAX];
+        let path = [&[&b"/"[..], &name[1..]].concat().repeat(4)[..]].concat();
+        assert_eq!(path.len(), PATH_BYTES_MAX);
+        let key = key_of(&path).unwrap();
+        assert_eq!(check_key(&key), Ok(()));
+        assert_eq!(path_of(&key), path);
+        let longer = [&key[..], b"n"].concat();
+        assert_eq!(check_key(&longer), Err(PathError::TooLong));
+        assert_eq!(key_of(&path_of(&longer)), Err(PathError::TooLong));
     }
 
     proptest! {

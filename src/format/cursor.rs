@@ -311,3 +311,90 @@ pub fn put_magic(out: &mut Vec<u8>, magic: &[u8; 8], version: u16) {
     out.extend_from_slice(magic);
     out.extend_from_slice(&version.to_le_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::arbitrary;
+    use proptest::prelude::*;
+
+    fn read_varint(bytes: &[u8]) -> Result<u64> {
+        let mut reader = Reader::new("test", bytes);
+        let value = reader.varint()?;
+        reader.finish().map(|()| value)
+    }
+
+    proptest! {
+        #[test]
+        fn a_varint_reads_back_and_has_its_length(value in arbitrary::number()) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            prop_assert_eq!(bytes.len(), varint_len(value));
+            prop_assert_eq!(read_varint(&bytes), Ok(value));
+        }
+
+        #[test]
+        fn any_bytes_read_as_a_varint_are_the_one_spelling(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            if let Ok(value) = read_varint(&bytes) {
+                let mut again = Vec::new();
+                put_varint(&mut again, value);
+                prop_assert_eq!(again, bytes);
+            }
+        }
+
+        #[test]
+        fn a_zigzag_reads_back_and_small_ones_are_short(value: i64, small in -64..64i64) {
+            for (value, most) in [(value, VARINT_LEN_MAX), (small, 1), (i64::MIN, VARINT_LEN_MAX), (i64::MAX, VARINT_LEN_MAX)] {
+                let mut bytes = Vec::new();
+                put_zigzag(&mut bytes, value);
+                prop_assert!(bytes.len() <= most);
+                prop_assert_eq!(Reader::new("test", &bytes).zigzag(), Ok(value));
+            }
+        }
+
+        #[test]
+        fn whatever_is_put_as_a_text_can_be_read(text: String, max in 0..40usize) {
+            let mut bytes = Vec::new();
+            put_text(&mut bytes, &text, max);
+            let read = Reader::new("test", &bytes).text(max).unwrap().to_string();
+            if text.len() <= max && !text.chars().any(char::is_control) {
+                prop_assert_eq!(read, text);
+            }
+        }
+    }
+
+    #[test]
+    fn longer_and_larger_varints_are_refused() {
+        let reason = |bytes: &[u8]| read_varint(bytes).unwrap_err().reason;
+        assert_eq!(reason(&[]), Reason::Truncated);
+        assert_eq!(reason(&[0x80]), Reason::Truncated);
+        assert_eq!(reason(&[0x80, 0]), Reason::NotCanonical);
+        assert_eq!(reason(&[0xff, 0x80, 0]), Reason::NotCanonical);
+        assert_eq!(read_varint(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Ok(u64::MAX));
+        assert_eq!(reason(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2]), Reason::NotCanonical);
+        assert_eq!(reason(&[0xff; 11]), Reason::NotCanonical);
+        assert_eq!(reason(&[0xff; 9]), Reason::Truncated);
+    }
+
+    #[test]
+    fn control_characters_in_a_text_are_mended_when_written_and_refused_when_read() {
+        let mut bytes = Vec::new();
+        put_text(&mut bytes, "a\x1b[31mb\u{85}", 100);
+        assert_eq!(Reader::new("test", &bytes).text(100), Ok("a\u{fffd}[31mb\u{fffd}"));
+        for bad in [&b"\x02a\n"[..], b"\x01\x7f", b"\x02\xc2\x85", b"\x01\xff"] {
+            assert_eq!(Reader::new("test", bad).text(100).unwrap_err().reason, Reason::Value, "{bad:?}");
+        }
+        assert_eq!(Reader::new("test", b"\x03abc").text(2).unwrap_err().reason, Reason::Limit);
+    }
+
+    #[test]
+    fn an_error_says_where_the_field_began() {
+        let mut reader = Reader::new("test", &[1, 2, 3, 4, 5]);
+        reader.u16().unwrap();
+        let error = reader.u32().unwrap_err();
+        assert_eq!((error.offset, error.reason), (2, Reason::Truncated));
+        assert_eq!(error.to_string(), "test: ends too early at byte 2");
+        assert_eq!(reader.take(usize::MAX).unwrap_err().reason, Reason::Truncated);
+        assert_eq!(reader.finish().unwrap_err().reason, Reason::Trailing);
+    }
+}

@@ -49,3 +49,35 @@ pub fn read_extensions(reader: &mut Reader<'_>) -> Result<Vec<Extension>, Decode
     }
     Ok(extensions)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(extensions: &[Extension]) -> Result<Vec<Extension>, Reason> {
+        let mut bytes = Vec::new();
+        put_extensions(&mut bytes, extensions);
+        read_extensions(&mut Reader::new("test", &bytes)).map_err(|error| error.reason)
+    }
+
+    fn extension(kind: u16, critical: bool, len: usize) -> Extension {
+        Extension { kind, critical, body: vec![7; len] }
+    }
+
+    #[test]
+    fn unknown_extensions_are_kept_unless_they_are_critical() {
+        let known = vec![extension(1, false, 0), extension(900, false, 300)];
+        assert_eq!(read(&known), Ok(known.clone()));
+        assert_eq!(read(&[extension(1, false, 0), extension(2, true, 0)]), Err(Reason::UnknownCritical));
+    }
+
+    #[test]
+    fn more_than_the_limits_is_refused() {
+        assert!(read(&[extension(1, false, EXTENSIONS_BYTES_MAX)]).is_ok());
+        let two = [extension(1, false, EXTENSIONS_BYTES_MAX), extension(2, false, 1)];
+        assert_eq!(read(&two), Err(Reason::Limit));
+        let mut bytes = vec![EXTENSIONS_MAX as u8 + 1];
+        bytes.resize(1000, 0);
+        assert_eq!(read_extensions(&mut Reader::new("test", &bytes)).unwrap_err().reason, Reason::Limit);
+    }
+}

@@ -24,6 +24,7 @@ pub enum Item {
     },
 }
 
+#[allow(clippy::len_without_is_empty, reason = "no item is empty")]
 impl Item {
     /// Bytes of the file this item stands for.
     pub fn len(&self) -> u64 {

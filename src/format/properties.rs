@@ -43,8 +43,11 @@ macro_rules! whole {
     };
 }
 
+/// Makes valid bytes.
+type Seeds = fn() -> BoxedStrategy<Vec<u8>>;
+
 /// Each fuzz target's name, its decoder's check, and how to make seeds.
-const FORMATS: &[(&str, Check, fn() -> BoxedStrategy<Vec<u8>>)] = &[
+const FORMATS: &[(&str, Check, Seeds)] = &[
     (
         "format_envelope",
         |bytes| {

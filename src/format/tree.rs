@@ -4,7 +4,8 @@ use crate::base::id::ContentId;
 use crate::base::limits::{
     BLOB_PLAIN_BYTES_MAX, ENTRY_SHARED_BYTES_MAX, EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX, FILE_BYTES_MAX,
     INLINE_BYTES_MAX, LINK_TARGET_BYTES_MAX, LIST_ITEMS_INLINE, NODE_DECODE_BYTES_MAX, NODE_ENTRIES_MAX,
-    OWNER_NAME_BYTES_MAX, TREE_LEVELS_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, XATTRS_BYTES_MAX, XATTRS_MAX,
+    OWNER_NAME_BYTES_MAX, PATH_BYTES_MAX, TREE_LEVELS_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX,
+    XATTRS_BYTES_MAX, XATTRS_MAX,
 };
 use crate::base::path::check_key;
 use crate::base::time::Time;
@@ -326,7 +327,7 @@ pub(super) fn shared_len(before: &[u8], key: &[u8]) -> usize {
 pub(super) fn read_key(reader: &mut Reader<'_>, first: bool, key: &mut Vec<u8>) -> Result<KeyChange, DecodeError> {
     let at = reader.position();
     let shared = usize::from(reader.u8()?);
-    let suffix = reader.bytes(crate::base::limits::PATH_BYTES_MAX + 2)?;
+    let suffix = reader.bytes(PATH_BYTES_MAX)?;
     reader.check(at, shared <= key.len(), Reason::Value)?;
     let before = &key[shared..];
     reader.check(at, first || suffix > before, Reason::Order)?;
