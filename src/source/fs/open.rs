@@ -1,21 +1,22 @@
 //! Opening files that a walk found, and reading them.
 
 use super::ReadMode;
-use super::directory::Directory;
+use super::directory::{Directory, lock};
 use super::xattr::Without;
 use crate::base::limits::BATCH_BYTES;
 use crate::base::path::split_key;
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Xattr};
-use crate::source::{Fingerprint, Found, Handle, SourceFile};
-use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
+use crate::source::{Fingerprint, Found, Handle, SourceFile, mmap};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, fstatfs, openat, seek};
 use rustix::io::{Errno, pread};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Never through a link, never waiting for a FIFO's writer, never taking a terminal.
 const OPEN: OFlags =
@@ -28,11 +29,35 @@ pub(super) struct Opener {
     no_xattrs: bool,
     user: u32,
     without: Without,
+    /// Whether files may be mapped, by number of the file system.
+    local: Mutex<BTreeMap<u64, bool>>,
 }
+
+/// File systems that another machine or program serves, and those whose maps are no plain ones, by their magic numbers.
+const SERVED: [u32; 17] = [
+    0x6969,      // NFS
+    0x517b,      // SMB
+    0xff53_4d42, // CIFS
+    0xfe53_4d42, // SMB 2
+    0x6573_5546, // FUSE, virtiofs
+    0x0102_1997, // 9P
+    0x00c3_6400, // Ceph
+    0x5346_414f, // AFS
+    0x6b41_4653, // kAFS
+    0x7375_7245, // Coda
+    0x564c,      // NCP
+    0x0bd0_0bd0, // Lustre
+    0x4750_4653, // GPFS
+    0x1983_0326, // BeeGFS
+    0x2003_0528, // OrangeFS
+    0x786f_4256, // VirtualBox shared folders
+    0x9584_58f6, // hugetlbfs
+];
 
 impl Opener {
     pub fn new(read: ReadMode, no_xattrs: bool) -> Opener {
-        Opener { read, no_xattrs, user: rustix::process::geteuid().as_raw(), without: Without::default() }
+        let user = rustix::process::geteuid().as_raw();
+        Opener { read, no_xattrs, user, without: Without::default(), local: Mutex::default() }
     }
 
     pub fn open(self: &Arc<Self>, found: &Found) -> io::Result<FsFile> {
@@ -49,9 +74,17 @@ impl Opener {
         let mapped = match self.read {
             ReadMode::Pread => false,
             ReadMode::Mmap => true,
-            ReadMode::Auto => found.meta.size > BATCH_BYTES as u64,
+            ReadMode::Auto => found.meta.size > BATCH_BYTES as u64 && self.is_local(found.meta.device, &fd),
         };
         Ok(FsFile { fd, mapped, device: found.meta.device, opener: self.clone() })
+    }
+
+    /// Whether a file system is on this machine's own disks, asked once for each. A map of a file that another machine or
+    /// program serves may wait for it at every page, and shows what was there at no certain time.
+    fn is_local(&self, device: u64, fd: &OwnedFd) -> bool {
+        *lock(&self.local)
+            .entry(device)
+            .or_insert_with(|| fstatfs(fd).is_ok_and(|stat| !SERVED.contains(&(stat.f_type as u32))))
     }
 
     fn open_with(&self, found: &Found, flags: OFlags) -> rustix::io::Result<OwnedFd> {
@@ -108,6 +141,9 @@ fn no_file() -> io::Error {
     io::Error::other("it is no regular file any more")
 }
 
+/// Fewer bytes are not worth a map.
+const MAP_BYTES_MIN: usize = 256 << 10;
+
 /// An open regular file.
 #[derive(Debug)]
 pub(super) struct FsFile {
@@ -117,22 +153,23 @@ pub(super) struct FsFile {
     opener: Arc<Opener>,
 }
 
-impl SourceFile for FsFile {
-    fn fingerprint(&self) -> io::Result<Option<Fingerprint>> {
+impl FsFile {
+    fn look(&self) -> io::Result<Fingerprint> {
         let stat = fstat(&self.fd)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(no_file());
         }
         let time = |s: i64, ns: u64| Time { s, ns: ns.min(999_999_999) as u32 };
-        Ok(Some(Fingerprint {
+        Ok(Fingerprint {
             size: stat.st_size as u64,
             mtime: time(stat.st_mtime, stat.st_mtime_nsec),
             ctime: time(stat.st_ctime, stat.st_ctime_nsec),
             inode: stat.st_ino,
-        }))
+        })
     }
 
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    /// Reads until `buf` is full or the file ends.
+    fn pread(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < buf.len() {
             match pread(&self.fd, &mut buf[done..], offset + done as u64) {
@@ -144,6 +181,41 @@ impl SourceFile for FsFile {
             }
         }
         Ok(done)
+    }
+
+    /// Fills `buf` from maps as far as that goes. A window counts only when no page of it was gone and the file is the
+    /// same before and after: in the last page of a file that was cut, zeros stand where its bytes were.
+    fn copy_mapped(&self, offset: u64, buf: &mut [u8]) -> usize {
+        let mut done = 0;
+        let mut before = self.look().ok();
+        for window in buf.chunks_mut(mmap::WINDOW_BYTES) {
+            let at = offset + done as u64;
+            let Some(seen) = before.filter(|seen| seen.size > at) else { break };
+            let len = window.len().min(usize::try_from(seen.size - at).unwrap_or(usize::MAX));
+            if !mmap::copy(self.fd.as_fd(), at, &mut window[..len]) {
+                break;
+            }
+            before = self.look().ok();
+            if before != Some(seen) {
+                break;
+            }
+            done += len;
+            if len < window.len() {
+                break;
+            }
+        }
+        done
+    }
+}
+
+impl SourceFile for FsFile {
+    fn fingerprint(&self) -> io::Result<Option<Fingerprint>> {
+        self.look().map(Some)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let mapped = if self.mapped && buf.len() >= MAP_BYTES_MIN { self.copy_mapped(offset, buf) } else { 0 };
+        Ok(mapped + self.pread(offset + mapped as u64, &mut buf[mapped..])?)
     }
 
     fn xattrs(&self) -> io::Result<Vec<Xattr>> {
