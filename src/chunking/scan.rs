@@ -31,7 +31,8 @@ pub struct Hits {
 }
 
 impl Cutter {
-    /// Finds the hits in `data`, given the bytes that come before it in the file: at least 47, or all there are.
+    /// Finds the hits in `data`, given the bytes that come before it in the file: the last 47, or all there are; where
+    /// less is at hand, all that belong to no chunk yet will do, as the selector looks at no position sooner.
     /// Pure; ranges of one file may be scanned in any order and in parallel. Runs 4 interleaved lanes.
     pub fn scan(&self, before: &[u8], data: &[u8], hits: &mut Hits) {
         hits.list.clear();
@@ -220,12 +221,19 @@ mod tests {
             hits.push(one);
         }
         let (mut selector, mut cuts) = (Selector::new(), Vec::new());
+        let (mut streaming, mut streamed) = (Selector::new(), Vec::new());
         for (start, end) in starts.iter().zip(&ends) {
-            let bytes = &file[start - selector.carried()..*end];
-            selector.select(cutter, bytes, &hits.pop().unwrap(), *end == file.len(), &mut cuts);
+            let (bytes, last) = (&file[start - selector.carried()..*end], *end == file.len());
+            // A stream's ranges are scanned when they come, with what is carried before them.
+            let mut late = Hits::default();
+            cutter.scan(&file[start - streaming.carried()..*start], &file[*start..*end], &mut late);
+            streaming.select(cutter, bytes, &late, last, &mut streamed);
+            selector.select(cutter, bytes, &hits.pop().unwrap(), last, &mut cuts);
             assert!(selector.carried() < cutter.max);
+            assert_eq!(selector.carried(), streaming.carried());
         }
         assert_eq!(selector.carried(), 0);
+        assert_eq!(cuts, streamed);
         cuts
     }
 

@@ -1,0 +1,78 @@
+//! What naming and sealing cost: ids, blobs of two sizes, a pack's keys, small objects, opening a slot, signatures.
+//! `cargo bench --bench crypto`.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use larder::base::id::StoreId;
+use larder::base::limits::{GROUP_BYTES, KIB};
+use larder::crypto::hash::content_id;
+use larder::crypto::pack::{NonceInput, PackKey};
+use larder::crypto::sign::{Domain, SigningKey, verify};
+use larder::crypto::slot::{Credential, KdfCost, unwrap, wrap};
+use larder::crypto::small::{open_small, seal_small};
+use larder::format::blob::{BlobKind, SEAL_OVERHEAD};
+use larder::format::envelope::{Envelope, ObjectKind};
+use larder::format::keyslot::KeyBundle;
+use std::hint::black_box;
+use zeroize::Zeroizing;
+
+const STORE: StoreId = StoreId([1; 16]);
+
+fn bulk(c: &mut Criterion) {
+    let key = PackKey::new(&[1; 32], b"header");
+    for len in [4 * KIB, GROUP_BYTES] {
+        let mut group = c.benchmark_group(format!("crypto/{} KiB", len / KIB));
+        group.throughput(Throughput::Bytes(len as u64));
+        let plain = vec![7; len];
+        group.bench_function("id", |b| b.iter(|| content_id(&[2; 32], black_box(&plain))));
+        let mut blob = vec![7; len + SEAL_OVERHEAD];
+        let ids = || NonceInput::Ids { codec: 0, plain_len: len as u32, ids: &[3; 32] };
+        group.bench_function("seal", |b| b.iter(|| key.seal(BlobKind::Chunks, 9, ids(), black_box(&mut blob))));
+        // Opening works in place, so each round seals first.
+        group.bench_function("seal and open", |b| {
+            b.iter(|| {
+                key.seal(BlobKind::Chunks, 9, ids(), black_box(&mut blob));
+                assert!(key.open(BlobKind::Chunks, 9, &mut blob).is_ok());
+            });
+        });
+        group.finish();
+    }
+}
+
+fn small(c: &mut Criterion) {
+    let mut group = c.benchmark_group("crypto/small");
+    group.bench_function("keys of a pack", |b| b.iter(|| PackKey::new(&[1; 32], black_box(&[2; 79]))));
+    let envelope = Envelope { kind: ObjectKind::Manifest, store: STORE, epoch: 1 };
+    let object = seal_small(&[1; 32], &envelope, &[5; 400]);
+    group.bench_function("seal an object", |b| b.iter(|| seal_small(&[1; 32], &envelope, black_box(&[5; 400]))));
+    group.bench_function("open an object", |b| b.iter(|| open_small(&[1; 32], &envelope, black_box(&object))));
+    let signer = SigningKey::from_seed(&[3; 32]);
+    let (public, signature) = (signer.public(), signer.sign(Domain::Manifest, &STORE, &object));
+    group.bench_function("sign", |b| b.iter(|| signer.sign(Domain::Manifest, &STORE, black_box(&object))));
+    group.bench_function("verify", |b| {
+        b.iter(|| verify(&public, Domain::Manifest, &STORE, black_box(&object), &signature));
+    });
+    group.finish();
+}
+
+fn slots(c: &mut Criterion) {
+    let mut group = c.benchmark_group("crypto/slot");
+    group.sample_size(10);
+    let bundle = KeyBundle {
+        role: 3,
+        store_secret: [1; 32],
+        master: [2; 32],
+        maintainer_seed: [3; 32],
+        exchange_secret: [0; 32],
+    };
+    for (name, credential) in [
+        ("key file", Credential::KeyFile(Zeroizing::new([4; 32]))),
+        ("passphrase", Credential::Passphrase(Zeroizing::new("a passphrase".to_owned()))),
+    ] {
+        let slot = wrap(STORE, &bundle, &credential, KdfCost::default(), "bench").expect("the default cost is allowed");
+        group.bench_function(name, |b| b.iter(|| unwrap(black_box(&slot), &credential).is_ok()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, bulk, small, slots);
+criterion_main!(benches);
