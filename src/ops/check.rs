@@ -263,22 +263,4 @@ fn leftovers(records: &Records, catalogue: &Catalogue) -> Leftovers {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_of_the_packs_is_never_none_of_them_and_never_more_than_all() {
-        let packs: Vec<_> = (0..40).map(|n| (PackKind::Data, ObjectId([n; 32]), 1)).collect();
-        let chosen = |how| choose(packs.clone(), how).len();
-        assert_eq!(chosen(ReadData::No), 0);
-        assert_eq!(chosen(ReadData::All), 40);
-        assert_eq!(chosen(ReadData::Percent(5.0)), 2);
-        assert_eq!(chosen(ReadData::Percent(0.1)), 1);
-        assert_eq!(chosen(ReadData::Percent(1000.0)), 40);
-        assert!(
-            (0..20)
-                .any(|_| choose(packs.clone(), ReadData::Percent(50.0))
-                    != choose(packs.clone(), ReadData::Percent(50.0)))
-        );
-    }
-}
+mod tests;

@@ -2,7 +2,9 @@
 
 use crate::base::path::key_of;
 use crate::base::time::Time;
+use crate::chunking::default_params;
 use crate::crypto::slot::Credential;
+use crate::format::config::ChunkerParams;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use crate::monitor::Silent;
 use crate::ops::backup::{BackupOptions, BackupStats};
@@ -27,10 +29,24 @@ fn credential() -> Credential {
 
 impl Bench {
     pub fn new() -> Bench {
+        Bench::with_packs(1 << 20)
+    }
+
+    pub fn with_packs(pack_bytes: u32) -> Bench {
         let folders = tempfile::tempdir().unwrap();
         let storage = Arc::new(MemoryStorage::new());
         let places = Places { config: folders.path().join("config"), cache: folders.path().join("cache") };
-        let options = CreateOptions { pack_bytes: Some(1 << 20), ..CreateOptions::default() };
+        // Small chunks and packs, so that little data makes many of them.
+        let chunker = ChunkerParams {
+            min: 4 << 10,
+            avg: 16 << 10,
+            max: 64 << 10,
+            mask_strict: 0xE000_0000_FFF0,
+            mask_loose: 0xE000_0000_0FF0,
+            ..default_params()
+        };
+        let options =
+            CreateOptions { pack_bytes: Some(pack_bytes), chunker: Some(chunker), ..CreateOptions::default() };
         let store = Store::create(storage.clone(), &credential(), places, options).unwrap();
         Bench { storage, store: Arc::new(store), folders }
     }
@@ -52,6 +68,12 @@ impl Bench {
         let mut bytes = self.storage.get(key, usize::MAX).unwrap();
         change(&mut bytes);
         self.storage.replace(key, bytes);
+    }
+
+    /// The pack that holds most nodes.
+    pub fn largest_tree_pack(&self) -> StorageKey {
+        let trees = self.keys(|key| matches!(key, StorageKey::Tree(_)));
+        trees.into_iter().max_by_key(|key| self.storage.get(key, usize::MAX).unwrap().len()).unwrap()
     }
 
     pub fn keys(&self, is: fn(&StorageKey) -> bool) -> Vec<StorageKey> {
