@@ -98,6 +98,16 @@ impl FsSource {
             opener: Arc::new(Opener::new(options.read, options.no_xattrs)),
         })
     }
+
+    fn lister(&self) -> Lister<'_> {
+        Lister {
+            roots: &self.roots,
+            filter: &self.filter,
+            one_file_system: self.one_file_system,
+            never: &self.never,
+            stop: AtomicBool::new(false),
+        }
+    }
 }
 
 fn find_roots(options: &FsOptions) -> io::Result<Roots> {
@@ -135,14 +145,7 @@ impl Source for FsSource {
     }
 
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
-        let lister = Lister {
-            roots: &self.roots,
-            filter: &self.filter,
-            one_file_system: self.one_file_system,
-            never: &self.never,
-            stop: AtomicBool::new(false),
-        };
-        Walk::new(lister, self.ahead_max, self.open_max).run(self.helpers, emit)
+        Walk::new(self.lister(), self.ahead_max, self.open_max).run(self.helpers, emit)
     }
 
     fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {

@@ -111,6 +111,12 @@ impl Directory {
         parents.iter().rposition(|&b| b == 0).map_or(parents, |at| &parents[at + 1..])
     }
 
+    /// Whether it is open at the moment.
+    #[cfg(test)]
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.open).is_some()
+    }
+
     /// A descriptor of it, opened again if it was closed meanwhile: component by component, however deep it lies.
     pub(super) fn fd(self: &Arc<Self>) -> rustix::io::Result<Arc<OwnedFd>> {
         let mut closed = Vec::new();

@@ -1,6 +1,9 @@
 //! Tests of the walk: order, roots, and trees that mean harm.
 
+mod hostile;
 mod order;
+mod reading;
+mod rules;
 
 use super::{FsOptions, FsSource};
 use crate::base::path::path_of;

@@ -102,6 +102,12 @@ impl<'a> Walk<'a> {
         Walk { lister, pool, ahead_max, state: Mutex::default(), work: Condvar::new(), found: Condvar::new() }
     }
 
+    /// Entries found and not emitted at the moment.
+    #[cfg(test)]
+    pub fn ahead(&self) -> usize {
+        lock(&self.state).ahead
+    }
+
     /// Walks with `helpers` threads beside this one.
     pub fn run(&self, helpers: usize, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let mut emitter = Emitter { emit, owners: Owners::default() };
