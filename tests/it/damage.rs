@@ -54,7 +54,9 @@ fn one_flipped_bit_at_every_byte_is_found_and_named() {
                 Ok(report) => report,
             };
             assert!(report.is_damaged(), "{}: a flipped bit in byte {at} was not found", key.path());
-            let name = key.path().rsplit('/').next().unwrap()[..8].to_string();
+            let path = key.path();
+            let name = path.rsplit('/').next().unwrap();
+            let name = name[..name.len().min(8)].to_string();
             let session = key.path().split('/').nth(1).unwrap_or("").to_string();
             let named = report.findings.iter().filter(|f| f.severity == Severity::Damage).any(|f| {
                 let text = format!("{:?} {}", f.subject, f.message);

@@ -7,3 +7,8 @@ mod sandbox;
 mod terminal;
 #[cfg(feature = "cli")]
 mod cli;
+mod damage;
+mod memory;
+mod pipeline;
+#[cfg(feature = "cli")]
+mod roundtrip;

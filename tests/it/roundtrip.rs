@@ -1,6 +1,6 @@
 //! A tree that holds every kind of entry comes back equal, as root and as a user, compared by `tests/describe.sh`.
 
-use crate::common::Larder;
+use crate::sandbox::Sandbox;
 use std::fs::{self, File, Permissions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -132,26 +132,26 @@ fn assert_equal_trees(a: &Path, b: &Path) {
     assert!(a == b, "{} and {} lines; first differences: {differing:#?}", a.lines().count(), b.lines().count());
 }
 
-fn round_trip(larder: &Larder) {
-    let tree = larder.folder().join("tree");
+fn round_trip(larder: &Sandbox) {
+    let tree = larder.path("tree");
     make_tree(&tree);
-    larder.ok(&["init"]);
-    larder.ok(&["backup", tree.to_str().unwrap()]);
-    let target = larder.folder().join("restored");
-    larder.ok(&["restore", &format!("latest:{}", tree.display()), "--to", target.to_str().unwrap()]);
+    larder.ok(["init"]);
+    larder.ok(["backup", tree.to_str().unwrap()]);
+    let target = larder.path("restored");
+    larder.ok(["restore", &format!("latest:{}", tree.display()), "--to", target.to_str().unwrap()]);
     assert_equal_trees(&tree, &target);
 
     // Unchanged: everything is taken over, and the snapshot restores all the same.
-    larder.ok(&["backup", tree.to_str().unwrap()]);
-    let again = larder.folder().join("again");
-    larder.ok(&["restore", &format!("latest:{}", tree.display()), "--to", again.to_str().unwrap()]);
+    larder.ok(["backup", tree.to_str().unwrap()]);
+    let again = larder.path("again");
+    larder.ok(["restore", &format!("latest:{}", tree.display()), "--to", again.to_str().unwrap()]);
     assert_equal_trees(&tree, &again);
-    larder.ok(&["check", "--read-data"]);
+    larder.ok(["check", "--read-data"]);
 }
 
 #[test]
 fn a_tree_of_every_kind_comes_back_equal() {
-    round_trip(&Larder::new());
+    round_trip(&Sandbox::new());
 }
 
 #[test]
