@@ -8,6 +8,7 @@ mod terminal;
 #[cfg(feature = "cli")]
 mod cli;
 mod damage;
+mod library;
 mod memory;
 mod pipeline;
 #[cfg(feature = "cli")]
