@@ -77,7 +77,7 @@ impl Bench {
     }
 
     pub fn keys(&self, is: fn(&StorageKey) -> bool) -> Vec<StorageKey> {
-        self.storage.keys().into_iter().filter(|key| is(key)).collect()
+        self.storage.keys().into_iter().filter(is).collect()
     }
 }
 

@@ -30,6 +30,11 @@ impl Failure {
         self.first.lock().unwrap_or_else(|e| e.into_inner()).take()
     }
 
+    /// Like [`Failure::guard`], for work that cannot fail but by a panic.
+    pub fn run<R>(&self, work: impl FnOnce() -> R) -> Option<R> {
+        self.guard(|| Ok(work()))
+    }
+
     /// Runs a piece of work unless the run has failed; an error or a panic in it fails the run.
     pub fn guard<R>(&self, work: impl FnOnce() -> Result<R, StoreError>) -> Option<R> {
         if self.is_set() {

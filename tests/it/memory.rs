@@ -42,8 +42,7 @@ impl Engine {
     pub fn open(&self, storage: Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
         let other = tempfile::tempdir_in(self.folders.path()).unwrap().keep();
         let places = Places { config: other.join("config"), cache: other.join("cache") };
-        let store = Store::open(storage, &credential(), places).map(Arc::new);
-        store
+        Store::open(storage, &credential(), places).map(Arc::new)
     }
 
     pub fn source(folder: &Path) -> FsSource {

@@ -110,7 +110,8 @@ fn files_that_change_while_they_are_read_never_poison_the_store() {
         for _ in 0..10 {
             let options = BackupOptions { host: "here".into(), force: true, ..BackupOptions::default() };
             let stats =
-                larder::ops::backup::run(&engine.store, &Engine::source(tree.path()), &options, Arc::new(Silent)).unwrap();
+                larder::ops::backup::run(&engine.store, &Engine::source(tree.path()), &options, Arc::new(Silent))
+                    .unwrap();
             assert!(stats.snapshot.is_some());
         }
         stop.store(true, Relaxed);

@@ -43,7 +43,8 @@ fn names(at: &Path) {
 fn contents(at: &Path) {
     fs::create_dir(at).unwrap();
     const KIB: usize = 1 << 10;
-    let sizes = [0, 1, 127, 128, 129, 4095, 4096, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB, 1024 * KIB, 1024 * KIB + 1];
+    let sizes =
+        [0, 1, 127, 128, 129, 4095, 4096, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 256 * KIB, 1024 * KIB, 1024 * KIB + 1];
     for size in sizes.into_iter().chain([2048 * KIB - 1, 2048 * KIB, 2048 * KIB + 1, 7_000_001]) {
         fs::write(at.join(format!("noise-{size}")), noise(size, 7 + size as u64)).unwrap();
         fs::write(at.join(format!("zeros-{size}")), vec![0; size]).unwrap();
@@ -93,28 +94,44 @@ pub fn make_tree(at: &Path) {
     symlink("nowhere", at.join("links/dangling")).unwrap();
     symlink("loop", at.join("links/loop")).unwrap();
     symlink("x".repeat(4000), at.join("links/long")).unwrap();
-    assert!(sh("mkfifo fifo; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")' 2>/dev/null; true", at));
+    assert!(sh(
+        "mkfifo fifo; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"socket\")' 2>/dev/null; true",
+        at
+    ));
     for (name, mode) in [("setuid", 0o4755), ("setgid", 0o2755), ("none", 0o000), ("write-only", 0o200)] {
         fs::write(at.join(name), name).unwrap();
         fs::set_permissions(at.join(name), Permissions::from_mode(mode)).unwrap();
     }
     fs::create_dir(at.join("sticky")).unwrap();
     fs::set_permissions(at.join("sticky"), Permissions::from_mode(0o1777)).unwrap();
-    sh("setfattr -n user.note -v hello contents/noise-1; setfattr -n user.empty contents/noise-1; setfattr -n user.dir -v x empty", at);
+    sh(
+        "setfattr -n user.note -v hello contents/noise-1; setfattr -n user.empty contents/noise-1; setfattr -n user.dir -v x empty",
+        at,
+    );
     sh("setfacl -m u:12345:rwx contents/text-4096; setfacl -d -m g:54321:rx empty/directory", at);
     if is_root() {
-        sh("mknod null c 1 3; mknod disk b 7 200; chown 12345:54321 contents/noise-127; chown -h 99:98 links/dangling", at);
+        sh(
+            "mknod null c 1 3; mknod disk b 7 200; chown 12345:54321 contents/noise-127; chown -h 99:98 links/dangling",
+            at,
+        );
         sh("setcap cap_net_raw+ep contents/text-4095; chown 4000000000:4000000001 contents/noise-128", at);
     } else {
         fs::remove_file(at.join("none")).unwrap();
         fs::remove_file(at.join("write-only")).unwrap();
     }
-    let times = [("contents/noise-4096", 1, 1), ("contents/text-1", 4_000_000_000, 999_999_999), ("contents/zeros-1", 86_400, 0)];
+    let times = [
+        ("contents/noise-4096", 1, 1),
+        ("contents/text-1", 4_000_000_000, 999_999_999),
+        ("contents/zeros-1", 86_400, 0),
+    ];
     for (name, s, ns) in times {
         let time = UNIX_EPOCH + Duration::new(s, ns);
         fs::OpenOptions::new().write(true).open(at.join(name)).unwrap().set_modified(time).unwrap();
     }
-    sh("touch -h -d '1955-11-05 06:15:00.25' links/loop names/-rf 2>/dev/null || touch -h -d '1955-11-05 06:15:00.25' links/loop", at);
+    sh(
+        "touch -h -d '1955-11-05 06:15:00.25' links/loop names/-rf 2>/dev/null || touch -h -d '1955-11-05 06:15:00.25' links/loop",
+        at,
+    );
     sh("touch -d '2001-02-03 04:05:06.789' deep empty/directory links sticky", at);
 }
 

@@ -76,7 +76,7 @@ pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(
     while let Some(batch) = meter.recv(&input) {
         ring.push(batch.seq, batch);
         while let Some(mut batch) = ring.pop() {
-            meter.work(|| context.failure.guard(|| Ok(select(context, &mut carry, &mut batch))));
+            meter.work(|| context.failure.run(|| select(context, &mut carry, &mut batch)));
             next(batch);
         }
     }

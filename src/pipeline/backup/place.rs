@@ -31,12 +31,12 @@ pub fn run(context: &Arc<Context>, session: SessionId, input: Receiver<Batch>, n
         ring.push(batch.seq, batch);
         while let Some(batch) = ring.pop() {
             let Batch { seq, mut buffer, .. } = batch;
-            let runs = meter.work(|| context.failure.guard(|| Ok(placer.place(&mut buffer))));
+            let runs = meter.work(|| context.failure.run(|| placer.place(&mut buffer)));
             next(PlacedBatch { seq, buffer: Some(buffer), runs: runs.unwrap_or_default() });
             placed = seq + 1;
         }
     }
-    let runs = meter.work(|| context.failure.guard(|| Ok(placer.finish())));
+    let runs = meter.work(|| context.failure.run(|| placer.finish()));
     next(PlacedBatch { seq: placed, buffer: None, runs: runs.unwrap_or_default() });
 }
 

@@ -22,7 +22,7 @@ const RETRIES: usize = 3;
 pub fn run(context: &Arc<Context>, source: &dyn Source, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
     let meter = &context.meters.read;
     while let Some(mut batch) = meter.recv(&input) {
-        meter.work(|| context.failure.guard(|| Ok(read_batch(context, source, &mut batch))));
+        meter.work(|| context.failure.run(|| read_batch(context, source, &mut batch)));
         next(batch);
     }
 }

@@ -49,7 +49,7 @@ pub fn run(context: &Arc<Context>, pool: &BlockPool, input: Receiver<PlacedBatch
     while let Some(batch) = meter.recv(&input) {
         ring.push(batch.seq, batch);
         while let Some(mut batch) = ring.pop() {
-            meter.work(|| context.failure.guard(|| Ok(writer.batch(&mut batch))));
+            meter.work(|| context.failure.run(|| writer.batch(&mut batch)));
             if let Some(buffer) = batch.buffer.take() {
                 context.budget.give(buffer);
             }

@@ -9,16 +9,22 @@ use std::sync::{Arc, Mutex};
 /// Windows that are planned and not finished, besides the one being planned.
 pub const WINDOWS_IN_FLIGHT: usize = 2;
 
+/// A window, and which of its phases is due.
+type Due<D> = (Arc<Window<D>>, Phase);
+
+/// A step: its window, phase and number.
+type Step<D> = (Arc<Window<D>>, Phase, usize);
+
 /// Where steps come from.
 pub struct Feed<D: Destination> {
-    windows: Receiver<(Arc<Window<D>>, Phase)>,
-    current: Mutex<Option<(Arc<Window<D>>, Phase, usize)>>,
+    windows: Receiver<Due<D>>,
+    current: Mutex<Option<Step<D>>>,
     done: Sender<()>,
 }
 
 impl<D: Destination> Feed<D> {
     /// A feed; where windows are put in; where it is heard that some window's steps are all done.
-    pub fn new() -> (Feed<D>, Sender<(Arc<Window<D>>, Phase)>, Receiver<()>) {
+    pub fn new() -> (Feed<D>, Sender<Due<D>>, Receiver<()>) {
         let (sender, windows) = bounded(1);
         // A signal: whoever hears it looks at all windows, so one unheard is as good as many.
         let (done, finished) = bounded(1);
@@ -26,7 +32,7 @@ impl<D: Destination> Feed<D> {
     }
 
     /// The next step, by its window, phase and number; `None` when there are no more.
-    pub fn next(&self) -> Option<(Arc<Window<D>>, Phase, usize)> {
+    pub fn next(&self) -> Option<Step<D>> {
         // Who waits here for the next window holds the lock: the others wait for the same.
         let mut current = self.current.lock().unwrap_or_else(|e| e.into_inner());
         loop {
