@@ -208,10 +208,10 @@ impl<'a> Walk<'a> {
         let Some(todo) = todo else {
             return if doing.is_some() { Step::Wait } else { Step::End };
         };
-        if earlier(todo, doing) || !state.full {
-            if let Some((key, piece)) = self.take(state) {
-                return Step::Work(key, piece);
-            }
+        if (earlier(todo, doing) || !state.full)
+            && let Some((key, piece)) = self.take(state)
+        {
+            return Step::Work(key, piece);
         }
         Step::Wait
     }

@@ -130,7 +130,7 @@ fn what_is_found_ahead_and_what_is_open_stay_bounded() {
     assert_eq!(files.len(), 4000);
     // Each of the four threads may have begun a directory of 20 just before the bound.
     assert!((200..300 + 4 * 20).contains(&most_ahead), "{most_ahead} were found ahead");
-    let mut directories: Vec<_> = files.iter().map(|found| directory_of(found)).collect();
+    let mut directories: Vec<_> = files.iter().map(directory_of).collect();
     directories.dedup_by(|a, b| Arc::ptr_eq(a, b));
     assert_eq!(directories.len(), 200);
     let open = || directories.iter().filter(|directory| directory.is_open()).count();
