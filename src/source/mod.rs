@@ -39,7 +39,7 @@ pub enum Handle {
 
 /// What a walk gives, in tree order.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "nearly all are entries: a box for each would cost more than it saves")]
+#[allow(clippy::large_enum_variant, reason = "nearly all are entries; a box would cost an allocation for each")]
 pub enum Walked {
     /// An entry.
     Entry(Found),

@@ -276,7 +276,7 @@ fn what_may_not_be_read_is_an_error_of_its_path() {
     let (_folder, root) = folder();
     fs::create_dir_all(root.join("closed/inside")).unwrap();
     fs::write(root.join("open"), b"").unwrap();
-    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     let seen = Seen::of(&source_of(&root));
     fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(seen.below(&root), ["closed", "open"]);

@@ -45,7 +45,7 @@ fn what_is_left_out_is_not_looked_at() {
     let fifo = root.join("a/deep");
     fs::create_dir(&fifo).unwrap();
     // Nobody can enter it without being root; nobody tries.
-    fs::set_permissions(root.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    fs::set_permissions(root.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
     let left = walked(&root, patterns(&["a"]));
     fs::set_permissions(root.join("a"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     assert_eq!(left, ["b", "b/y"]);
