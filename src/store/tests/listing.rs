@@ -173,3 +173,54 @@ fn a_warm_cache_reads_no_manifest_and_no_outcome() {
     assert!(read(Area::Snapshots) == 20 && read(Area::Index) >= 20);
     assert_eq!(cold.index.read().unwrap().rows(), warm.index.read().unwrap().rows());
 }
+
+#[test]
+#[ignore]
+fn tmp_ten_thousand() {
+    use crate::format::envelope::ObjectKind;
+    use crate::format::session::{Outcome, Verdict};
+    use crate::format::snapshot::SignedManifest;
+    for n in [10usize, 10_000] {
+        let (machine, memory, store) = new_store();
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        let local: Arc<dyn Storage> = Arc::new(crate::storage::LocalStorage::create(&dir.path().join("s")).unwrap());
+        for k in memory.keys() {
+            local.put_if_absent(&k, &memory.get(&k, usize::MAX).unwrap()).unwrap();
+        }
+        let store = machine.open(&local).unwrap();
+        backup(&store, "host", b"x").unwrap();
+        let base = store.find_snapshot("latest").unwrap().manifest;
+        for i in 0..n {
+            let session = crate::base::id::SessionId(crate::crypto::keys::random_bytes());
+            let mut manifest = base.clone();
+            manifest.session = session;
+            manifest.sequence = i as u64 + 5;
+            let signer = store.host_key.public();
+            let m = SignedManifest::unsigned_bytes(&manifest, &signer);
+            let signed =
+                SignedManifest { signature: store.host_key.sign(Domain::Manifest, &store.id(), &m), manifest, signer };
+            let sealed = small::seal(&store.ring, ObjectKind::Manifest, &signed.encode());
+            let id = crate::crypto::hash::object_id(&sealed);
+            store.storage.put_if_absent(&StorageKey::Snapshot(id), &sealed).unwrap();
+            let sealed = store.seal_outcome(session, Verdict::Committed(id), vec![], [0; 5]);
+            store.storage.put_if_absent(&StorageKey::Outcome(session), &sealed).unwrap();
+        }
+        drop(store);
+        for round in 0..3 {
+            let t = std::time::Instant::now();
+            let store = machine.open(&local).unwrap();
+            let a = t.elapsed();
+            let c = store.snapshots().unwrap().0.len();
+            let b = t.elapsed();
+            store.load_index().unwrap();
+            eprintln!("{n} round {round}: open {a:?} snapshots({c}) {b:?} index {:?}", t.elapsed());
+            let s = begin(&store, "host").unwrap();
+            let d = t.elapsed();
+            s.adoptable().unwrap();
+            eprintln!("   begin {d:?} adoptable {:?}", t.elapsed());
+            s.end().unwrap();
+            eprintln!("   end {:?}", t.elapsed());
+        }
+        _ = Outcome::decode(&[]);
+    }
+}
