@@ -249,7 +249,7 @@ fn make_durable(folder: &Path, watch: Option<&dyn Watch>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a store can be made in this folder: nothing in it but the empty folders of a creation that was cut short.
+/// Whether a store can be made in this folder: nothing in it but what a creation that was cut short leaves.
 fn check_free(root: &OwnedFd) -> io::Result<()> {
     let taken = |name: &str| {
         let what = format!("the folder is not empty (it holds `{name}`); a store needs one of its own");
@@ -261,7 +261,11 @@ fn check_free(root: &OwnedFd) -> io::Result<()> {
         if name == temporary::TEMPORARY_FOLDER || name == "lost+found" {
             continue;
         }
-        if !ours || !names(&openat(root, &*name, FOLDER, Mode::empty())?)?.is_empty() {
+        let inside = if ours { names(&openat(root, &*name, FOLDER, Mode::empty())?)? } else { return taken(&name) };
+        // A creation that was cut short may have come as far as its first key slot, which opens nothing.
+        let is_slot =
+            |inside: &String| matches!(StorageKey::parse(&format!("{name}/{inside}")), Some(StorageKey::KeySlot(_)));
+        if !inside.iter().all(is_slot) {
             return taken(&name);
         }
     }

@@ -11,9 +11,16 @@ use crate::index::run::RunBuilder;
 use crate::index::{Index, Location};
 use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::{StoredPack, pack_area};
-use crate::storage::StorageKey;
+use crate::storage::{Area, StorageKey};
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::PoisonError;
+use std::time::{Duration, SystemTime};
+
+/// How the names of temporary folders begin.
+const FOLDER_PREFIX: &str = "adopt-";
+/// A folder that is older belongs to a process that was killed. (A mapped run outlives its file in any case.)
+const FOLDER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What can be adopted. Lies in a temporary folder of the cache, so that its size does not matter.
 #[derive(Default)]
@@ -50,18 +57,24 @@ impl Adoptable {
 impl Store {
     /// Packs of other sessions that never committed. `state` and the index must have been read after `own` was registered.
     pub(super) fn find_adoptable(&self, own: SessionId, state: &State) -> Result<Adoptable, StoreError> {
-        let sessions = self.unfinished_sessions(own, state)?;
-        if sessions.is_empty() {
+        let listed: HashSet<ObjectId> = {
+            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            index.packs().iter().map(|pack| pack.id).collect()
+        };
+        // Mostly there is nothing, and either listing shows it: the one that is likely to be shorter.
+        if self.ended_sessions().len() < listed.len() && !self.has_unfinished_sessions(own, state)? {
             return Ok(Adoptable::default());
         }
-        let candidates = self.unlisted_packs(state)?;
+        let candidates = self.unlisted_packs(&listed, state)?;
         if candidates.is_empty() {
             return Ok(Adoptable::default());
         }
+        remove_old_folders(self.cache.folder());
         let failed = |error| super::local::failed("make a folder in", self.cache.folder())(error);
-        let folder = tempfile::Builder::new().prefix("adopt-").tempdir_in(self.cache.folder()).map_err(failed)?;
+        let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir_in(self.cache.folder()).map_err(failed)?;
         let mut builder = RunBuilder::new(folder.path())?;
         let (mut packs, mut rows) = (HashMap::new(), Vec::new());
+        let mut unfinished = HashMap::from([(own, false)]);
         for (kind, id, len) in candidates {
             let (header, header_len, table, _) = match read_table_of(&*self.storage, &self.ring, kind, id, len) {
                 Ok(read) => read,
@@ -71,7 +84,12 @@ impl Store {
                 }
                 Err(error) => return Err(error.into()),
             };
-            if sessions.contains(&header.session) {
+            let is_unfinished = match unfinished.get(&header.session) {
+                Some(known) => *known,
+                None => self.is_unfinished(header.session, state)?,
+            };
+            unfinished.insert(header.session, is_unfinished);
+            if is_unfinished {
                 let pack = StoredPack { id, kind, len: len as u32, header_len, table };
                 rows.clear();
                 rows.extend(rows_of(&pack, 0));
@@ -85,41 +103,49 @@ impl Store {
         Ok(Adoptable { index: Some(index), packs, _folder: Some(folder) })
     }
 
-    /// Sessions without an outcome, and those that ended with "none" or are in doubt.
-    fn unfinished_sessions(&self, own: SessionId, state: &State) -> Result<HashSet<SessionId>, StoreError> {
+    /// Whether a session has no outcome, ended with "none", or is in doubt.
+    fn is_unfinished(&self, session: SessionId, state: &State) -> Result<bool, StoreError> {
+        if let Some(verdict) = state.settled.get(&session) {
+            return Ok(*verdict == Verdict::None);
+        }
+        match self.read_outcome(session) {
+            Ok(outcome) => Ok(outcome.is_none_or(|outcome| outcome.verdict == Verdict::None)),
+            Err(error) if error.is_damage() => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_unfinished_sessions(&self, own: SessionId, state: &State) -> Result<bool, StoreError> {
+        if state.settled.values().any(|verdict| *verdict == Verdict::None) {
+            return Ok(true);
+        }
         let (mut all, mut with_outcome) = (HashSet::new(), HashSet::new());
-        self.storage.list(crate::storage::Area::Sessions, &mut |found| match found.key {
+        self.storage.list(Area::Sessions, &mut |found| match found.key {
             StorageKey::Outcome(session) => _ = with_outcome.insert(session),
             StorageKey::Lease(session) | StorageKey::Checkpoint(session, _) => _ = all.insert(session),
             _ => {}
         })?;
-        let mut unfinished: HashSet<SessionId> = all.difference(&with_outcome).copied().collect();
+        if all.iter().any(|id| *id != own && !with_outcome.contains(id) && !state.settled.contains_key(id)) {
+            return Ok(true);
+        }
         let known = self.ended_sessions();
         let mut ended = Vec::new();
         for session in with_outcome.into_iter().filter(|session| !known.contains(session)) {
-            match self.read_outcome(session) {
-                Ok(Some(outcome)) if outcome.verdict != Verdict::None => ended.push(session),
-                Ok(_) => _ = unfinished.insert(session),
-                Err(error) if error.is_damage() => _ = unfinished.insert(session),
-                Err(error) => return Err(error),
+            if self.is_unfinished(session, state)? {
+                return Ok(true);
             }
+            ended.push(session);
         }
         self.note_ended(ended);
-        for (session, verdict) in &state.settled {
-            match verdict {
-                Verdict::None => _ = unfinished.insert(*session),
-                _ => _ = unfinished.remove(session),
-            }
-        }
-        unfinished.remove(&own);
-        Ok(unfinished)
+        Ok(false)
     }
 
     /// Packs that are in no segment that counts, and not condemned.
-    fn unlisted_packs(&self, state: &State) -> Result<Vec<(PackKind, ObjectId, u64)>, StoreError> {
-        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-        let listed: HashSet<ObjectId> = index.packs().iter().map(|pack| pack.id).collect();
-        drop(index);
+    fn unlisted_packs(
+        &self,
+        listed: &HashSet<ObjectId>,
+        state: &State,
+    ) -> Result<Vec<(PackKind, ObjectId, u64)>, StoreError> {
         let mut unlisted = Vec::new();
         for kind in [PackKind::Data, PackKind::Tree] {
             self.storage.list(pack_area(kind), &mut |found| {
@@ -134,5 +160,18 @@ impl Store {
         }
         unlisted.sort_unstable_by_key(|(_, id, _)| *id);
         Ok(unlisted)
+    }
+}
+
+/// Removes what killed processes left.
+fn remove_old_folders(cache: &Path) {
+    let Ok(entries) = std::fs::read_dir(cache) else { return };
+    for entry in entries.flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(FOLDER_PREFIX));
+        let modified = || entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let old = |time| SystemTime::now().duration_since(time).is_ok_and(|age| age > FOLDER_AGE);
+        if ours && modified().is_some_and(old) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }

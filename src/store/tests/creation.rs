@@ -5,7 +5,8 @@ use crate::base::id::StoreId;
 use crate::crypto::hash::object_id;
 use crate::crypto::sign::{Domain, SigningKey};
 use crate::format::config::{Member, SignedConfig};
-use crate::storage::{Area, StorageKey};
+use crate::storage::layer::{Fault, FaultStorage, Plan};
+use crate::storage::{Area, LocalStorage, StorageKey};
 
 #[test]
 fn a_store_opens_with_each_of_its_secrets_and_no_other() {
@@ -189,4 +190,31 @@ fn a_damaged_slot_does_not_keep_the_others_out() {
     assert!(opened.take_notices()[0].contains(&second.to_string()));
     let error = Store::open(storage, &passphrase("other"), machine.places.clone()).err().unwrap();
     assert!(error.to_string().contains(&second.to_string()), "{error}");
+}
+
+#[test]
+fn a_creation_that_was_cut_short_on_a_disk_can_be_begun_again() {
+    let (machine, folder) =
+        (Machine::new(), tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap());
+    let path = folder.path().join("store");
+    let mut cut_short = 0;
+    // Operations of a creation: the first listing, the slot, the config; then the store is opened.
+    for at in 0..4 {
+        let local = Arc::new(LocalStorage::create(&path).unwrap());
+        let faulty = FaultStorage::new(local.clone(), Some(Plan::at(at, Fault::Gone)));
+        let made = Store::create(Arc::new(faulty), &key_file(7), machine.places.clone(), options());
+        assert!(made.is_err());
+        let storage: Arc<dyn Storage> = local;
+        match machine.open(&storage) {
+            Err(StoreError::NoStore(_)) => cut_short += 1,
+            Err(error) => panic!("{error}"),
+            Ok(_) => break,
+        }
+    }
+    assert_eq!(cut_short, 3);
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(&path).unwrap());
+    let store = machine.open(&storage).unwrap();
+    let snapshot = backup(&store, "host", b"on a disk").unwrap().snapshot;
+    assert_eq!(restore(&machine.open(&storage).unwrap(), snapshot).unwrap(), b"on a disk");
+    assert!(LocalStorage::create(&path).is_err());
 }

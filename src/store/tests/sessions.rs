@@ -34,13 +34,13 @@ fn everything_is_written_and_read_in_the_order_of_the_protocol() {
     let lease = at("lease", &|kind, _, key| kind == Put && matches!(key, Some(StorageKey::Lease(_))));
     let state = at("state", &|kind, area, _| kind == List && area == Area::State);
     let index = at("index", &|kind, area, _| kind == List && area == Area::Index);
-    let sessions = at("sessions", &|kind, area, _| kind == List && area == Area::Sessions);
+    let adoption = at("adoption", &|kind, area, _| kind == List && area == Area::Packs);
     let packs = last(Area::Packs, Commit).max(last(Area::Trees, Commit));
     let segment = at("segment", &|kind, area, _| kind == Commit && area == Area::Index);
     let manifest = at("manifest", &|kind, area, _| kind == Put && area == Area::Snapshots);
     let outcome = at("outcome", &|kind, _, key| kind == Put && matches!(key, Some(StorageKey::Outcome(_))));
     let settled = last(Area::State, List);
-    let order = [lease, state, index, sessions, packs, segment, manifest, outcome, settled];
+    let order = [lease, state, index, adoption, packs, segment, manifest, outcome, settled];
     assert!(order.is_sorted(), "{order:?} of {operations:?}");
     assert_eq!(lease, 0, "nothing comes before the lease");
     assert_eq!(operations[manifest].key, Some(StorageKey::Snapshot(committed.snapshot)));

@@ -66,8 +66,14 @@ fn a_manifest_that_cannot_be_read_is_told_and_not_hidden() {
 }
 
 /// Puts a manifest and an outcome that names it into the store, each made by whoever is given.
-fn forge(store: &Store, change: impl FnOnce(&mut SignedManifest), outcome_by: &SigningKey) -> ObjectId {
-    let mut signed = (*store.judge_manifests(&Default::default()).unwrap().0[0].signed).clone();
+fn forge(
+    store: &Store,
+    manifest: &Manifest,
+    change: impl FnOnce(&mut SignedManifest),
+    outcome_by: &SigningKey,
+) -> ObjectId {
+    let (manifest, signer) = (manifest.clone(), store.host_key.public());
+    let mut signed = SignedManifest { manifest, signer, signature: [0; 64] };
     signed.manifest.session = crate::base::id::SessionId(crate::crypto::keys::random_bytes());
     let message = SignedManifest::unsigned_bytes(&signed.manifest, &signed.signer);
     signed.signature = store.host_key.sign(Domain::Manifest, &store.id(), &message);
@@ -97,10 +103,11 @@ fn forged_manifests_and_outcomes_are_told_apart() {
     backup(&store, "host", b"one").unwrap();
     let maintainer = store.maintainer.as_ref().unwrap();
     let stranger = SigningKey::from_seed(&[66; 32]);
-    let true_one = forge(&store, |_| (), &store.host_key);
-    let tampered = forge(&store, |signed| signed.manifest.user = "someone".into(), &store.host_key);
-    let unsigned = forge(&store, |signed| (signed.signer, signed.signature) = ([0; 32], [0; 64]), maintainer);
-    let doubtful = forge(&store, |_| (), &stranger);
+    let base = store.find_snapshot("latest").unwrap().manifest;
+    let true_one = forge(&store, &base, |_| (), &store.host_key);
+    let tampered = forge(&store, &base, |signed| signed.manifest.user = "someone".into(), &store.host_key);
+    let unsigned = forge(&store, &base, |signed| (signed.signer, signed.signature) = ([0; 32], [0; 64]), maintainer);
+    let doubtful = forge(&store, &base, |_| (), &stranger);
     let (snapshots, damaged) = store.snapshots().unwrap();
     let verdict = |id| snapshots.iter().find(|s| s.id == id).map(|s| s.authenticity.clone());
     assert_eq!(verdict(true_one), Some(Authenticity::Authentic));
