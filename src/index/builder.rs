@@ -13,8 +13,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// Entries sorted in memory at a time: 13.6 MB, and half of that for sorting.
-const SORTED_ENTRIES: usize = 256 << 10;
+/// Entries sorted in memory at a time: 6.8 MB, and half of that for sorting.
+const SORTED_ENTRIES: usize = 128 << 10;
 /// Bytes in which all sorted pieces together are read back.
 const READ_BYTES: usize = 8 << 20;
 /// Entries read back at a time from one piece, at least.

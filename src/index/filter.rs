@@ -12,25 +12,31 @@ pub const KEYS_MAX: usize = 1 << 20;
 const TRIES: u64 = 4;
 
 /// How a filter is read: seed u64, segment length, its mask and the length of all segments u32, as xorf lays them out.
+/// Zeros: there is no filter, and every id may be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Descriptor(pub [u8; 20]);
 
 impl Descriptor {
-    /// The bytes.
-    pub fn to_bytes(self) -> [u8; 20] {
-        self.0
+    fn word(&self, at: usize) -> u32 {
+        u32::from_le_bytes(std::array::from_fn(|i| self.0[at + i]))
     }
 
-    /// Whether every look-up in a filter of `len` bytes stays inside it: what reading in place relies on. The three
-    /// places of a key lie in three neighbouring segments, the first of which is one of `length of all segments`.
-    pub fn fits(&self, len: u32) -> bool {
-        let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| self.0[at + i]));
-        let (segment, mask, all) = (word(8), word(12), word(16));
-        segment.is_power_of_two()
-            && mask == segment - 1
-            && all != 0
-            && all.is_multiple_of(segment)
-            && u64::from(all) + 2 * u64::from(segment) == u64::from(len)
+    /// Whether there is no filter.
+    pub fn is_none(&self) -> bool {
+        self.word(8) == 0
+    }
+
+    /// Bytes of the filter's fingerprints. The three places of a key lie in three neighbouring segments, the first of
+    /// which is one of `length of all segments`; so there are two more.
+    pub fn len(&self) -> usize {
+        self.word(16) as usize + 2 * self.word(8) as usize
+    }
+
+    /// Whether every look-up in a filter of [`Self::len`] bytes stays inside it: what reading in place relies on.
+    pub fn fits(&self) -> bool {
+        let (segment, mask, all) = (self.word(8), self.word(12), self.word(16));
+        let whole = segment.is_power_of_two() && mask == segment - 1 && all != 0 && all.is_multiple_of(segment);
+        whole && u32::try_from(self.len()).is_ok()
     }
 
     /// Whether a key may be in the filter with these fingerprints, for which [`Self::fits`] holds.
@@ -56,6 +62,51 @@ fn build_once(keys: &[u64], salt: u64) -> Option<(Descriptor, Box<[u8]>)> {
     let seed = filter.descriptor.seed.wrapping_add(salt);
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let descriptor = Descriptor(bytes);
-    let len = u32::try_from(filter.fingerprints.len()).ok()?;
-    descriptor.fits(len).then_some((descriptor, filter.fingerprints))
+    let sound = descriptor.fits() && descriptor.len() == filter.fingerprints.len();
+    sound.then_some((descriptor, filter.fingerprints))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(count: u64, seed: u64) -> Vec<u64> {
+        let key = |n: u64| {
+            u64::from_le_bytes(*blake3::hash(&(n ^ seed << 40).to_le_bytes()).as_bytes().first_chunk().unwrap())
+        };
+        (0..count).map(key).collect()
+    }
+
+    #[test]
+    fn a_filter_read_in_place_says_what_the_crate_says() {
+        for count in [1, 2, 3, 4, 5, 10, 77, 1000, 20_000] {
+            let (inside, outside) = (keys(count, 1), keys(20_000, 2));
+            let salt = 0x1234_5678_9abc_def0;
+            let (descriptor, fingerprints) = build(&inside, salt).unwrap();
+            let filter = BinaryFuse8::try_from_iterator(inside.iter().map(|key| key.wrapping_add(salt))).unwrap();
+            assert_eq!(filter.fingerprints, fingerprints);
+            for key in inside.iter().chain(&outside) {
+                let expected = filter.contains(&key.wrapping_add(salt));
+                assert_eq!(descriptor.contains(&fingerprints, *key), expected, "{count} keys, {key}");
+            }
+            assert!(inside.iter().all(|key| descriptor.contains(&fingerprints, *key)), "{count}: no false negative");
+            let wrong = outside.iter().filter(|key| descriptor.contains(&fingerprints, **key)).count();
+            assert!(wrong < outside.len() / 100, "{count}: {wrong} false positives of {}", outside.len());
+            assert!(count < 20_000 || fingerprints.len() < 25_000, "1.25 bytes a key: {}", fingerprints.len());
+        }
+    }
+
+    #[test]
+    fn another_salt_gives_another_filter_over_the_same_keys() {
+        let inside = keys(100, 1);
+        let ((a, x), (b, y)) = (build(&inside, 1).unwrap(), build(&inside, 2).unwrap());
+        assert!(a != b && x != y);
+        assert!(inside.iter().all(|key| a.contains(&x, *key) && b.contains(&y, *key)));
+    }
+
+    #[test]
+    fn nothing_and_too_much_get_no_filter() {
+        assert!(build(&[], 1).is_none());
+        assert!(build(&vec![0; KEYS_MAX + 1], 1).is_none());
+    }
 }

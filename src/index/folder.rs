@@ -20,8 +20,8 @@ use tempfile::NamedTempFile;
 /// How a run's name ends: another version of the format has another one.
 const RUN_SUFFIX: &str = ".run1";
 const LOCK_NAME: &str = "lock";
-/// A temporary file not written to for so long belongs to nobody any more.
-const TEMPORARY_AGE: Duration = Duration::from_secs(24 * 3600);
+/// A temporary file not written to for so long has been locked by its writer, if there is one.
+const TEMPORARY_AGE: Duration = Duration::from_secs(3600);
 /// Readings of the folder, when files that it lists are gone (merged by another process) before they are opened.
 const SCANS: usize = 5;
 
@@ -42,13 +42,13 @@ impl Folder {
         &self.path
     }
 
-    /// The lock, if nobody has it; it ends when the file is dropped.
+    /// The lock, if nobody has it; it ends when the file is dropped. It saves work, but nothing is lost without it, so a
+    /// file system that knows no locks is no error.
     pub fn try_lock(&self) -> Result<Option<File>, IndexError> {
         let file = File::options().create(true).append(true).open(self.path.join(LOCK_NAME))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
         }
     }
 
@@ -120,7 +120,11 @@ pub fn remove(path: &Path) -> Result<(), IndexError> {
 /// Removes a temporary file that a killed process left behind.
 fn remove_if_old(path: &Path) -> Result<(), IndexError> {
     let ours = path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(TEMPORARY_PREFIX));
-    let modified = || fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
-    let old = |time| SystemTime::now().duration_since(time).is_ok_and(|age| age > TEMPORARY_AGE);
-    if ours && modified().is_some_and(old) { remove(path) } else { Ok(()) }
+    if !ours {
+        return Ok(());
+    }
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    let old = modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > TEMPORARY_AGE));
+    // Its writer, or the session that it belongs to, holds a lock on it.
+    if old && File::open(path).is_ok_and(|file| file.try_lock().is_ok()) { remove(path) } else { Ok(()) }
 }

@@ -1,13 +1,14 @@
 //! The bytes of a run file, pure: pages, and the head with its tables.
 //!
 //! ```text
-//! head 128 · segments 32 each · packs 44 each · partitions 72 each · zeros up to a page
-//! per partition: pages 4096 each · filter · zeros up to a page
+//! head 128 · segments 32 each · packs 44 each · partitions 64 each · zeros up to a page
+//! pages 4096 each, partition by partition · filters, each with zeros up to 64
 //! ```
 //!
 //! A page is 78 entries ([`super::entry`]) and a trailer: its number in the file and a keyed BLAKE3 over all before. The key is drawn for
 //! each run, so that a page of another run or place (a torn write) is told from the right one. The head's checksum
 //! covers the rest of the head and the tables; each filter's lies in its partition's record. Numbers are little-endian.
+//! Filters lie together, because most look-ups touch nothing else.
 
 use super::IndexError;
 use super::entry::{Entry, PACKS_MAX};
@@ -31,7 +32,9 @@ pub const HEAD_LEN: usize = 128;
 const CHECKSUM: Range<usize> = 8..40;
 const SEGMENT_LEN: usize = 32;
 const PACK_LEN: usize = 44;
-const PARTITION_LEN: usize = 72;
+const PARTITION_LEN: usize = 64;
+/// Filters begin at multiples of this: a cache line.
+pub const FILTER_ALIGN: usize = 64;
 /// The most bits of an id that choose the partition.
 pub const PARTITION_BITS_MAX: u32 = RUN_PARTITIONS.ilog2();
 
@@ -73,8 +76,8 @@ pub struct Partition {
     pub first_page: u32,
     /// Its entries.
     pub rows: u32,
-    /// Bytes of the filter that follows its pages; 0 when it has none (every id may be there).
-    pub filter_len: u32,
+    /// Where its filter begins in the file, in units of [`FILTER_ALIGN`].
+    pub filter_at: u32,
     /// How the filter is read.
     pub filter: super::filter::Descriptor,
     /// Keyed BLAKE3 of the filter.
@@ -89,8 +92,8 @@ impl Partition {
 
     /// Where its filter lies in the file.
     pub fn filter_range(&self) -> Range<usize> {
-        let start = (self.first_page as usize + self.pages() as usize) * PAGE_LEN;
-        start..start + self.filter_len as usize
+        let start = self.filter_at as usize * FILTER_ALIGN;
+        start..start + self.filter.len()
     }
 }
 
@@ -130,6 +133,13 @@ impl Head {
         HEAD_LEN..HEAD_LEN + self.segments as usize * SEGMENT_LEN
     }
 
+    /// Where the filters lie.
+    pub fn filters_range(&self) -> Range<usize> {
+        let mut filters = self.partitions.iter().filter(|p| !p.filter.is_none()).map(Partition::filter_range);
+        let first = filters.next().unwrap_or_default();
+        first.start..filters.next_back().unwrap_or(first).end
+    }
+
     /// Where the packs lie.
     pub fn packs_range(&self) -> Range<usize> {
         let start = self.segments_range().end;
@@ -160,11 +170,10 @@ impl Head {
             out.extend((pack.kind as u32).to_le_bytes());
         }
         for partition in &self.partitions {
-            for n in [partition.first_page, partition.rows, partition.filter_len, 0] {
+            for n in [partition.first_page, partition.rows, partition.filter_at] {
                 out.extend(n.to_le_bytes());
             }
-            out.extend(partition.filter.to_bytes());
-            out.extend([0; 4]);
+            out.extend(partition.filter.0);
             out.extend(partition.filter_sum);
         }
         assert_eq!(out.len(), len, "a table does not have the length the head says");
@@ -196,14 +205,21 @@ impl Head {
         let partitions: Vec<_> = tables[start..].as_chunks().0.iter().map(decode_partition).collect();
         let mut next = tables_end.div_ceil(PAGE_LEN);
         for partition in &partitions {
+            if (partition.first_page as usize) < next {
+                return Err(damaged("a partition of a run lies in another one"));
+            }
+            next = partition.first_page as usize + partition.pages() as usize;
+        }
+        let mut next = next * PAGE_LEN;
+        for partition in partitions.iter().filter(|partition| !partition.filter.is_none()) {
             let filter = partition.filter_range();
-            if (partition.first_page as usize) < next || filter.end > file.len() {
-                return Err(damaged("a partition of a run lies outside of it"));
+            if !partition.filter.fits() || filter.start < next {
+                return Err(damaged("a filter of a run has an impossible shape or place"));
             }
-            if partition.filter_len != 0 && !partition.filter.fits(partition.filter_len) {
-                return Err(damaged("a filter of a run has an impossible shape"));
-            }
-            next = filter.end.div_ceil(PAGE_LEN);
+            next = filter.end;
+        }
+        if next > file.len() {
+            return Err(damaged("a partition of a run lies outside of it"));
         }
         if partitions.iter().map(|p| u64::from(p.rows)).sum::<u64>() != rows {
             return Err(damaged("the partitions of a run do not add up"));
@@ -241,8 +257,8 @@ fn decode_partition(bytes: &[u8; PARTITION_LEN]) -> Partition {
     Partition {
         first_page: word(0),
         rows: word(4),
-        filter_len: word(8),
-        filter: super::filter::Descriptor(std::array::from_fn(|i| bytes[16 + i])),
-        filter_sum: std::array::from_fn(|i| bytes[40 + i]),
+        filter_at: word(8),
+        filter: super::filter::Descriptor(std::array::from_fn(|i| bytes[12 + i])),
+        filter_sum: std::array::from_fn(|i| bytes[32 + i]),
     }
 }

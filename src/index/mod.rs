@@ -14,6 +14,8 @@ mod builder;
 mod writer;
 mod folder;
 #[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
 mod tests;
 
 pub use claims::Claims;
@@ -122,11 +124,29 @@ impl Index {
     }
 
     /// Lets look-ups of this index, and of no other process, find a run: what a session stores does not count before it
-    /// has ended well. The run is no part of [`Self::segments`], is not merged, and is gone with the process.
+    /// has ended well. The run is no part of [`Self::segments`], is merged with its like only, and is gone with the
+    /// process.
     pub fn install_private(&mut self, run: FinishedRun) -> Result<(), IndexError> {
         let mut opened = Run::open(run.file.path())?;
         opened.hide(&self.hidden);
         self.private.push((opened, run));
+        if self.private.len() > RUNS_MAX { self.merge_private() } else { Ok(()) }
+    }
+
+    /// Merges the smaller private runs into one.
+    fn merge_private(&mut self) -> Result<(), IndexError> {
+        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
+        let small = &self.private[RUNS_LEFT..];
+        let merged = match self.write_merged(small.iter().map(|(run, _)| run)) {
+            Ok(merged) => merged,
+            // What is damaged counts as absent; its chunks may be stored twice.
+            Err(IndexError::Damaged(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut run = Run::open(merged.file.path())?;
+        run.hide(&self.hidden);
+        self.private.truncate(RUNS_LEFT);
+        self.private.push((run, merged));
         Ok(())
     }
 
@@ -150,7 +170,7 @@ impl Index {
     pub fn merge(&mut self) -> Result<(), IndexError> {
         let Some(from) = self.merge_from() else { return Ok(()) };
         let Some(_lock) = self.folder.try_lock()? else { return Ok(()) };
-        let merged = match self.write_merged(&self.runs[from..]) {
+        let merged = match self.write_merged(self.runs[from..].iter()) {
             Ok(merged) => merged,
             Err(IndexError::Damaged(_)) if self.is_damaged() => return Ok(()),
             Err(error) => return Err(error),
@@ -181,16 +201,16 @@ impl Index {
         merged.iter().try_for_each(|run| folder::remove(run.path()))
     }
 
-    fn write_merged(&self, runs: &[Run]) -> Result<FinishedRun, IndexError> {
+    fn write_merged<'a>(&self, runs: impl Iterator<Item = &'a Run> + Clone) -> Result<FinishedRun, IndexError> {
         let mut seen = HashSet::new();
-        let segments: Vec<_> = runs.iter().flat_map(Run::segments).filter(|id| seen.insert(*id)).collect();
+        let segments: Vec<_> = runs.clone().flat_map(Run::segments).filter(|id| seen.insert(*id)).collect();
         let mut packs = PackTable::default();
-        for run in runs {
+        for run in runs.clone() {
             packs.add(run)?;
         }
-        let (rows, count) = (runs.iter().map(Run::rows).sum(), packs.packs().len());
+        let (rows, count) = (runs.clone().map(Run::rows).sum(), packs.packs().len());
         let mut writer = writer::RunWriter::new(self.folder.path(), segments.len(), count, rows)?;
-        merge::merge_runs(runs.iter(), &mut packs, |entry| writer.push(entry))?;
+        merge::merge_runs(runs, &mut packs, |entry| writer.push(entry))?;
         Ok(FinishedRun { file: writer.finish(self.store, &segments, packs.packs())? })
     }
 
@@ -223,7 +243,8 @@ impl Index {
         }
     }
 
-    /// Whether something that a look-up touched did not match its checksum. It counted as absent.
+    /// Whether something that was touched did not match its checksum. It counted as absent. (Private runs apart, which
+    /// cannot be read again: what is damaged there is stored twice.)
     pub fn is_damaged(&self) -> bool {
         self.runs.iter().any(Run::is_damaged)
     }

@@ -11,17 +11,17 @@
 //! the run and read its segments again. A run cut short is refused when it is opened.
 //!
 //! Pages and filters are used where they are mapped: what a run takes of anonymous memory is its partitions' places
-//! (72 KiB) and one bit for every 78 entries.
+//! (64 KiB) and one bit for every 78 entries.
 
 use super::IndexError;
 use super::entry::{self, Entry};
 use super::layout::{self, Head, PAGE_ENTRIES, PAGE_LEN, Partition};
 use crate::base::id::{ContentId, ObjectId};
 use crate::format::segment::SegmentPack;
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use std::collections::HashSet;
 use std::fs::File;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -40,9 +40,9 @@ impl From<Damage> for IndexError {
 /// Interpolating steps before a search falls back to halving: two find the page of a hash, more are for made-up ids.
 const INTERPOLATIONS: u32 = 4;
 
-/// An opened run.
-pub struct Run {
-    map: Mmap,
+/// An opened run: a mapped file, or bytes.
+pub struct Run<B = Mmap> {
+    bytes: B,
     path: PathBuf,
     head: Head,
     partition_bits: u32,
@@ -65,23 +65,34 @@ impl Run {
         // SAFETY: a run file is written under another name and renamed when it is complete; from then on it is only
         // ever unlinked, never written or cut, so the mapped bytes do not change.
         let map = unsafe { Mmap::map(&file)? };
-        let head = Head::decode(&map)?;
-        let bits = |n: usize| (0..n.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Ok(Run {
-            path: path.to_owned(),
-            partition_bits: head.partition_bits(),
-            pages_verified: bits(map.len().div_ceil(PAGE_LEN)),
-            filters_verified: bits(head.partitions.len()),
-            damaged: AtomicBool::new(false),
-            hidden: Box::default(),
-            map,
-            head,
-        })
+        let run = Run { path: path.to_owned(), ..Run::new(map)? };
+        // Every look-up begins with a filter: better one long read now than a thousand short ones. A hint: it may fail.
+        let filters = run.head.filters_range();
+        let _ = run.bytes.advise_range(Advice::WillNeed, filters.start, filters.len());
+        Ok(run)
     }
 
     /// Where it lies (or lay: another process may have removed it).
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl<B: Deref<Target = [u8]>> Run<B> {
+    /// Views the bytes of a run file, and verifies its head and tables.
+    pub fn new(bytes: B) -> Result<Run<B>, IndexError> {
+        let head = Head::decode(&bytes)?;
+        let bits = |n: usize| (0..n.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Ok(Run {
+            path: PathBuf::new(),
+            partition_bits: head.partition_bits(),
+            pages_verified: bits(bytes.len().div_ceil(PAGE_LEN)),
+            filters_verified: bits(head.partitions.len()),
+            damaged: AtomicBool::new(false),
+            hidden: Box::default(),
+            bytes,
+            head,
+        })
     }
 
     /// Head and tables.
@@ -96,12 +107,12 @@ impl Run {
 
     /// The segments whose rows it holds.
     pub fn segments(&self) -> impl Iterator<Item = ObjectId> {
-        self.map[self.head.segments_range()].as_chunks().0.iter().map(|id| ObjectId(*id))
+        self.bytes[self.head.segments_range()].as_chunks().0.iter().map(|id| ObjectId(*id))
     }
 
     /// A pack of its table.
     pub fn pack(&self, ordinal: u32) -> Option<SegmentPack> {
-        layout::decode_pack(&self.map[self.head.packs_range()], ordinal)
+        layout::decode_pack(&self.bytes[self.head.packs_range()], ordinal)
     }
 
     /// All packs by ordinal.
@@ -127,9 +138,9 @@ impl Run {
         self.hidden = if any { bits.into() } else { Box::default() };
     }
 
-    /// Whether some packs are hidden.
+    /// Whether entries of this pack count as absent: it is hidden, or no pack of this run.
     fn hides(&self, pack: u32) -> bool {
-        self.hidden.get(pack as usize / 64).is_some_and(|word| word >> (pack % 64) & 1 == 1)
+        pack >= self.head.packs || self.hidden.get(pack as usize / 64).is_some_and(|word| word >> (pack % 64) & 1 == 1)
     }
 
     /// Hands every entry of an id that is not hidden to `each`. What is damaged is passed over and remembered.
@@ -151,10 +162,10 @@ impl Run {
     /// What the partition's filter says.
     #[inline]
     fn may_contain(&self, number: usize, partition: &Partition, prefix: u64) -> Result<bool, Damage> {
-        if partition.filter_len == 0 {
+        if partition.filter.is_none() {
             return Ok(partition.rows != 0);
         }
-        let fingerprints = &self.map[partition.filter_range()];
+        let fingerprints = &self.bytes[partition.filter_range()];
         let (word, bit) = (&self.filters_verified[number / 64], 1 << (number % 64));
         if word.load(Relaxed) & bit == 0 {
             verify_filter(fingerprints, partition, &self.head.key)?;
@@ -235,7 +246,7 @@ impl Run {
         let in_file = partition.first_page + number;
         let start = in_file as usize * PAGE_LEN;
         let page: &[u8; PAGE_LEN] =
-            self.map.get(start..).and_then(|rest| rest.first_chunk()).ok_or(Damage("a page lies outside its run"))?;
+            self.bytes.get(start..).and_then(|rest| rest.first_chunk()).ok_or(Damage("a page lies outside its run"))?;
         let (word, bit) = (&self.pages_verified[in_file as usize / 64], 1 << (in_file % 64));
         if word.load(Relaxed) & bit == 0 {
             verify_page(page, in_file, &self.head.key)?;

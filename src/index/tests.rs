@@ -5,21 +5,21 @@ use proptest::prelude::*;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 
-const STORE: StoreId = StoreId([7; 16]);
+pub(super) const STORE: StoreId = StoreId([7; 16]);
 
 /// One segment as the store would hand it over.
 #[derive(Debug, Clone)]
-struct Segment {
-    id: ObjectId,
-    packs: Vec<SegmentPack>,
-    rows: Vec<Row>,
+pub(super) struct Segment {
+    pub id: ObjectId,
+    pub packs: Vec<SegmentPack>,
+    pub rows: Vec<Row>,
 }
 
-fn id_of(n: u64) -> ContentId {
+pub(super) fn id_of(n: u64) -> ContentId {
     ContentId(*blake3::hash(&n.to_le_bytes()).as_bytes())
 }
 
-fn pack_of(n: u32) -> SegmentPack {
+pub(super) fn pack_of(n: u32) -> SegmentPack {
     let kind = if n.is_multiple_of(3) { PackKind::Tree } else { PackKind::Data };
     SegmentPack { id: ObjectId([n as u8; 32]), kind, len: 1 << 20 | n, header_len: 100 + n }
 }
@@ -32,7 +32,7 @@ fn row_of(n: u64, pack: u32) -> Row {
 }
 
 /// Chunks `from..to`, spread over the packs given.
-fn segment_of(id: u64, packs: &[u32], chunks: impl Iterator<Item = u64>) -> Segment {
+pub(super) fn segment_of(id: u64, packs: &[u32], chunks: impl Iterator<Item = u64>) -> Segment {
     Segment {
         id: ObjectId(id_of(id ^ 1 << 63).0),
         packs: packs.iter().map(|n| pack_of(*n)).collect(),
@@ -40,7 +40,7 @@ fn segment_of(id: u64, packs: &[u32], chunks: impl Iterator<Item = u64>) -> Segm
     }
 }
 
-fn add(index: &mut Index, segments: &[Segment]) {
+pub(super) fn add(index: &mut Index, segments: &[Segment]) {
     let mut builder = index.builder().unwrap();
     for segment in segments {
         builder.segment(segment.id, &segment.packs).unwrap();
@@ -51,7 +51,7 @@ fn add(index: &mut Index, segments: &[Segment]) {
     index.install(builder).unwrap();
 }
 
-fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<std::path::PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     paths.filter(|path| path.extension().is_some_and(|e| e == "run1")).collect()
 }
@@ -209,6 +209,122 @@ fn a_hundred_thousand_rows_in_spilled_pieces_are_all_found_and_nothing_else_is()
         model.segments.insert(segment.id, segment);
     }
     assert_eq!(files(folder.path()).len(), 1, "runs of equal size are merged");
-    model.check(&index, 110_000);
+    drop(index);
     model.check(&Index::open(folder.path(), STORE).unwrap(), 110_000);
+}
+
+#[test]
+fn processes_that_add_and_merge_at_once_in_one_folder_lose_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for process in 0..3u64 {
+            let folder = folder.path();
+            scope.spawn(move || {
+                let mut index = Index::open(folder, STORE).unwrap();
+                for n in 0..12 {
+                    let number = process * 100 + n;
+                    add(&mut index, &[segment_of(number, &[number as u32], number * 50..number * 50 + 50)]);
+                    if n % 4 == 3 {
+                        let other = Index::open(folder, STORE).unwrap();
+                        assert!((0..=n).all(|n| other.contains(&id_of((process * 100 + n) * 50))));
+                    }
+                }
+                assert!((0..600).all(|n| index.contains(&id_of(process * 5000 + n))));
+            });
+        }
+    });
+    let index = Index::open(folder.path(), STORE).unwrap();
+    assert_eq!(index.segments().len(), 36);
+    assert!((0..3).all(|process| (0..600).all(|n| index.contains(&id_of(process * 5000 + n)))));
+    assert!(!(600..700).any(|n| index.contains(&id_of(n))));
+}
+
+#[test]
+fn many_small_runs_beside_a_large_one_are_merged_among_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path(), STORE).unwrap();
+    add(&mut index, &[segment_of(0, &[1], 0..20_000)]);
+    for n in 1..60 {
+        add(&mut index, &[segment_of(n, &[2], 20_000 + n * 10..20_010 + n * 10)]);
+        assert!(files(folder.path()).len() <= RUNS_MAX, "{n}");
+    }
+    assert_eq!(index.runs[0].rows(), 20_000, "the large one is as it was");
+    assert_eq!((index.rows(), index.segments().len()), (20_590, 60));
+    assert!((0..20_590).all(|n| index.contains(&id_of(n)) == (n < 20_000 || n >= 20_010)), "all are found");
+}
+
+#[test]
+fn private_runs_are_found_here_only_until_they_are_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path(), STORE).unwrap();
+    for round in 0..2 {
+        for n in 0..20 {
+            let segment = segment_of(n, &[1], n * 10..n * 10 + 10);
+            let mut builder = index.builder().unwrap();
+            builder.segment(segment.id, &segment.packs).unwrap();
+            builder.rows(&segment.rows).unwrap();
+            let run = builder.finish(STORE).unwrap();
+            index.install_private(run).unwrap();
+        }
+        assert!(index.private.len() <= RUNS_MAX);
+        assert!((0..200).all(|n| index.contains(&id_of(n))) && !index.contains(&id_of(200)));
+        assert!(index.segments().is_empty());
+        assert!(Index::open(folder.path(), STORE).unwrap().segments().is_empty());
+        if round == 0 {
+            index.forget_private();
+            assert!(!(0..200).any(|n| index.contains(&id_of(n))));
+        }
+    }
+    index.publish_private().unwrap();
+    index.merge().unwrap();
+    for index in [index, Index::open(folder.path(), STORE).unwrap()] {
+        assert_eq!((index.segments().len(), index.rows()), (20, 200));
+        assert!((0..200).all(|n| index.contains(&id_of(n))));
+    }
+}
+
+#[test]
+fn a_segment_that_says_something_else_of_a_pack_does_not_change_what_others_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path(), STORE).unwrap();
+    let honest = segment_of(1, &[1], 0..10);
+    let mut other = segment_of(2, &[1], 5..20);
+    other.packs[0].header_len = 7;
+    add(&mut index, &[other, honest]);
+    let mut found = Vec::new();
+    index.locate(&id_of(5), &mut found);
+    let headers: BTreeSet<u32> = found.iter().map(|location| location.pack_header_len).collect();
+    assert_eq!(headers, BTreeSet::from([7, 101]));
+    found.clear();
+    index.locate(&id_of(1), &mut found);
+    assert_eq!((found.len(), found[0].pack_header_len), (1, 101));
+    assert_eq!(index.packs().len(), 1);
+}
+
+#[test]
+fn ids_that_lie_close_together_are_found_and_their_neighbours_are_not() {
+    // Nobody's hashes look like this, but a segment may hold any ids.
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path(), STORE).unwrap();
+    let id = |n: u64, spread: u64| {
+        let mut id = [0xff; 32];
+        id[..8].copy_from_slice(&n.wrapping_mul(spread).to_be_bytes());
+        id[8..16].copy_from_slice(&n.to_be_bytes());
+        ContentId(id)
+    };
+    let spreads = [0, 1, 1 << 40, 3 << 48, u64::MAX];
+    let mut segment = segment_of(1, &[1, 2], 0..40_000);
+    for (n, row) in segment.rows.iter_mut().enumerate() {
+        row.id = id(n as u64 / 5 * 2, spreads[n % 5]);
+    }
+    // One id so often that it fills several pages.
+    segment.rows.extend((0..400).map(|n| Row { id: id(1001, 1), blob_offset: n, ..row_of(0, 0) }));
+    add(&mut index, std::slice::from_ref(&segment));
+    assert!(segment.rows.iter().all(|row| index.contains(&row.id)));
+    assert!(!(0..8000).any(|n| n != 500 && spreads.iter().any(|spread| index.contains(&id(2 * n + 1, *spread)))));
+    let mut found = Vec::new();
+    index.locate(&id(1001, 1), &mut found);
+    assert_eq!(found.len(), 400);
+    let last = segment.rows.iter().map(|row| row.id).max().unwrap();
+    assert!(index.contains(&last) && !index.contains(&ContentId([0xff; 32])));
 }
