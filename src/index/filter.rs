@@ -28,6 +28,7 @@ impl Descriptor {
 
     /// Bytes of the filter's fingerprints. The three places of a key lie in three neighbouring segments, the first of
     /// which is one of `length of all segments`; so there are two more.
+    #[allow(clippy::len_without_is_empty, reason = "a filter of nothing is not made")]
     pub fn len(&self) -> usize {
         self.word(16) as usize + 2 * self.word(8) as usize
     }
