@@ -175,14 +175,14 @@ proptest! {
             place.copy_from_slice(&word.to_le_bytes());
         }
         let descriptor = Descriptor(bytes);
-        prop_assert!(descriptor.fits() && descriptor.len() == (all + 2 * segment) as usize);
-        descriptor.contains(&vec![fill; descriptor.len()], key);
+        prop_assert!(descriptor.fits() && descriptor.bytes() == (all + 2 * segment) as usize);
+        descriptor.contains(&vec![fill; descriptor.bytes()], key);
         for changed in 8..20 {
             let mut bytes = bytes;
             bytes[changed] ^= 1 << (seed % 8);
             let changed = Descriptor(bytes);
-            if changed.fits() && changed.len() < 1 << 20 {
-                changed.contains(&vec![fill; changed.len()], key);
+            if changed.fits() && changed.bytes() < 1 << 20 {
+                changed.contains(&vec![fill; changed.bytes()], key);
             }
         }
     }

@@ -28,16 +28,15 @@ impl Descriptor {
 
     /// Bytes of the filter's fingerprints. The three places of a key lie in three neighbouring segments, the first of
     /// which is one of `length of all segments`; so there are two more.
-    #[allow(clippy::len_without_is_empty, reason = "a filter of nothing is not made")]
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.word(16) as usize + 2 * self.word(8) as usize
     }
 
-    /// Whether every look-up in a filter of [`Self::len`] bytes stays inside it: what reading in place relies on.
+    /// Whether every look-up in a filter of [`Self::bytes`] bytes stays inside it: what reading in place relies on.
     pub fn fits(&self) -> bool {
         let (segment, mask, all) = (self.word(8), self.word(12), self.word(16));
         let whole = segment.is_power_of_two() && mask == segment - 1 && all != 0 && all.is_multiple_of(segment);
-        whole && u32::try_from(self.len()).is_ok()
+        whole && u32::try_from(self.bytes()).is_ok()
     }
 
     /// Whether a key may be in the filter with these fingerprints, for which [`Self::fits`] holds.
@@ -63,7 +62,7 @@ fn build_once(keys: &[u64], salt: u64) -> Option<(Descriptor, Box<[u8]>)> {
     let seed = filter.descriptor.seed.wrapping_add(salt);
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let descriptor = Descriptor(bytes);
-    let sound = descriptor.fits() && descriptor.len() == filter.fingerprints.len();
+    let sound = descriptor.fits() && descriptor.bytes() == filter.fingerprints.len();
     sound.then_some((descriptor, filter.fingerprints))
 }
 

@@ -93,7 +93,7 @@ impl Partition {
     /// Where its filter lies in the file.
     pub fn filter_range(&self) -> Range<usize> {
         let start = self.filter_at as usize * FILTER_ALIGN;
-        start..start + self.filter.len()
+        start..start + self.filter.bytes()
     }
 }
 

@@ -13,10 +13,6 @@ mod merge;
 mod builder;
 mod writer;
 mod folder;
-#[cfg(test)]
-mod damage_tests;
-#[cfg(test)]
-mod tests;
 
 pub use claims::Claims;
 
@@ -324,3 +320,8 @@ fn location(pack: &SegmentPack, row: &Row) -> Location {
         inner_len: row.inner_len,
     }
 }
+
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod tests;
