@@ -2,6 +2,7 @@
 
 use super::output::Output;
 use super::{escape, human};
+use crate::base::path::path_of;
 use crate::monitor::{COUNTERS, Counter, Monitor, StageTimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
@@ -88,12 +89,12 @@ impl Monitor for Progress {
         self.state.totals[counter as usize].store(total, Relaxed);
     }
 
-    fn at(&self, path: &[u8]) {
+    fn at(&self, key: &[u8]) {
         if let Some(bar) = &self.bar
             && self.path_due.load(Relaxed)
             && self.path_due.swap(false, Relaxed)
         {
-            bar.set_message(escape::name(path));
+            bar.set_message(escape::name(&path_of(key)));
         }
     }
 
@@ -138,7 +139,8 @@ impl State {
     }
 
     fn total(&self, counter: Counter) -> Option<u64> {
-        Some(self.totals[counter as usize].load(Relaxed)).filter(|total| *total > 0)
+        // A total is a guess (the last snapshot's) until it is passed.
+        Some(self.totals[counter as usize].load(Relaxed)).filter(|total| *total > 0 && self.get(counter) <= *total)
     }
 
     /// One line: `backing up 12,034/79,012 files  310 MiB/1.3 GiB  620 MiB/s  2 s left`.

@@ -65,8 +65,8 @@ pub trait Monitor: Send + Sync {
     fn add(&self, counter: Counter, n: u64);
     /// The expected total of `counter`, when it becomes known.
     fn expect(&self, _counter: Counter, _total: u64) {}
-    /// The path being worked on (may be called often; a display picks some).
-    fn at(&self, _path: &[u8]) {}
+    /// The tree key of the entry being worked on (may be called often; a display picks some and makes paths of them).
+    fn at(&self, _key: &[u8]) {}
     /// One path or object went wrong; the run goes on.
     fn problem(&self, _problem: &Problem) {}
     /// Something a person should know, once.
@@ -118,8 +118,8 @@ impl Monitor for Counting {
         self.next.expect(counter, total);
     }
 
-    fn at(&self, path: &[u8]) {
-        self.next.at(path);
+    fn at(&self, key: &[u8]) {
+        self.next.at(key);
     }
 
     fn problem(&self, problem: &Problem) {

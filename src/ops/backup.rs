@@ -129,6 +129,11 @@ pub fn run(
         Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
         None => store.load_index()?,
     }
+    if let Some(parent) = &parent {
+        // About as much as last time: a display can say how long it takes.
+        counting.expect(Counter::Files, parent.manifest.totals.files);
+        counting.expect(Counter::Bytes, parent.manifest.totals.bytes);
+    }
     let context = Arc::new(context(store, session.as_ref(), options, counting.clone())?);
     let plan = parent.as_ref().map(|p| ParentPlan {
         store: store.clone(),

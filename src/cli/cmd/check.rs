@@ -104,7 +104,9 @@ fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
     let findings: Vec<&Finding> = report.findings.iter().filter(|f| f.severity >= least).collect();
     for finding in findings.iter().take(SHOWN) {
         let (severity, subject) = (severity(finding.severity), subject(&finding.subject));
-        out.line(&format!("{severity}: {subject}: {}", escape::text(&finding.message)))?;
+        // An error of the engine names its object too.
+        let message = finding.message.strip_prefix(&format!("{subject}: ")).unwrap_or(&finding.message);
+        out.line(&format!("{severity}: {subject}: {}", escape::text(message)))?;
     }
     let all: u64 = report.counts.iter().sum();
     let more = all.saturating_sub(findings.len().min(SHOWN) as u64);

@@ -139,12 +139,15 @@ fn lines(options: &BackupOptions, stats: &BackupStats) -> Vec<String> {
             human::counted(stats.files, "file", "files"),
             human::counted(stats.directories, "directory", "directories"),
         ),
-        format!(
-            "read      {} in {}, {}",
-            bytes(stats.bytes_read),
-            human::duration(stats.duration),
-            human::rate(stats.bytes_read, stats.duration),
-        ),
+        match stats.bytes_read {
+            0 => format!("read      nothing in {}", human::duration(stats.duration)),
+            read => format!(
+                "read      {} in {}, {}",
+                bytes(read),
+                human::duration(stats.duration),
+                human::rate(read, stats.duration)
+            ),
+        },
     ];
     if options.dry_run {
         lines.push("dry run   nothing was stored".into());
