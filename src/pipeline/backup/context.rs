@@ -53,8 +53,8 @@ impl Default for Meters {
 }
 
 impl Meters {
-    /// All of them, in order.
-    pub fn all(&self) -> [&Meter; 13] {
+    /// All that run in the pipeline, in order; the commit follows it.
+    pub fn all(&self) -> [&Meter; 12] {
         [
             &self.scan,
             &self.read,
@@ -68,7 +68,6 @@ impl Meters {
             &self.encrypt,
             &self.write,
             &self.upload,
-            &self.commit,
         ]
     }
 }

@@ -9,6 +9,7 @@ use super::level::Level;
 use super::list::ListBuilder;
 use super::upload;
 use crate::base::id::ContentId;
+use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
 use crate::format::list::{Item, ListNode};
@@ -168,6 +169,13 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn push(&mut self, entry: &Entry) -> Result<(), StoreError> {
+        // A file system may say what no decoder would accept (a FUSE mount with a time of 2 s in nanoseconds, say): one
+        // such entry must not make its whole node unreadable.
+        if let Err(reason) = entry.check() {
+            let message = format!("left out: what the file system says of it cannot be recorded: {reason}");
+            self.store.context.problem(&path_of(&entry.key), message);
+            return Ok(());
+        }
         let config = &self.store.context.config;
         self.leaf.push(entry);
         let len = self.leaf.len();
