@@ -16,16 +16,17 @@ label=${LABEL:-$(basename "$data")}
 threads=${LIMIT_OPTIONS:-}
 limit_data=${LIMIT_DATA:-$data}      # the prototype cuts one file on one thread: give it the image in two pieces
 
-cargo build --release --quiet --manifest-path "$here/Cargo.toml"
-cargo build --release --quiet --manifest-path "$here/benches/limit/Cargo.toml"
+# LARDER and LIMIT name binaries that are built already. The prototype is built outside the checkout's own settings.
 target=${CARGO_TARGET_DIR:-$here/target}
-larder=$target/release/larder
-limit=${CARGO_TARGET_DIR:-$here/benches/limit/target}/release/limit
+if [ -z "${LARDER:-}" ]; then (cd "$here" && cargo build --release --quiet); fi
+if [ -z "${LIMIT:-}" ]; then (cd / && cargo build --release --quiet --manifest-path "$here/benches/limit/Cargo.toml" --target-dir "$target/limit"); fi
+larder=${LARDER:-$target/release/larder}
+limit=${LIMIT:-$target/limit/release/limit}
 
 [ -s "$out" ] || echo "data,round,tool,step,wall_s,cpu_s,peak_kib,stored_bytes" > "$out"
 export HOME=$work/home LARDER_CONFIG_DIR=$work/config LARDER_CACHE_DIR=$work/cache
 mkdir -p "$HOME" "$LARDER_CONFIG_DIR" "$LARDER_CACHE_DIR"
-[ -f "$work/key" ] || head -c 32 /dev/urandom > "$work/key"
+[ -f "$work/key" ] || (umask 077 && head -c 32 /dev/urandom > "$work/key")
 export LARDER_KEY_FILE=$work/key RESTIC_PASSWORD=x RUSTIC_PASSWORD=x BORG_PASSPHRASE=x BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
 export BORG_BASE_DIR=$work/borg RESTIC_CACHE_DIR=$work/restic-cache RUSTIC_CACHE_DIR=$work/rustic-cache
 
@@ -33,7 +34,7 @@ run() { # round tool step command…
   local round=$1 tool=$2 step=$3; shift 3
   /usr/bin/time -f "%e %U %S %M" -o "$work/time" "$@" > "$work/log" 2>&1 || { echo "$tool $step failed:"; tail -5 "$work/log"; return 1; }
   local wall user sys peak; read -r wall user sys peak < <(tail -1 "$work/time")
-  local stored; stored=$(du -sb "$work/store" 2>/dev/null | cut -f1)
+  local stored; stored=$( (du -sb "$work/store" 2>/dev/null || true) | cut -f1)
   echo "$label,$round,$tool,$step,$wall,$(echo "$user + $sys" | bc),$peak,${stored:-0}" | tee -a "$out"
 }
 
@@ -50,7 +51,6 @@ one() { # round tool
         run $round larder restore "$larder" -s "$s" -q restore "latest:$data" --to "$d"
         diff -r --no-dereference "$data" "$d" > "$work/diff" || { echo "restore differs:"; head -3 "$work/diff"; exit 1; }
       fi
-      "$larder" -s "$s" -q init 2>/dev/null || true
       rm -rf "$s" "$work/cache"; mkdir -p "$LARDER_CACHE_DIR"
       if [ "${ZSTD:-}" ]; then
         "$larder" -s "$s" -q init

@@ -65,7 +65,7 @@ fn one_flipped_bit_at_every_byte_is_found_and_named() {
             assert!(named, "{}: byte {at}: nothing names it: {:?}", key.path(), report.findings);
         }
     }
-    assert!(tried > 4000, "only {tried} bytes tried");
+    assert!(tried > 3000, "only {tried} bytes tried");
 }
 
 #[test]
@@ -104,16 +104,16 @@ fn every_object_deleted_truncated_or_swapped_is_found() {
 fn a_damaged_chunk_costs_only_the_files_that_hold_it() {
     let engine = Engine::new();
     let tree = tempfile::tempdir().unwrap();
-    let noise = |seed| crate::roundtrip::noise(300_000, seed);
+    let noise = |seed| crate::roundtrip::noise(3_000_000, seed);
     for (name, seed) in [("a", 1), ("b", 2), ("copy-of-b", 2), ("c", 3)] {
         std::fs::write(tree.path().join(name), noise(seed)).unwrap();
     }
     engine.backup(tree.path());
     let storage = engine.storage.copy();
-    // The pack holds the files in order: its middle lies in the second one.
+    // Files above one batch share no blob; the pack holds them in order, so its middle lies in the second one.
     let pack = storage.keys().into_iter().find(|k| matches!(k, StorageKey::Pack(_))).unwrap();
     let mut bytes = storage.get(&pack, usize::MAX).unwrap();
-    bytes[450_000] ^= 1;
+    bytes[4_500_000] ^= 1;
     storage.replace(&pack, bytes);
     let report = check(&engine, storage.copy()).unwrap();
     let name = |path: &[u8]| String::from_utf8_lossy(path).rsplit('/').next().unwrap().to_string();
