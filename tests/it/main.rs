@@ -7,6 +7,7 @@ mod sandbox;
 mod terminal;
 #[cfg(feature = "cli")]
 mod cli;
+mod compat;
 mod damage;
 mod library;
 mod memory;
