@@ -28,5 +28,7 @@ cargo clippy --quiet --all-targets -- -D warnings
 cargo check --quiet --no-default-features --lib
 say "fuzz targets, ${FUZZ_SECONDS:-2} s each"
 fuzz/run.sh "${FUZZ_SECONDS:-2}"
+say "memory of an index of 10^6 rows"
+cargo bench --quiet --bench index -- memory 1000000
 say "tests"
 cargo test --no-fail-fast
