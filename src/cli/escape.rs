@@ -27,6 +27,26 @@ pub fn text(message: &str) -> String {
     out
 }
 
+/// A JSON text with every character that a terminal would obey as its `\\u` escape: the same value to a reader. Such
+/// characters can only stand inside strings.
+pub fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\x7f' || is_unsafe(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Lines of text that quote what was typed: line ends stay, other controls are escaped.
+pub fn lines(message: &str) -> String {
+    message.lines().map(text).collect::<Vec<_>>().join("\n")
+}
+
 fn push(out: &mut String, c: char) {
     match c {
         '\n' => out.push_str("\\n"),

@@ -88,8 +88,8 @@ fn usage(error: &clap::Error, json: bool) -> ExitCode {
         let first = rendered.lines().next().unwrap_or_default();
         output::print_failure(true, &Failure::usage(first.strip_prefix("error: ").unwrap_or(first)));
     } else {
-        // Whoever closed standard error does not want to know.
-        _ = error.print();
+        // What was typed is quoted in it. Whoever closed standard error does not want to know.
+        _ = writeln!(std::io::stderr(), "{}", escape::lines(&error.render().to_string()));
     }
     ExitCode::Usage
 }

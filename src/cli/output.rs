@@ -51,8 +51,8 @@ impl Output {
 
     /// A result for programs: one object on one line.
     pub fn object(&self, object: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_vec(object).map_err(|e| Failure::failed(format!("cannot write as JSON: {e}")))?;
-        self.write(&text, b"\n")
+        let text = serde_json::to_string(object).map_err(|e| Failure::failed(format!("cannot write as JSON: {e}")))?;
+        self.write(escape::json(&text).as_bytes(), b"\n")
     }
 
     /// A result for whoever reads it: `text` for people, `object` for programs.
@@ -90,7 +90,7 @@ impl Output {
     fn remark(&self, kind: &str, message: &str) {
         // Whoever closed standard error does not want to know.
         _ = if self.json {
-            writeln!(io::stderr(), "{}", serde_json::json!({ kind: message }))
+            writeln!(io::stderr(), "{}", escape::json(&serde_json::json!({ kind: message }).to_string()))
         } else {
             writeln!(io::stderr(), "{kind}: {}", escape::text(message))
         };
@@ -131,7 +131,7 @@ pub fn print_failure(json: bool, failure: &Failure) {
         if let Some(hint) = &failure.hint {
             object["hint"] = hint.as_str().into();
         }
-        writeln!(stderr, "{object}")
+        writeln!(stderr, "{}", escape::json(&object.to_string()))
     } else if failure.code == ExitCode::Interrupted {
         writeln!(stderr, "{}", escape::text(&failure.message))
     } else {

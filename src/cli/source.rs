@@ -4,6 +4,8 @@ use super::failure::Failure;
 use crate::source::Source;
 use crate::source::fs::{FsOptions, FsSource};
 use crate::source::stdin::StreamSource;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// Files of this machine.
 pub fn files(options: FsOptions) -> Result<Box<dyn Source>, Failure> {
@@ -12,7 +14,7 @@ pub fn files(options: FsOptions) -> Result<Box<dyn Source>, Failure> {
 }
 
 /// Standard input as one file of this absolute path.
-pub fn stdin(path: Vec<u8>) -> Result<Box<dyn Source>, Failure> {
-    let source = StreamSource::stdin(&path).map_err(|error| Failure::usage(format!("--stdin: {error}")))?;
+pub fn stdin(path: Vec<u8>, cancel: Arc<AtomicBool>) -> Result<Box<dyn Source>, Failure> {
+    let source = StreamSource::stdin(&path, cancel).map_err(|error| Failure::usage(format!("--stdin: {error}")))?;
     Ok(Box::new(source))
 }

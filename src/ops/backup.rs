@@ -6,6 +6,7 @@ use crate::base::time::Time;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
 use crate::format::pack::PackKind;
+use crate::format::segment::SegmentPack;
 use crate::format::session::SessionPurpose;
 use crate::format::snapshot::Manifest;
 use crate::index::Claims;
@@ -17,9 +18,10 @@ use crate::pipeline::backup::tree::Root;
 use crate::pipeline::backup::{self, ParentPlan, Sink, Threads, WRITE_BLOCKS};
 use crate::pipeline::failure::Failure;
 use crate::source::Source;
-use crate::storage::BlockPool;
+use crate::storage::{Area, BlockPool, StorageKey};
 use crate::store::session::Session;
 use crate::store::{Store, StoreError};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -114,7 +116,6 @@ pub fn run(
     let counting = Arc::new(Counting { counters: Counters::default(), next: monitor });
     let paths = source.describe().paths;
     let mut parent = match options.parent {
-        _ if options.force => None,
         Some(id) => Some(store.find_snapshot(&id.to_string())?),
         None => store.find_parent(&options.host, &paths)?,
     };
@@ -133,6 +134,9 @@ pub fn run(
         // About as much as last time: a display can say how long it takes.
         counting.expect(Counter::Files, parent.manifest.totals.files);
         counting.expect(Counter::Bytes, parent.manifest.totals.bytes);
+    }
+    if session.is_some() {
+        hide_lost_packs(store, &*counting)?;
     }
     let context = Arc::new(context(store, session.as_ref(), options, counting.clone())?);
     let plan = parent.as_ref().map(|p| ParentPlan {
@@ -160,10 +164,33 @@ pub fn run(
         context.meters.commit.report(&*counting);
         stats.snapshot = Some(committed.snapshot);
         stats.bytes_metadata_stored += committed.overhead_bytes;
-        stats.directories = root.totals.directories;
     }
     stats.duration = clock.elapsed();
     Ok(stats)
+}
+
+/// Packs that the index names and the storage lacks, or has in another length: what lay in them counts as unknown, so that
+/// it is stored anew as far as the source still has it.
+fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), StoreError> {
+    let mut there = HashMap::new();
+    for area in [Area::Packs, Area::Trees] {
+        store.storage.list(area, &mut |listed| {
+            if let StorageKey::Pack(id) | StorageKey::Tree(id) = listed.key {
+                there.insert(id, listed.len);
+            }
+        })?;
+    }
+    let mut index = store.index.write().unwrap_or_else(|e| e.into_inner());
+    let is_lost = |pack: &SegmentPack| there.get(&pack.id) != Some(&u64::from(pack.len));
+    let lost: HashSet<ObjectId> = index.packs().iter().filter(|pack| is_lost(pack)).map(|pack| pack.id).collect();
+    if !lost.is_empty() {
+        let packs = if lost.len() == 1 { "1 pack is".to_string() } else { format!("{} packs are", lost.len()) };
+        monitor.note(&format!(
+            "{packs} missing or cut short: what lay there is stored anew; `larder check` names what is lost"
+        ));
+        index.hide_packs(&lost);
+    }
+    Ok(())
 }
 
 fn cores() -> usize {
@@ -227,6 +254,7 @@ fn stats(context: &Context, counters: &Counters) -> BackupStats {
         entries: get(Counter::Entries),
         files: get(Counter::Files),
         bytes: get(Counter::Bytes),
+        directories: context.counts.directories.load(Relaxed),
         files_new: context.counts.files_new.load(Relaxed),
         files_changed: context.counts.files_changed.load(Relaxed),
         files_unchanged: get(Counter::FilesUnchanged),

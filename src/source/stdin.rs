@@ -5,8 +5,11 @@ use super::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked}
 use crate::base::path::{PathError, components, key_of, path_of, split_key};
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Meta, Xattr};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a stream is read from.
 type Input = Box<dyn Read + Send>;
@@ -19,9 +22,10 @@ pub struct StreamSource {
 }
 
 impl StreamSource {
-    /// Standard input as the file of this absolute path.
-    pub fn stdin(path: &[u8]) -> Result<StreamSource, PathError> {
-        StreamSource::new(path, Box::new(io::stdin()))
+    /// Standard input as the file of this absolute path. Reading ends with an error soon after `cancel` is set, also
+    /// while nothing comes.
+    pub fn stdin(path: &[u8], cancel: Arc<AtomicBool>) -> Result<StreamSource, PathError> {
+        StreamSource::new(path, Box::new(Cancellable::new(io::stdin(), cancel)))
     }
 
     /// Any reader as the file of this absolute path.
@@ -81,6 +85,63 @@ impl Source for StreamSource {
 
     fn xattrs(&self, _found: &Found) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
+    }
+}
+
+/// Reads on a thread of its own: a read that waits for a silent producer cannot be called back, but it can be left.
+struct Cancellable {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    piece: Vec<u8>,
+    at: usize,
+    cancel: Arc<AtomicBool>,
+}
+
+/// Bytes handed over at once.
+const PIECE: usize = 256 << 10;
+
+impl Cancellable {
+    fn new(mut input: impl Read + Send + 'static, cancel: Arc<AtomicBool>) -> Cancellable {
+        let (output, pieces) = bounded(2);
+        std::thread::spawn(move || {
+            loop {
+                let mut piece = vec![0; PIECE];
+                let read = match input.read(&mut piece) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    read => read,
+                };
+                let end = matches!(read, Ok(0) | Err(_));
+                let sent = output.send(read.map(|len| {
+                    piece.truncate(len);
+                    piece
+                }));
+                if end || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Cancellable { pieces, piece: Vec::new(), at: 0, cancel }
+    }
+}
+
+impl Read for Cancellable {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.piece.len() {
+            if self.cancel.load(Relaxed) {
+                return Err(io::Error::other("interrupted"));
+            }
+            match self.pieces.recv_timeout(Duration::from_millis(100)) {
+                Ok(piece) => (self.piece, self.at) = (piece?, 0),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Ok(0),
+            }
+            if self.piece.is_empty() {
+                return Ok(0);
+            }
+        }
+        let len = buf.len().min(self.piece.len() - self.at);
+        buf[..len].copy_from_slice(&self.piece[self.at..self.at + len]);
+        self.at += len;
+        Ok(len)
     }
 }
 

@@ -131,3 +131,32 @@ fn a_damaged_chunk_costs_only_the_files_that_hold_it() {
     assert_eq!(restored, ["a", "c"], "damaged files must not be left half written");
     assert_eq!(std::fs::read(target.path().join("a")).unwrap(), noise(1));
 }
+
+#[test]
+fn what_a_lost_pack_or_segment_held_is_stored_anew_by_the_next_backup() {
+    let lose: [fn(&StorageKey) -> bool; 3] = [
+        |k| matches!(k, StorageKey::Pack(_)),
+        |k| matches!(k, StorageKey::Tree(_)),
+        |k| matches!(k, StorageKey::Segment(..)),
+    ];
+    for is_lost in lose {
+        let engine = Engine::new();
+        let tree = tempfile::tempdir().unwrap();
+        small_tree(tree.path());
+        std::thread::sleep(std::time::Duration::from_millis(2100));
+        engine.backup(tree.path());
+        engine.storage.keys().iter().filter(|k| is_lost(k)).for_each(|k| engine.storage.delete(k).unwrap());
+        let store = engine.open(engine.storage.clone()).unwrap();
+        let options = larder::ops::backup::BackupOptions { host: "here".into(), ..Default::default() };
+        let silent = Arc::new(larder::monitor::Silent);
+        let stats = larder::ops::backup::run(&store, &Engine::source(tree.path()), &options, silent).unwrap();
+        assert_eq!(stats.problem_count, 0);
+        let target = tempfile::tempdir().unwrap();
+        let restored = engine.restore(engine.storage.clone(), tree.path(), target.path());
+        assert!(restored.problems.is_empty(), "{:?}", restored.problems);
+        assert_eq!(
+            std::fs::read(target.path().join("text")).unwrap(),
+            std::fs::read(tree.path().join("text")).unwrap()
+        );
+    }
+}

@@ -91,6 +91,7 @@ pub struct Counts {
     pub files_changed: AtomicU64,
     pub changed_while_read: AtomicU64,
     pub metadata_bytes: AtomicU64,
+    pub directories: AtomicU64,
 }
 
 /// Everything the stages share. Tasks hold it by `Arc`.

@@ -15,7 +15,7 @@ use crate::pipeline::reorder::Reorder;
 use crate::store::session::Session;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Acquire;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// The ordered thread.
 pub fn run(
@@ -118,6 +118,9 @@ fn count(context: &Context, batch: &Batch, tree: &TreeBatch) {
     monitor.add(Counter::Entries, tree.entries.len() as u64);
     let is_file = |e: &&(BatchEntry, EntryContent)| e.0.found.meta.kind == EntryKind::File;
     monitor.add(Counter::Files, tree.entries.iter().filter(is_file).count() as u64);
+    let is_directory = |e: &&(BatchEntry, EntryContent)| e.0.found.meta.kind == EntryKind::Directory;
+    let directories = tree.entries.iter().filter(is_directory).count() as u64;
+    context.counts.directories.fetch_add(directories, Relaxed);
     // A big file's bytes count as its segments pass, so that progress moves.
     let small = tree.entries.iter().filter(|e| !matches!(e.0.plan, Plan::Big(_)));
     let small: u64 = small.map(|e| e.0.found.meta.size).sum();

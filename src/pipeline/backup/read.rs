@@ -56,7 +56,11 @@ fn read_xattrs(context: &Context, source: &dyn Source, entry: &mut BatchEntry) {
 
 /// Attributes that cannot be read are told; the content is kept all the same.
 fn xattrs_of(context: &Context, key: &[u8], read: io::Result<Vec<Xattr>>) -> Option<Vec<Xattr>> {
-    read.map_err(|error| context.problem(&path_of(key), format!("extended attributes: {error}"))).ok()
+    let told = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => context.problem(&path_of(key), "vanished while it was looked at".into()),
+        _ => context.problem(&path_of(key), format!("extended attributes: {error}")),
+    };
+    read.map_err(told).ok()
 }
 
 /// A file that fits in the batch. Gives the bytes read.

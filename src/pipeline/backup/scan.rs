@@ -10,6 +10,7 @@ use crate::base::limits::{BATCH_BYTES, BATCH_ENTRIES, LINK_GROUPS_MAX};
 use crate::base::path::path_of;
 use crate::base::time::Time;
 use crate::chunking::Hits;
+use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::Counter;
 use crate::source::{Fingerprint, Found, Source, Walked};
@@ -119,6 +120,22 @@ impl Scanner<'_> {
             && Fingerprint::of(&old.meta) == Fingerprint::of(&found.meta)
             && old.meta.mtime < limit
             && old.meta.ctime < limit
+            && self.is_stored(&old.content)
+    }
+
+    /// Whether the store still knows where the content lies: what a lost pack or index segment took with it must be read
+    /// again, not referred to again. (Of a long file only the root of its list is asked for.)
+    fn is_stored(&self, content: &Content) -> bool {
+        let index = self.context.index.read().unwrap_or_else(|e| e.into_inner());
+        match content {
+            Content::Items(items) => items.iter().all(|item| match item {
+                Item::Chunk { id, .. } => index.contains(id),
+                Item::Hole { .. } => true,
+            }),
+            Content::List { id, .. } => index.contains(id),
+            Content::Empty | Content::Inline(_) => true,
+            Content::Unreadable => false,
+        }
     }
 
     /// Whether a link to the same inode was in the stream before. Groups beyond the bound are read again.
@@ -265,6 +282,8 @@ impl Scanner<'_> {
             let read = open.read_at(offset, &mut batch.buffer.plain[HEADROOM..][..BATCH_BYTES]);
             let len = match read {
                 Ok(len) => len,
+                // Told to stop while it waited: the run ends as interrupted.
+                Err(_) if self.context.stopping() => return,
                 Err(error) => {
                     // Half a stream is no backup of it.
                     self.context.failure.set(StoreError::Local {

@@ -6,7 +6,7 @@ use crate::cli::failure::Failure;
 use crate::cli::source;
 use crate::ops::list::normal_path;
 use crate::source::Source;
-use crate::source::filter::Excludes;
+use crate::source::filter::{Excludes, Filter};
 use crate::source::fs::{FsOptions, parse_list};
 use crate::store::Store;
 use std::collections::HashSet;
@@ -31,9 +31,23 @@ pub fn roots(args: &Args) -> Result<Roots, Failure> {
     if args.stdin.is_some() {
         return Ok(roots);
     }
+    Filter::new(&excludes(args)).map_err(|e| Failure::usage(format!("what to leave out: {e}")))?;
+    if args.as_path.as_ref().is_some_and(|path| !path.is_absolute()) {
+        return Err(Failure::usage("--as takes an absolute path"));
+    }
+    let mut missing = None;
     for path in &args.paths {
-        fs::symlink_metadata(path).map_err(|e| Failure::io("cannot back up", path, &e))?;
-        roots.named.push(path.clone());
+        match fs::symlink_metadata(path) {
+            Ok(_) => roots.named.push(path.clone()),
+            Err(error) => {
+                // One of several: the others are backed up, and this one is named as a problem of the run.
+                roots.listed.push(path.clone());
+                missing.get_or_insert_with(|| Failure::io("cannot back up", path, &error));
+            }
+        }
+    }
+    if let (Some(missing), true) = (missing, roots.named.is_empty()) {
+        return Err(missing);
     }
     let zeros = args.files_from0.iter().map(|list| (list, true));
     for (list, zero) in args.files_from.iter().map(|list| (list, false)).chain(zeros) {
@@ -63,7 +77,7 @@ pub fn source(args: &Args, roots: Roots, context: &Context, store: &Store) -> Re
     if let Some(name) = &args.stdin {
         let path = normal_path(name.as_bytes()).filter(|path| path.as_slice() != b"/");
         let wrong = || Failure::usage(format!("--stdin {}: not the name of a file", name.to_string_lossy()));
-        return source::stdin(path.ok_or_else(wrong)?);
+        return source::stdin(path.ok_or_else(wrong)?, context.interrupt.deferred());
     }
     let cache = &store.places.cache;
     fs::DirBuilder::new()
@@ -82,17 +96,21 @@ pub fn source(args: &Args, roots: Roots, context: &Context, store: &Store) -> Re
         listed: roots.listed,
         as_path: args.as_path.clone(),
         one_file_system: args.one_file_system,
-        excludes: Excludes {
-            patterns: args.exclude.clone(),
-            files: args.exclude_file.clone(),
-            per_directory: args.ignore_file.clone(),
-            cache_dirs: args.exclude_caches,
-        },
+        excludes: excludes(args),
         never,
         read: args.read.into(),
         threads: args.threads,
         no_xattrs: args.no_xattrs,
     })
+}
+
+fn excludes(args: &Args) -> Excludes {
+    Excludes {
+        patterns: args.exclude.clone(),
+        files: args.exclude_file.clone(),
+        per_directory: args.ignore_file.clone(),
+        cache_dirs: args.exclude_caches,
+    }
 }
 
 /// Options that shaped the snapshot, for people who look at it later.
