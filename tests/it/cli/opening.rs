@@ -128,6 +128,8 @@ fn keys_are_added_listed_replaced_and_removed() {
     let first = key(&sandbox, "first", 1);
     sandbox.ok(["-s", "store", "init", "--key-file", &first, "--label", "first"]);
     let run = |words: &[&str], key: &str| sandbox.run(["-s", "store", "--key-file", key, "key"].iter().chain(words));
+    // Slots are listed by the second they were made in.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let added = run(&["add", "--new-key-file", "second", "--label", "web1", "--json"], &first);
     assert_eq!(added.code, 0, "{added:?}");
     assert_eq!(mode(&sandbox.path("second")), 0o600);
