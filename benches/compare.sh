@@ -46,6 +46,7 @@ one() { # round tool
       "$larder" -s "$s" -q init
       run $round larder first "$larder" -s "$s" -q backup "$data"
       run $round larder unchanged "$larder" -s "$s" -q backup "$data"
+      run $round larder reread "$larder" -s "$s" -q backup --force "$data"   # as if all times had changed
       if [ -n "$second" ]; then run $round larder second "$larder" -s "$s" -q backup --as "$data" "$second"; fi
       if [ -z "$second" ]; then
         run $round larder restore "$larder" -s "$s" -q restore "latest:$data" --to "$d"
@@ -66,9 +67,9 @@ one() { # round tool
       export BUPSTASH_KEY=$work/bupstash.key BUPSTASH_REPOSITORY=$s BUPSTASH_SEND_LOG=$work/bupstash.sendlog BUPSTASH_QUERY_CACHE=$work/bupstash.query
       rm -f "$work"/bupstash.sendlog* "$work"/bupstash.query*; bupstash init -r "$s"
       run $round bupstash first bupstash put -q name=a "$data"
-      run $round bupstash unchanged bupstash put -q name=a "$data"
-      if [ -n "$second" ]; then run $round bupstash second bupstash put -q name=a "$second"; fi
-      mkdir -p "$d"; run $round bupstash restore bash -c "bupstash restore -q --into '$d' name=a and newer-than 1s || bupstash restore -q --into '$d' id='*'" || true ;;
+      run $round bupstash unchanged bupstash put -q name=b "$data"
+      if [ -n "$second" ]; then run $round bupstash second bupstash put -q name=c "$second"; fi
+      mkdir -p "$d"; run $round bupstash restore bupstash restore -q --into "$d" name=a ;;
     borg)
       borg init -e repokey-blake2 "$s"
       run $round borg first borg create "$s::a" "$data"

@@ -20,7 +20,8 @@
 //! | 6 | [`store`] |
 //! | 7 | [`pipeline`] |
 //! | 8 | [`ops`] |
-//! | 9 | `cli` |
+//! | 9 | `harness` |
+//! | 10 | `cli` |
 //!
 //! # Using the engine
 //!
@@ -81,5 +82,7 @@ pub mod index;
 pub mod store;
 pub mod pipeline;
 pub mod ops;
+#[cfg(feature = "harness")]
+pub mod harness;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -109,6 +109,9 @@ pub enum Command {
     Key(cmd::key::Args),
     /// Show what a store holds and what it costs
     Stats(cmd::stats::Args),
+    /// Measure this machine, this program and others
+    #[cfg(feature = "harness")]
+    Bench(Box<cmd::bench::Args>),
     /// Print a completion script for a shell
     Completions(cmd::completions::Args),
     /// Write manual pages into a folder

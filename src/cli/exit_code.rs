@@ -2,7 +2,7 @@
 
 use crate::store::StoreError;
 
-/// Exit codes. 4 and 5 are kept for a later command.
+/// Exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
@@ -14,6 +14,10 @@ pub enum ExitCode {
     Usage = 2,
     /// Done, but some source files could not be read.
     Unread = 3,
+    /// `bench gate`: slower than the baseline allows.
+    Slower = 4,
+    /// `bench gate`: counters that must be equal have changed.
+    CountersChanged = 5,
     /// There is no such store.
     NoStore = 10,
     /// Refused by policy.
@@ -34,6 +38,8 @@ Exit codes:
     1  failed
     2  wrong usage
     3  done, but some source files could not be read
+    4  bench gate: slower, or more instructions, than the baseline allows
+    5  bench gate: a counter that must not change has changed
    10  there is no such store
    11  refused by policy
    12  wrong passphrase or key file, or none given
@@ -79,6 +85,8 @@ mod tests {
             ExitCode::Failed,
             ExitCode::Usage,
             ExitCode::Unread,
+            ExitCode::Slower,
+            ExitCode::CountersChanged,
             ExitCode::NoStore,
             ExitCode::Refused,
             ExitCode::WrongSecret,

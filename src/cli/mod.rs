@@ -72,6 +72,8 @@ fn run(cli: Cli, out: Arc<Output>) -> Result<ExitCode, Failure> {
         Command::Repair(args) => cmd::repair::run(&context, args),
         Command::Key(args) => cmd::key::run(&context, args),
         Command::Stats(args) => cmd::stats::run(&context, args),
+        #[cfg(feature = "harness")]
+        Command::Bench(args) => cmd::bench::run(&context, *args),
         Command::Completions(args) => cmd::completions::run(&context, args),
         Command::Man(args) => cmd::man::run(&context, args),
     }

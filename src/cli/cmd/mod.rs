@@ -14,3 +14,5 @@ pub mod key;
 pub mod stats;
 pub mod completions;
 pub mod man;
+#[cfg(feature = "harness")]
+pub mod bench;

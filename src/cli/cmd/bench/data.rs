@@ -1,0 +1,19 @@
+//! `larder bench data`.
+
+use crate::cli::context::Context;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  larder bench data";
+
+/// List, make and verify data sets
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {}
+
+/// Runs it.
+pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
+    Err(Failure::failed("not built yet"))
+}

@@ -1,0 +1,61 @@
+//! `larder bench`: a verb a file.
+
+pub mod chunking;
+pub mod stages;
+pub mod pipeline;
+pub mod compare;
+pub mod gate;
+pub mod data;
+pub mod finish;
+
+use crate::cli::context::Context;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::failure::Failure;
+use crate::harness::BenchError;
+use clap::Subcommand;
+
+/// Measure this machine, this program and others
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare chunkers on your data
+    Chunking(chunking::Args),
+    /// Measure each kernel of the pipeline, and the roofline they add up to
+    Stages(stages::Args),
+    /// Measure whole backups, restores and checks
+    Pipeline(pipeline::Args),
+    /// Compare larder with other programs
+    Compare(compare::Args),
+    /// Pass or fail against a baseline, for CI
+    Gate(gate::Args),
+    /// List, make and verify data sets
+    Data(data::Args),
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::Chunking(args) => chunking::run(context, args),
+        Command::Stages(args) => stages::run(context, args),
+        Command::Pipeline(args) => pipeline::run(context, args),
+        Command::Compare(args) => compare::run(context, args),
+        Command::Gate(args) => gate::run(context, args),
+        Command::Data(args) => data::run(context, args),
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Failure {
+        match error {
+            BenchError::Store(error) => error.into(),
+            BenchError::Interrupted => Failure::new(ExitCode::Interrupted, "interrupted"),
+            BenchError::Invalid(_) => Failure::usage(crate::cli::failure::chain(&error)),
+            _ => Failure::failed(crate::cli::failure::chain(&error)),
+        }
+    }
+}

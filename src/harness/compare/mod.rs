@@ -1,0 +1,1 @@
+//! Whole programs side by side, in interleaved rounds.

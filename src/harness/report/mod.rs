@@ -1,0 +1,190 @@
+//! The model of a report: sections of typed columns and rows. Every form (table, JSON, Markdown, CSV, …) is made from it.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the JSON form; grows when a field changes its meaning or goes.
+pub const SCHEMA: u32 = 1;
+
+/// What one run of `larder bench` found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// `chunking`, `stages`, `pipeline`, `compare`, `gate`.
+    pub kind: String,
+    /// `larder 0.1.0`.
+    pub program: String,
+    /// The words after `larder bench`.
+    pub command: Vec<String>,
+    /// When it began (RFC 3339, UTC).
+    pub started: String,
+    /// What it ran on.
+    pub machine: super::machine::Machine,
+    /// The results.
+    pub sections: Vec<Section>,
+    /// What is doubtful, and what helps.
+    pub warnings: Vec<String>,
+}
+
+/// One table of a report.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Section {
+    /// For programs: `throughput`, `first_backup`.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// The data set or path it was taken on.
+    pub data: Option<DataUsed>,
+    /// The columns; the first is the row's label and not listed here.
+    pub columns: Vec<Column>,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// What the page draws of it.
+    pub plots: Vec<Plot>,
+    /// Remarks below the table.
+    pub notes: Vec<String>,
+}
+
+/// The data a section was taken on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataUsed {
+    /// Data set or path.
+    pub name: String,
+    /// Plaintext bytes.
+    pub bytes: u64,
+    /// Regular files.
+    pub files: u64,
+}
+
+/// A column: what its numbers are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// For programs.
+    pub id: String,
+    /// The heading.
+    pub title: String,
+    /// How to read and print its numbers.
+    pub unit: Unit,
+    /// Which direction is good; trackers alert on the other one.
+    pub better: Better,
+}
+
+/// Units. Values are always in the base unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Unit {
+    Text,
+    Count,
+    Bytes,
+    Seconds,
+    BytesPerSecond,
+    PerSecond,
+    SecondsPerGb,
+    NsPerByte,
+    Ratio,
+    /// A share: 1.0 is 100 %.
+    Share,
+    Instructions,
+}
+
+/// Which direction is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Better {
+    Higher,
+    Lower,
+    Neither,
+}
+
+/// One row.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Row {
+    /// What was measured.
+    pub label: String,
+    /// One cell a column.
+    pub cells: Vec<Cell>,
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cell {
+    /// Not measured, or it does not apply.
+    Empty,
+    /// Words.
+    Text(String),
+    /// A number that is exact, or has no spread.
+    Exact(f64),
+    /// A median with its 95 % interval and what it came from.
+    Measured {
+        /// Median.
+        value: f64,
+        /// Ends of the interval.
+        low: f64,
+        /// See `low`.
+        high: f64,
+        /// All samples, in the order they were taken.
+        samples: Vec<f64>,
+    },
+}
+
+/// A picture of the page.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plot {
+    /// Bars of one column, with intervals where there are some; `line`: a limit drawn across (roofline, 1.0).
+    Bars {
+        /// Heading.
+        title: String,
+        /// Id of the column.
+        column: String,
+        /// Id of a column that holds each row's own limit, drawn as a mark.
+        limit: Option<String>,
+        /// A limit for all rows.
+        line: Option<f64>,
+    },
+    /// Counts by class: (upper end, count).
+    Histogram {
+        /// Heading.
+        title: String,
+        /// Unit of the classes.
+        unit: Unit,
+        /// One line a series: name and its classes.
+        series: Vec<(String, Vec<(f64, u64)>)>,
+    },
+}
+
+impl Report {
+    /// An empty report of a run that starts now.
+    pub fn new(kind: &str, command: &[String]) -> Report {
+        Report {
+            schema: SCHEMA,
+            kind: kind.into(),
+            program: concat!("larder ", env!("CARGO_PKG_VERSION")).into(),
+            command: command.to_vec(),
+            started: jiff::Timestamp::now().to_string(),
+            machine: super::machine::Machine::here(),
+            sections: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl Cell {
+    /// The number in it.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Cell::Exact(value) | Cell::Measured { value, .. } => Some(*value),
+            Cell::Empty | Cell::Text(_) => None,
+        }
+    }
+}
+
+impl Column {
+    /// A column.
+    pub fn new(id: &str, title: &str, unit: Unit, better: Better) -> Column {
+        Column { id: id.into(), title: title.into(), unit, better }
+    }
+}

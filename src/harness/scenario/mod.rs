@@ -1,0 +1,1 @@
+//! Whole backups, restores and checks in this process.

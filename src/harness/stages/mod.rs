@@ -1,0 +1,1 @@
+//! Each kernel of the pipeline alone, and the roofline they add up to.
