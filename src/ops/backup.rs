@@ -119,6 +119,14 @@ pub fn run(
         Some(id) => Some(store.find_snapshot(&id.to_string())?),
         None => store.find_parent(&options.host, &paths)?,
     };
+    if let Some(key) = store.other_signer(&options.host)? {
+        let key: String = key.iter().map(|b| format!("{b:02x}")).collect();
+        counting.note(&format!(
+            "host label {} belongs to another machine here, whose key is {key}: others will call this snapshot's signer \
+             unknown; choose another label with --host",
+            options.host
+        ));
+    }
     let session = match options.dry_run {
         true => None,
         false => {
