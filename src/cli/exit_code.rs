@@ -33,7 +33,7 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done, but some source files could not be read
+    3  done, but some source files could not be read (restore: when they were backed up)
    10  there is no such store
    11  refused by policy
    12  wrong passphrase or key file, or none given

@@ -326,7 +326,8 @@ fn only_changed_attributes_are_corrected_without_reading_content() {
     fs::set_permissions(folder.path().join("a/big"), fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(folder.path().join("b/deep"), fs::Permissions::from_mode(0o777)).unwrap();
     let mut value = [0; 20];
-    let mut xattr = || rustix::fs::getxattr(folder.path().join("c"), "user.x", &mut value).map(|len| value[..len].to_vec());
+    let mut xattr =
+        || rustix::fs::getxattr(folder.path().join("c"), "user.x", &mut value).map(|len| value[..len].to_vec());
     let has_xattrs = xattr().is_ok();
     if has_xattrs {
         rustix::fs::setxattr(folder.path().join("c"), "user.x", b"other", rustix::fs::XattrFlags::empty()).unwrap();
