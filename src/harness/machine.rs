@@ -23,4 +23,9 @@ impl Machine {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         Machine { cores, ..Machine::default() }
     }
+
+    /// What must be equal for times of two runs to be compared: a baseline of another machine says nothing of this one.
+    pub fn fingerprint(&self) -> String {
+        format!("{}, {} cores, {}", self.cpu, self.cores, self.features.join(" "))
+    }
 }

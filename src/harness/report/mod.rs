@@ -1,5 +1,9 @@
 //! The model of a report: sections of typed columns and rows. Every form (table, JSON, Markdown, CSV, …) is made from it.
 
+pub mod form;
+
+pub use form::Form;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the JSON form; grows when a field changes its meaning or goes.
