@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::harness::report::{merge, save};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -39,13 +40,15 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
             reports.push(save::read(path)?);
         }
     }
+    let known: HashSet<_> = reports.iter().map(|run| (run.started.clone(), run.kind.clone())).collect();
     let Some((report, mut history)) = merge::newest(reports) else {
         return Err(
             Failure::failed("there is no saved report in these folders").hint("`larder bench … --save DIR` keeps one")
         );
     };
     if let Some(folder) = &args.report.history {
-        history.extend(finish::read_history(context, folder)?);
+        let more = finish::read_history(context, folder)?;
+        history.extend(more.into_iter().filter(|run| !known.contains(&(run.started.clone(), run.kind.clone()))));
     }
     finish::save_progress(context, &args.report, &report)?;
     finish::put(context, &args.report, &report, &history)?;

@@ -7,9 +7,11 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Width of every plot, in pixels.
-pub const WIDTH: i32 = 900;
+pub const WIDTH: i32 = 960;
 /// Height of a line of text.
 pub const FONT: i32 = 13;
+/// The backend writes a size smaller by this.
+const FONT_SIZE: f64 = FONT as f64 * 1.24;
 
 const MEMORY: &str = "memory does not fail to write";
 
@@ -86,7 +88,7 @@ pub fn picture(title: &str, height: i32, draw: impl FnOnce(&Canvas<'_>)) -> Stri
 impl Canvas<'_> {
     /// Text that begins, ends or is centred at a point.
     pub fn text(&self, words: &str, at: (i32, i32), anchor: HPos, color: RGBColor) {
-        let style = ("sans-serif", FONT).into_font().color(&color).pos(Pos::new(anchor, VPos::Center));
+        let style = ("sans-serif", FONT_SIZE).into_font().color(&color).pos(Pos::new(anchor, VPos::Center));
         self.0.draw(&Text::new(escape::text(words), at, style)).expect(MEMORY);
     }
 

@@ -2,7 +2,7 @@
 
 use super::canvas::{self, FONT, GRID, MUTED, SERIES, Scale, WIDTH};
 use crate::harness::report::point::{self, Point};
-use crate::harness::report::{Better, Column, Plot, Report, Section};
+use crate::harness::report::{Better, Column, Plot, Report, Section, Unit, number};
 use plotters::style::text_anchor::HPos;
 
 const HEIGHT: i32 = 190;
@@ -41,6 +41,25 @@ impl Trends {
 struct Line {
     label: String,
     points: Vec<(usize, f64, Option<(f64, f64)>)>,
+}
+
+impl Line {
+    /// Its name, its newest value, and how that differs from the oldest one.
+    fn legend(&self, unit: Unit) -> String {
+        let (first, last) = (self.points[0].1, self.points[self.points.len() - 1].1);
+        let change = (last / first - 1.0) * 100.0;
+        let change = if change.is_finite() { format!(" ({change:+.1} %)") } else { String::new() };
+        format!("{}: {}{change}", self.label, number::show(last, unit))
+    }
+
+    /// Its values as multiples of its first one, which is above zero.
+    fn relative(&mut self) {
+        let first = self.points[0].1;
+        for (_, value, interval) in &mut self.points {
+            *value /= first;
+            *interval = interval.map(|(low, high)| (low / first, high / first));
+        }
+    }
 }
 
 /// What `history` has of the values in `report`.
@@ -105,12 +124,19 @@ fn trend(section: &Section, column: &Column, runs: &[&Report]) -> Option<Trend> 
     if lines.is_empty() {
         return None;
     }
-    let title = format!("{}: {}", section.title, column.title);
+    let labels = lines.iter().map(|line| line.legend(column.unit)).collect();
+    // Lines of different sizes show their changes only beside what they began with.
+    let relative = lines.len() > 1 && lines.iter().all(|line| line.points[0].1 > 0.0);
+    let (unit, what) = if relative { (Unit::Share, ", relative to the oldest run") } else { (column.unit, "") };
+    if relative {
+        lines.iter_mut().for_each(Line::relative);
+    }
+    let title = format!("{}: {}{what}", section.title, column.title);
     let dates: Vec<&str> = sections.iter().map(|(started, _)| *started).collect();
     Some(Trend {
-        svg: draw(&title, column, &dates, &lines),
+        svg: draw(&title, unit, &dates, &lines),
         title,
-        labels: lines.into_iter().map(|line| line.label).collect(),
+        labels,
         remark: (all > SERIES).then(|| format!("The first {SERIES} of {all} rows are drawn.")),
     })
 }
@@ -119,7 +145,7 @@ fn of_column<'a>(section: &'a Section, column: &'a Column) -> impl Iterator<Item
     point::of_section(section).into_iter().filter(|point| point.column.id == column.id && point.cell.number().is_some())
 }
 
-fn draw(title: &str, column: &Column, dates: &[&str], lines: &[Line]) -> String {
+fn draw(title: &str, unit: Unit, dates: &[&str], lines: &[Line]) -> String {
     let values = || {
         lines.iter().flat_map(|line| &line.points).flat_map(|(_, value, interval)| {
             let (low, high) = interval.unwrap_or((*value, *value));
@@ -127,10 +153,11 @@ fn draw(title: &str, column: &Column, dates: &[&str], lines: &[Line]) -> String 
         })
     };
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let room = if high > low { (high - low) * 0.08 } else { high.abs().max(1e-9) * 0.1 };
+    // What differs by less than a few percent looks flat, not wild.
+    let room = ((high - low) * 0.08).max(high.abs().max(1e-9) * 0.03);
     let bottom = HEIGHT - 2 * FONT;
     let y = Scale { ends: (low - room, high + room), pixels: (bottom, 8), log: false };
-    let ticks = y.ticks(column.unit, 4);
+    let ticks = y.ticks(unit, 4);
     let left = 14 + ticks.iter().map(|(_, words)| canvas::width(words)).max().unwrap_or(0);
     let x = Scale { ends: (0.0, dates.len().max(2) as f64 - 1.0), pixels: (left + 45, WIDTH - 55), log: false };
     canvas::picture(title, HEIGHT, |canvas| {
@@ -197,6 +224,7 @@ mod tests {
             ("First backup: time", 2)
         );
         assert!(found.charts[0].svg.contains("2026-05-02 00:00"));
+        assert_eq!(found.charts[0].labels, ["larder: 3 s (+50.0 %)"]);
         assert!(found.remark.contains("One run on another machine"));
     }
 }
