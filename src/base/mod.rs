@@ -1,5 +1,6 @@
 //! Identifiers, limits and path order: what every layer may name.
 
+pub mod escape;
 pub mod id;
 pub mod limits;
 pub mod path;

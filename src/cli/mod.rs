@@ -13,7 +13,7 @@ pub mod progress;
 pub mod remarks;
 pub mod interrupt;
 pub mod trace;
-pub mod escape;
+pub use crate::base::escape;
 pub mod human;
 pub mod table;
 pub mod stages;

@@ -6,6 +6,7 @@ pub mod pipeline;
 pub mod compare;
 pub mod gate;
 pub mod data;
+pub mod report;
 pub mod finish;
 
 use crate::cli::context::Context;
@@ -35,6 +36,8 @@ enum Command {
     Gate(gate::Args),
     /// List, make and verify data sets
     Data(data::Args),
+    /// Show saved results in any form
+    Report(report::Args),
 }
 
 /// Runs it.
@@ -46,6 +49,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         Command::Compare(args) => compare::run(context, args),
         Command::Gate(args) => gate::run(context, args),
         Command::Data(args) => data::run(context, args),
+        Command::Report(args) => report::run(context, args),
     }
 }
 
