@@ -107,6 +107,7 @@ fn programs(plan: &Plan, versions: &[String]) -> Section {
         columns: vec![text("version", "version"), text("parameters", "parameters")],
         rows: plan.tools.iter().zip(versions).map(row).collect(),
         notes: vec![
+            "a child begins with the harness's own memory: peaks below some 10 MiB say nothing".into(),
             "CPU time includes children that were waited for; of several processes peak memory is the largest's".into(),
         ],
         ..Section::default()
