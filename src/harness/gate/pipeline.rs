@@ -132,8 +132,7 @@ mod tests {
         for (label, factor) in [("larder", slowdown), (BASE, 1.0)] {
             let one = |round: usize| {
                 // A disturbance that both builds of a round see, and a little of each one's own.
-                let noise =
-                    1.0 + (round * 7 % 5) as f64 / 10.0 + (round * factor.to_bits() as usize % 3) as f64 / 200.0;
+                let noise = 1.0 + (round * 7 % 5) as f64 / 10.0 + (round * label.len() % 3) as f64 / 200.0;
                 Sample { round, usage: Usage { wall: factor * noise, cpu: 0.0, peak: 0 }, stored: 0 }
             };
             samples.taken.insert((label.into(), Step::First), (0..15).map(one).collect());
