@@ -93,7 +93,7 @@ impl LocalStorage {
         Ok(LocalStorage {
             folder: std::path::absolute(folder)?,
             identity: (stat.st_dev, stat.st_ino),
-            capabilities: Capabilities { create_if_absent: true, listing_stale_s },
+            capabilities: Capabilities { create_if_absent: true, listing_stale_s, persistent: true },
             creator: Arc::new(Creator::new(disk.clone())),
             disk,
             packs: OpenFiles::default(),

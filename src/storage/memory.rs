@@ -73,7 +73,7 @@ impl Storage for MemoryStorage {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { create_if_absent: true, listing_stale_s: Some(0) }
+        Capabilities { create_if_absent: true, listing_stale_s: Some(0), persistent: false }
     }
 
     fn put_if_absent(&self, key: &StorageKey, bytes: &[u8]) -> Result<Created, StorageError> {

@@ -33,6 +33,8 @@ pub struct Capabilities {
     pub create_if_absent: bool,
     /// How stale a listing can be, in seconds; `None`: unknown.
     pub listing_stale_s: Option<u32>,
+    /// What is stored outlives the process.
+    pub persistent: bool,
 }
 
 /// What became of a create.

@@ -31,6 +31,10 @@ pub(super) const INDEX_FOLDER: &str = "index";
 /// Odds of a tree node's end after each entry past the smallest size: 1 in 128.
 const NODE_THRESHOLD: u32 = 1 << 25;
 
+/// The store secret of measurements that must come out the same in every run. It stands here for everyone to read, so no
+/// store that outlives its process may have it: neither creating nor opening one works.
+pub const BENCH_SECRET: [u8; 32] = *b"larder's benchmark: NOT a secret";
+
 /// How a new store shall be.
 #[derive(Default)]
 pub struct CreateOptions {
@@ -63,6 +67,9 @@ impl Store {
     ) -> Result<Store, StoreError> {
         if newest_config(&*storage)?.is_some() {
             return Err(StoreError::StoreExists(storage.location()));
+        }
+        if let Some(secret) = &options.store_secret {
+            refuse_bench_secret(&*storage, secret)?;
         }
         // What can fail on this machine fails before anything is written.
         places.host_key()?;
@@ -99,6 +106,7 @@ impl Store {
             return Err(StoreError::Config(format!("it has number {number}, and this machine has seen number {seen}")));
         }
         let bundle = find_bundle(&*storage, id, credential)?;
+        refuse_bench_secret(&*storage, &bundle.store_secret)?;
         // Only admin bundles exist so far, and their holder is the maintainer. Without this anyone who can write to the
         // storage could make a config with a roster of his own.
         let maintainer = SigningKey::from_seed(&bundle.maintainer_seed);
@@ -129,6 +137,14 @@ impl Store {
             notices: Mutex::default(),
         })
     }
+}
+
+fn refuse_bench_secret(storage: &dyn Storage, secret: &[u8; 32]) -> Result<(), StoreError> {
+    if *secret == BENCH_SECRET && storage.capabilities().persistent {
+        let what = "its store secret is the one of the benchmark, which everyone knows: it protects nothing";
+        return Err(StoreError::Refused(what.into()));
+    }
+    Ok(())
 }
 
 /// The number of the newest config; `None`: there is no store.

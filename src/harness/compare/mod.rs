@@ -1,1 +1,100 @@
 //! Whole programs side by side, in interleaved rounds.
+//!
+//! Each tool does all its steps in its turn, on the same data, in an environment and with a store of its own; the order
+//! rotates from round to round. Every restore is compared with its source by [`tree`]. A tool that is not here, fails or
+//! takes too long is named, and the rest goes on.
+
+pub mod process;
+pub mod tool;
+pub mod tree;
+pub mod rounds;
+pub mod table;
+
+pub use rounds::{Plan, Samples, Watch};
+pub use tool::{Found, Step, Tool};
+
+use super::BenchError;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is asked for, in a person's words.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Names of tools that come along; empty: all of them.
+    pub with: Vec<String>,
+    /// Descriptions in files.
+    pub files: Vec<PathBuf>,
+    /// This program.
+    pub larder: PathBuf,
+    /// Another build of it.
+    pub base: Option<PathBuf>,
+    /// The prototype; taken part when it is given.
+    pub limit: Option<PathBuf>,
+}
+
+/// Tools compared with when nobody names any.
+pub const DEFAULT: [&str; 9] = ["restic", "rustic", "borg", "bupstash", "kopia", "plakar", "cp", "tar+lz4", "find"];
+/// The row of the other build.
+pub const BASE: &str = "base";
+
+/// Finds the tools: this program first. With them, what each missing one needs.
+pub fn tools(wanted: &Wanted) -> Result<(Vec<Found>, Vec<String>), BenchError> {
+    let mut found = vec![Tool::built_in("larder")?.find(Some(&wanted.larder))?];
+    let mut missing = Vec::new();
+    if let Some(base) = &wanted.base {
+        found.push(Found { label: BASE.into(), ..Tool::built_in("larder")?.find(Some(base))? });
+    }
+    if let Some(limit) = &wanted.limit {
+        // What cannot be found although it was named is an error.
+        found.push(Tool::built_in("limit")?.find(Some(limit))?);
+    }
+    let all: Vec<String> = DEFAULT.map(String::from).into();
+    let named = if wanted.with.is_empty() && wanted.files.is_empty() { &all } else { &wanted.with };
+    let files = wanted.files.iter().map(|file| Tool::read(file));
+    let built_in = named.iter().filter(|name| *name != "larder").map(|name| match name.as_str() {
+        "limit" if wanted.limit.is_some() => Ok(None),
+        name => Tool::built_in(name).map(Some),
+    });
+    let described: Vec<Tool> = built_in.filter_map(Result::transpose).chain(files).collect::<Result<_, _>>()?;
+    for tool in described {
+        match tool.find(None) {
+            Ok(tool) if found.iter().any(|other| other.label == tool.label) => {
+                return Err(BenchError::Invalid(format!("there are two tools of the name {}", tool.label)));
+            }
+            Ok(tool) => found.push(tool),
+            Err(BenchError::Missing(what)) => missing.push(what),
+            Err(error) => return Err(error),
+        }
+    }
+    if found.len() == 1 {
+        let what = format!("nothing is left to compare with.\n{}", missing.join("\n"));
+        return Err(BenchError::Missing(what));
+    }
+    Ok((found, missing))
+}
+
+/// The first line with a digit that a tool prints for its version.
+pub fn version(found: &Found, work: &Path) -> Result<String, BenchError> {
+    if found.tool.version.is_empty() {
+        return Ok("?".into());
+    }
+    let folder = tempfile::tempdir_in(work).map_err(BenchError::io("make a folder in", work))?;
+    let path = folder.path().to_path_buf();
+    let names = tool::Names {
+        store: path.join("store"),
+        data: path.clone(),
+        second: path.clone(),
+        target: path.clone(),
+        work: path.clone(),
+    };
+    let words: Vec<OsString> = found.tool.version.iter().map(|word| found.fill(word, &names)).collect();
+    let what = process::Invocation { words, environment: process::environment(&path), folder: Some(path.clone()) };
+    let log = path.join("log");
+    let cancel = std::sync::atomic::AtomicBool::new(false);
+    process::run(&what, &log, Duration::from_secs(20), &cancel)?;
+    let text = std::fs::read(&log).map_err(BenchError::io("read", &log))?;
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().map(str::trim).find(|line| line.bytes().any(|b| b.is_ascii_digit()));
+    Ok(line.unwrap_or("?").chars().take(80).collect())
+}

@@ -218,3 +218,23 @@ fn a_creation_that_was_cut_short_on_a_disk_can_be_begun_again() {
     assert_eq!(restore(&machine.open(&storage).unwrap(), snapshot).unwrap(), b"on a disk");
     assert!(LocalStorage::create(&path).is_err());
 }
+
+#[test]
+fn the_secret_of_the_benchmark_is_refused_by_every_store_that_lasts() {
+    use crate::store::open::BENCH_SECRET;
+    let machine = Machine::new();
+    let with = || CreateOptions { store_secret: Some(BENCH_SECRET.into()), ..options() };
+    let folder = tempfile::tempdir().unwrap();
+    let local = Arc::new(LocalStorage::create(&folder.path().join("store")).unwrap());
+    let refused = Store::create(local.clone(), &key_file(7), machine.places.clone(), with());
+    assert!(matches!(refused, Err(StoreError::Refused(why)) if why.contains("everyone knows")));
+    assert!(matches!(machine.open(&(local.clone() as Arc<dyn Storage>)), Err(StoreError::NoStore(_))));
+    // In memory it works, and what was made there does not open once it is copied to a disk.
+    let memory = Arc::new(MemoryStorage::default());
+    Store::create(memory.clone(), &key_file(7), machine.places.clone(), with()).unwrap();
+    for key in memory.keys() {
+        local.put_if_absent(&key, &memory.get(&key, usize::MAX).unwrap()).unwrap();
+    }
+    let refused = Store::open(local, &key_file(7), machine.places.clone());
+    assert!(matches!(refused, Err(StoreError::Refused(why)) if why.contains("everyone knows")));
+}

@@ -1,19 +1,211 @@
 //! `larder bench compare`.
 
+use super::finish::{ReportOptions, finish};
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::output::Output;
+use crate::harness::BenchError;
+use crate::harness::compare::{Plan, Samples, Step, Wanted, Watch, rounds, table, tools, version};
+use crate::harness::data::{DataPlaces, resolve};
+use crate::harness::report::{DataUsed, Report};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench compare";
+  larder bench compare --data ~/src                        with every tool that is here
+  larder bench compare --data kernel --with restic,borg --rounds 10
+  larder bench compare --data old --second new --steps first,second --with cp
+  larder bench compare --data ~/src --base ./larder-of-yesterday --with find
+  larder bench compare --data ~/src --drop-caches --tool my-tool.toml
+
+Each tool does all its steps in turn, in rounds of rotated order; restores go to a folder in memory and are compared
+with their source. A tool that is missing is named with how to install it.";
+
+const WHAT: &str = "What to compare";
+const HOW: &str = "How";
 
 /// Compare larder with other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// What to back up: a folder or the name of a data set
+    #[arg(long, value_name = "PATH|DATASET", help_heading = WHAT)]
+    data: String,
+    /// Another version of the data, backed up over the first [default: the data set's, when it has one]
+    #[arg(long, value_name = "PATH", help_heading = WHAT)]
+    second: Option<PathBuf>,
+    /// Folders with further recipes of data sets
+    #[arg(long, value_name = "DIR", help_heading = WHAT)]
+    datasets: Vec<PathBuf>,
+    /// Tools: restic, rustic, borg, bupstash, kopia, plakar, cp, tar+lz4, find, limit [default: all that are here]
+    #[arg(long, value_name = "TOOLS", value_delimiter = ',', help_heading = WHAT)]
+    with: Vec<String>,
+    /// Further tools, described in files (docs/ci.md says how)
+    #[arg(long, value_name = "FILE", help_heading = WHAT)]
+    tool: Vec<PathBuf>,
+    /// The larder to measure [default: this one]
+    #[arg(long, value_name = "FILE", help_heading = WHAT)]
+    binary: Option<PathBuf>,
+    /// Another build of larder, as a row of its own
+    #[arg(long, value_name = "FILE", help_heading = WHAT)]
+    base: Option<PathBuf>,
+    /// The prototype benches/limit, built; its limit-restore lies beside it
+    #[arg(long, value_name = "FILE", help_heading = WHAT)]
+    limit_binary: Option<PathBuf>,
+
+    /// Rounds
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = HOW)]
+    rounds: usize,
+    /// Of first, unchanged, restore, second [default: all that the data allow]
+    #[arg(long, value_name = "STEPS", value_delimiter = ',', help_heading = HOW)]
+    steps: Vec<Step>,
+    /// Empty the page cache before each step (as root)
+    #[arg(long, help_heading = HOW)]
+    drop_caches: bool,
+    /// Where stores and caches of the tools are made [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR", help_heading = HOW)]
+    work: Option<PathBuf>,
+    /// Where restores go [default: /dev/shm]
+    #[arg(long, value_name = "DIR", help_heading = HOW)]
+    restore_to: Option<PathBuf>,
+    /// Seconds that one step of a tool may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, help_heading = HOW)]
+    timeout: u64,
+
+    #[command(flatten)]
+    report: ReportOptions,
+}
 
 /// Runs it.
-pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not built yet"))
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let wanted = Wanted {
+        with: args.with.clone(),
+        files: args.tool.clone(),
+        larder: own_binary(args.binary.as_deref())?,
+        base: args.base.clone(),
+        limit: args.limit_binary.clone(),
+    };
+    let (found, missing) = tools(&wanted)?;
+    missing.iter().for_each(|what| context.out.note(&format!("left out: {what}")));
+    let plan = plan(context, &args, found)?;
+    let versions = plan.tools.iter().map(|tool| version(tool, &plan.work)).collect::<Result<Vec<_>, _>>()?;
+    let data = plan.data.used()?;
+    let mut samples = Samples::default();
+    samples.warnings = missing;
+    let mut watch = Shown {
+        out: &context.out,
+        save: args.report.save.as_deref(),
+        report: &|samples| table::report(&words(), &plan, &versions, &data, samples),
+    };
+    let outcome = rounds::run(&plan, &mut samples, &mut watch);
+    context.interrupt.immediate();
+    conclude(context, &args, &plan, (&versions, &data), &samples, outcome)
+}
+
+/// Prints what there is, also of a run that ended early.
+fn conclude(
+    context: &Context,
+    args: &Args,
+    plan: &Plan,
+    (versions, data): (&[String], &DataUsed),
+    samples: &Samples,
+    outcome: Result<(), BenchError>,
+) -> Result<ExitCode, Failure> {
+    if samples.taken.is_empty() {
+        outcome?;
+        return Err(BenchError::NotMeasured(samples.warnings.join("\n")).into());
+    }
+    let report = table::report(&words(), plan, versions, data, samples);
+    let ours = plan.tools[0].label.as_str();
+    if !samples.taken.keys().any(|(label, _)| label == ours) {
+        return Err(BenchError::NotMeasured(samples.warnings.join("\n")).into());
+    }
+    finish(context, &args.report, &report)?;
+    if let Some(folder) = &args.report.save {
+        // The whole report is there now.
+        _ = std::fs::remove_file(partial(folder));
+    }
+    outcome?;
+    if samples.failed.iter().any(|label| label == ours) || samples.lost.iter().any(|label| label == ours) {
+        return Ok(ExitCode::Failed);
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn plan(context: &Context, args: &Args, tools: Vec<crate::harness::compare::Found>) -> Result<Plan, Failure> {
+    let places = DataPlaces { made: context.places()?.cache.join("datasets"), recipes: args.datasets.clone() };
+    let mut data = resolve(&args.data, &places)?;
+    data.path = absolute(&data.path)?;
+    if let Some(second) = args.second.as_ref().or(data.second.as_ref()) {
+        data.second = Some(absolute(second)?);
+    }
+    let steps = match args.steps.as_slice() {
+        [] => Step::ALL.into_iter().filter(|step| *step != Step::Second || data.second.is_some()).collect(),
+        steps => Step::ALL.into_iter().filter(|step| steps.contains(step)).collect(),
+    };
+    let work = args.work.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&work).map_err(|error| Failure::io("cannot make the folder", &work, &error))?;
+    let memory = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir());
+    let target = args.restore_to.clone().or(memory).unwrap_or_else(|| work.clone());
+    Ok(Plan {
+        tools,
+        data,
+        steps,
+        rounds: args.rounds,
+        work: absolute(&work)?,
+        target: absolute(&target)?,
+        drop_caches: args.drop_caches,
+        timeout: Duration::from_secs(args.timeout),
+        cancel: context.interrupt.deferred(),
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| Failure::io("cannot find", path, &error))
+}
+
+/// The program that is measured.
+pub(super) fn own_binary(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(path) => absolute(path),
+        None => std::env::current_exe().map_err(|error| {
+            Failure::failed(format!("cannot find this program's own file: {error}; name it with --binary"))
+        }),
+    }
+}
+
+/// The words behind `larder bench`.
+pub(super) fn words() -> Vec<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    words.skip_while(|word| word != "bench").skip(1).collect()
+}
+
+/// What is kept of a run that is not complete.
+fn partial(folder: &Path) -> PathBuf {
+    folder.join("compare.partial.json")
+}
+
+/// Progress on standard error, and the results so far in a file after every round.
+struct Shown<'a> {
+    out: &'a Output,
+    save: Option<&'a Path>,
+    report: &'a dyn Fn(&Samples) -> Report,
+}
+
+impl Watch for Shown<'_> {
+    fn progress(&mut self, line: &str) {
+        self.out.note(line);
+    }
+
+    fn round(&mut self, samples: &Samples) {
+        let Some(folder) = self.save else { return };
+        let kept = std::fs::create_dir_all(folder)
+            .and_then(|()| serde_json::to_vec(&(self.report)(samples)).map_err(Into::into))
+            .and_then(|json| std::fs::write(partial(folder), json));
+        if let Err(error) = kept {
+            self.out.warn(&format!("the results so far cannot be kept in {}: {error}", folder.display()));
+        }
+    }
 }

@@ -1,19 +1,138 @@
 //! `larder bench gate`.
 
+use super::compare::{own_binary, words};
+use super::finish::{ReportOptions, finish};
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::harness::data::{DataPlaces, resolve};
+use crate::harness::gate::child::{self, Child};
+use crate::harness::gate::instructions::PATH;
+use crate::harness::gate::pipeline::Pair;
+use crate::harness::gate::{Plan, Tier, Verdict, run as run_gate};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench gate";
+  larder bench gate --baseline benches/baseline.toml --tiers a,b
+  larder bench gate --baseline benches/baseline.toml --tiers c --criterion target/criterion
+  larder bench gate --baseline benches/baseline.toml --tiers c --base ./larder-of-main
+  larder bench gate --baseline benches/baseline.toml --update 'chunks of inlined files are not counted any more'
+
+Tier a: counters that must be equal (allocations within 1 %, peak memory within 2 %); file system calls need strace.
+Tier b: instructions of the kernels within 1 %; needs valgrind, which counts the path without AVX-512.
+Tier c: wall time; fails only where the interval's lower end is above 5 %.
+Exit codes: 0 within, 4 slower, 5 a counter changed, 1 not measured. docs/ci.md has a recipe for CI.";
 
 /// Pass or fail against a baseline, for CI
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// The file with the values that are right
+    #[arg(long, value_name = "FILE", default_value = "benches/baseline.toml")]
+    baseline: PathBuf,
+    /// Of a, b, c
+    #[arg(long, value_name = "TIERS", value_delimiter = ',', default_value = "a,b")]
+    tiers: Vec<Tier>,
+    /// Write what is measured into the baseline, for this reason
+    #[arg(long, value_name = "REASON")]
+    update: Option<String>,
+    /// Leave out what cannot be measured here
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    without: Vec<Without>,
+    /// What becomes of values that the baseline has from other machines only
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    elsewhere: Elsewhere,
+
+    /// Tier c: criterion's folder, after `cargo bench --bench gate`
+    #[arg(long, value_name = "DIR")]
+    criterion: Option<PathBuf>,
+    /// Tier c: the build of larder that this one must not be slower than
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+    /// Tier c: what both builds back up [default: seeded files]
+    #[arg(long, value_name = "PATH|DATASET", requires = "base")]
+    data: Option<String>,
+    /// Folders with further recipes of data sets
+    #[arg(long, value_name = "DIR", requires = "data")]
+    datasets: Vec<PathBuf>,
+    /// Tier c: rounds with the other build
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "base")]
+    rounds: usize,
+    /// Where files are made [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+
+    /// What a child does under strace or valgrind
+    #[arg(long, hide = true)]
+    task: Option<String>,
+
+    #[command(flatten)]
+    report: ReportOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Without {
+    /// File system calls
+    Syscalls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Elsewhere {
+    /// The run fails: it could not be measured
+    Fail,
+    /// They are passed over, and that is said
+    Skip,
+}
 
 /// Runs it.
-pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not built yet"))
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    if let Some(task) = &args.task {
+        context.out.line(&format!("{PATH}{}", child::run(task)?))?;
+        return Ok(ExitCode::Ok);
+    }
+    let plan = plan(context, &args)?;
+    let outcome = run_gate(&plan, &words(), &mut |line| context.out.note(line))?;
+    context.interrupt.immediate();
+    finish(context, &args.report, &outcome.report)?;
+    outcome.report.warnings.iter().for_each(|warning| context.out.warn(warning));
+    let (code, says) = match outcome.verdict {
+        Verdict::Within => (ExitCode::Ok, "all is within the baseline"),
+        Verdict::NotMeasured => (ExitCode::Failed, "not all could be measured"),
+        Verdict::Slower => (ExitCode::Slower, "slower than the baseline allows"),
+        Verdict::Changed => (ExitCode::CountersChanged, "counters differ from the baseline"),
+    };
+    match code {
+        ExitCode::Ok => context.out.note(says),
+        _ => context.out.warn(&format!("gate: {says}")),
+    }
+    Ok(code)
+}
+
+fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
+    let own = own_binary(None)?;
+    let work = args.work.clone().unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&work).map_err(|error| Failure::io("cannot make the folder", &work, &error))?;
+    let data = match &args.data {
+        None => None,
+        Some(word) => {
+            let places = DataPlaces { made: context.places()?.cache.join("datasets"), recipes: args.datasets.clone() };
+            Some(resolve(word, &places)?)
+        }
+    };
+    let memory = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir());
+    let target = memory.unwrap_or_else(|| work.clone());
+    let (ours, rounds) = (own.clone(), args.rounds);
+    Ok(Plan {
+        baseline: args.baseline.clone(),
+        tiers: args.tiers.iter().copied().collect(),
+        without_syscalls: args.without.contains(&Without::Syscalls),
+        skip_elsewhere: args.elsewhere == Elsewhere::Skip,
+        update: args.update.clone(),
+        criterion: args.criterion.clone(),
+        pipeline: args.base.clone().map(|base| Pair { ours, base, data, rounds, target }),
+        child: Child::of(&own),
+        work,
+        cancel: context.interrupt.deferred(),
+    })
 }

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The gate as CI runs it, from a checkout: builds larder, counts and times, and fails as `larder bench gate` does.
+#
+#   benches/ci-gate.sh                     tiers a and b, and the kernels of tier c
+#   BASE=/path/to/larder benches/ci-gate.sh     also whole runs against another build
+#   BASE_COMMIT=origin/main benches/ci-gate.sh  the same, with that commit's build made here
+#
+# Exit codes: 0 within, 4 slower, 5 a counter changed, 1 not measured.
+# Needs a Rust toolchain; valgrind and strace are installed as root on Debian when they are missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+baseline=${BASELINE:-benches/baseline.toml}
+target=${CARGO_TARGET_DIR:-$PWD/target}
+
+missing=()
+for tool in valgrind strace; do command -v "$tool" > /dev/null || missing+=("$tool"); done
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+cargo build --release --quiet --bin larder
+larder=$target/release/larder
+
+# Only what this run leaves counts.
+rm -rf "$target"/criterion/gate_*
+cargo bench --quiet --bench gate -- --noplot > /dev/null
+
+options=(--baseline "$baseline" --tiers a,b,c --criterion "$target/criterion" --elsewhere "${ELSEWHERE:-skip}")
+if [ -n "${BASE_COMMIT:-}" ]; then
+  base=$(mktemp -d)
+  trap 'git worktree remove --force "$base/checkout"; rm -rf "$base"' EXIT
+  git worktree add --quiet --detach "$base/checkout" "$BASE_COMMIT"
+  # In its own folder, so that a checkout's settings for cargo hold there too.
+  (cd "$base/checkout" && CARGO_TARGET_DIR=$target/base cargo build --release --quiet --bin larder)
+  BASE=$target/base/release/larder
+fi
+if [ -n "${BASE:-}" ]; then options+=(--base "$BASE" --rounds "${ROUNDS:-15}"); fi
+"$larder" bench gate "${options[@]}" "$@"
