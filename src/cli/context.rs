@@ -66,6 +66,10 @@ impl Context {
     /// The storage of an existing store; exit code 10 when there is none.
     pub fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
         let folder = self.store_folder()?;
+        if folder.is_file() {
+            let message = format!("there is no store at {}: it is a file", folder.display());
+            return Err(Failure::new(ExitCode::NoStore, message));
+        }
         match LocalStorage::open(&folder) {
             Ok(storage) => Ok(Arc::new(storage)),
             Err(e) if e.kind == StorageErrorKind::NotFound => {

@@ -37,7 +37,7 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done, but some source files could not be read
+    3  done, but some source files could not be read (restore: when they were backed up)
     4  bench gate: slower, or more instructions, than the baseline allows
     5  bench gate: a counter that must not change has changed
    10  there is no such store

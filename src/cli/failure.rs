@@ -60,6 +60,9 @@ impl From<StoreError> for Failure {
             StoreError::WrongSecret => {
                 failure.hint("give --key-file, --passphrase-file, --passphrase-command or LARDER_PASSPHRASE")
             }
+            _ if failure.code == ExitCode::Damage => {
+                failure.hint("`larder check` names what is damaged; `larder repair index` rebuilds a lost index")
+            }
             _ => failure,
         }
     }

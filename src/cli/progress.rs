@@ -59,6 +59,16 @@ impl Progress {
         Arc::new(Progress { state, bar, path_due, out: out.clone() })
     }
 
+    /// Whether someone watches it.
+    pub fn is_visible(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Whether it is known how much there is to do.
+    pub fn knows_total(&self) -> bool {
+        self.state.totals[self.state.shown.bytes as usize].load(Relaxed) > 0
+    }
+
     /// Takes the display away.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

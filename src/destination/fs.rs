@@ -360,10 +360,25 @@ impl Destination for FsDestination {
         })
     }
 
-    fn differs(&self, existing: &Existing, attributes: &Attributes<'_>) -> bool {
-        let mode = existing.kind != EntryKind::Symlink && existing.mode != attributes.mode;
+    fn differs(
+        &self,
+        existing: &Existing,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        attributes: &Attributes<'_>,
+    ) -> io::Result<bool> {
+        // Who may not set owners does not get their setuid and setgid bits either.
+        let bits = if self.applier.owns() { 0o7777 } else { 0o1777 };
+        let mode = existing.kind != EntryKind::Symlink && (existing.mode ^ attributes.mode) & bits != 0;
         let owner = (existing.uid, existing.gid) != (attributes.uid, attributes.gid);
-        mode || owner && self.applier.owns()
+        if mode || owner && self.applier.owns() {
+            return Ok(true);
+        }
+        if attributes.xattrs.is_empty() {
+            return Ok(false);
+        }
+        let fd = self.directories.fd(directory)?;
+        self.applier.xattrs_differ(fd.as_fd(), name, attributes.xattrs)
     }
 
     fn touch_up(

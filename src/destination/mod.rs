@@ -157,10 +157,17 @@ pub trait Destination: Send + Sync {
         replace: bool,
     ) -> io::Result<()>;
 
-    /// Whether mode or owner of an entry that is there differ from `attributes` and could be corrected.
-    fn differs(&self, existing: &Existing, attributes: &Attributes<'_>) -> bool;
+    /// Whether mode, owner or extended attributes of an entry that is there differ from `attributes` and could be
+    /// corrected. Extended attributes that it has beyond them do not count.
+    fn differs(
+        &self,
+        existing: &Existing,
+        directory: &Self::Directory,
+        name: &[u8],
+        attributes: &Attributes<'_>,
+    ) -> io::Result<bool>;
 
-    /// Corrects mode and owner of an entry whose content is right.
+    /// Corrects mode, owner and extended attributes of an entry whose content is right.
     fn touch_up(
         &self,
         directory: &Self::Directory,

@@ -278,3 +278,14 @@ fn rows_that_cannot_be_indexed_are_refused() {
         assert!(matches!(builder.rows(&[Row { kind, ..segment.rows[0] }]), Err(IndexError::Row(_))));
     }
 }
+
+#[test]
+fn a_page_that_is_gone_later_makes_its_rows_absent_and_does_not_end_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    fs::write(&path, small_run()).unwrap();
+    let run = Run::open(&path).unwrap();
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    let there = (0..ROWS).filter(|n| !found(&run, &id_of(*n)).is_empty()).count();
+    assert_eq!(there, 0);
+}

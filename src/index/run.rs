@@ -8,7 +8,8 @@
 //! "there" for an id that nobody stored, and that chunk would be lost. So a page's checksum is verified when the page
 //! is first touched (one bit each remembers that), a filter's likewise, and what does not match counts as absent and
 //! marks the run as damaged: the worst a damaged cache does is that a chunk is stored twice, until the store has dropped
-//! the run and read its segments again. A run cut short is refused when it is opened.
+//! the run and read its segments again. A run cut short is refused when it is opened; a page that is gone later (a failing
+//! disk) reads as zeros, which are nobody's entry.
 //!
 //! Pages and filters are used where they are mapped: what a run takes of anonymous memory is its partitions' places
 //! (64 KiB) and one bit for every 78 entries.
@@ -18,7 +19,7 @@ use super::entry::{self, Entry};
 use super::layout::{self, Head, PAGE_ENTRIES, PAGE_LEN, Partition};
 use crate::base::id::{ContentId, ObjectId};
 use crate::format::segment::SegmentPack;
-use memmap2::{Advice, Mmap};
+use crate::source::mmap::GuardedMap;
 use std::collections::HashSet;
 use std::fs::File;
 use std::ops::{ControlFlow, Deref};
@@ -41,7 +42,7 @@ impl From<Damage> for IndexError {
 const INTERPOLATIONS: u32 = 4;
 
 /// An opened run: a mapped file, or bytes.
-pub struct Run<B = Mmap> {
+pub struct Run<B = GuardedMap> {
     bytes: B,
     path: PathBuf,
     head: Head,
@@ -64,11 +65,11 @@ impl Run {
         }
         // SAFETY: a run file is written under another name and renamed when it is complete; from then on it is only
         // ever unlinked, never written or cut, so the mapped bytes do not change.
-        let map = unsafe { Mmap::map(&file)? };
+        let map = unsafe { GuardedMap::new(&file)? };
         let run = Run { path: path.to_owned(), ..Run::new(map)? };
         // Every look-up begins with a filter: better one long read now than a thousand short ones. A hint: it may fail.
         let filters = run.head.filters_range();
-        let _ = run.bytes.advise_range(Advice::WillNeed, filters.start, filters.len());
+        run.bytes.will_need(filters.start, filters.len());
         Ok(run)
     }
 

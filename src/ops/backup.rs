@@ -14,6 +14,7 @@ use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
 use crate::object::writer::PackWriter;
 use crate::pipeline::backup::budget::Budget;
 use crate::pipeline::backup::context::{Context, Counts, Meters};
+use crate::pipeline::backup::told::Told;
 use crate::pipeline::backup::tree::Root;
 use crate::pipeline::backup::{self, ParentPlan, Sink, Threads, WRITE_BLOCKS};
 use crate::pipeline::failure::Failure;
@@ -76,6 +77,8 @@ pub struct BackupStats {
     pub files_new: u64,
     /// Files that differ from the parent's.
     pub files_changed: u64,
+    /// Files that were read again (times differ, or `force`) and found equal to the parent's.
+    pub files_equal: u64,
     /// Files taken over from the parent.
     pub files_unchanged: u64,
     /// Bytes read from the source.
@@ -98,6 +101,8 @@ pub struct BackupStats {
     pub problems: Vec<Problem>,
     /// How many there were.
     pub problem_count: u64,
+    /// A file that lists all of them, when they are more.
+    pub problem_list: Option<std::path::PathBuf>,
     /// What was left out and why: the first 10,000.
     pub skipped: Vec<Problem>,
     /// Wall time.
@@ -119,6 +124,14 @@ pub fn run(
         Some(id) => Some(store.find_snapshot(&id.to_string())?),
         None => store.find_parent(&options.host, &paths)?,
     };
+    if let Some(key) = store.other_signer(&options.host)? {
+        let key: String = key.iter().map(|b| format!("{b:02x}")).collect();
+        counting.note(&format!(
+            "host label {} belongs to another machine here, whose key is {key}: others will call this snapshot's signer \
+             unknown; choose another label with --host",
+            options.host
+        ));
+    }
     let session = match options.dry_run {
         true => None,
         false => {
@@ -234,7 +247,7 @@ fn context(
         cancel: options.cancel.clone(),
         monitor,
         counts: Counts::default(),
-        told: Mutex::default(),
+        told: Mutex::new(Told::new(store.places.store_cache(store.id()).join("problems"))),
     })
 }
 
@@ -249,14 +262,16 @@ fn sink<'a>(store: &Arc<Store>, session: &'a Session, compression: Compression) 
 fn stats(context: &Context, counters: &Counters) -> BackupStats {
     let get = |counter| counters.get(counter);
     let metadata = context.counts.metadata_bytes.load(Relaxed);
-    let told = std::mem::take(&mut *context.told.lock().unwrap_or_else(|e| e.into_inner()));
+    let mut told = std::mem::take(&mut *context.told.lock().unwrap_or_else(|e| e.into_inner()));
+    let files_equal = context.counts.files_equal.load(Relaxed);
     BackupStats {
         entries: get(Counter::Entries),
         files: get(Counter::Files),
         bytes: get(Counter::Bytes),
         directories: context.counts.directories.load(Relaxed),
         files_new: context.counts.files_new.load(Relaxed),
-        files_changed: context.counts.files_changed.load(Relaxed),
+        files_changed: context.counts.files_changed.load(Relaxed) - files_equal,
+        files_equal,
         files_unchanged: get(Counter::FilesUnchanged),
         bytes_read: get(Counter::BytesRead),
         chunks: get(Counter::Chunks),
@@ -266,6 +281,7 @@ fn stats(context: &Context, counters: &Counters) -> BackupStats {
         bytes_metadata_stored: metadata,
         packs: get(Counter::Packs),
         changed_while_read: context.counts.changed_while_read.load(Relaxed),
+        problem_list: told.finish(),
         problems: told.problems,
         problem_count: told.problem_count,
         skipped: told.skipped,

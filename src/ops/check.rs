@@ -17,6 +17,7 @@ use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::pipeline::parallel;
 use crate::storage::StorageKey;
+use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
 use contents::Contents;
 use findings::Findings;
@@ -177,6 +178,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let mut report = CheckReport::default();
     records::check_plain(&*store.storage, &findings)?;
     let records = records::check_sealed(store, &findings)?;
+    signers(store, &findings)?;
     let mut catalogue = index::catalogue(store, &findings, &records)?;
     interrupted(options)?;
     read_packs(store, options, monitor, &findings, &records, &mut catalogue, &mut report)?;
@@ -193,6 +195,23 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     findings.finish(&mut report);
     report.duration = start.elapsed();
     Ok(report)
+}
+
+/// Says whose snapshots this machine cannot vouch for. What is damaged is found elsewhere.
+fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
+    for snapshot in store.snapshots()?.0 {
+        let host = &snapshot.manifest.host;
+        let message = match snapshot.authenticity {
+            Authenticity::UnknownSigner => {
+                let signer: String = snapshot.signer.iter().map(|b| format!("{b:02x}")).collect();
+                format!("says it is of host {host}, but is signed by an unknown key {signer}")
+            }
+            Authenticity::Unsigned => "is not signed".into(),
+            _ => continue,
+        };
+        findings.add(Severity::Notice, Subject::Snapshot(snapshot.id), message);
+    }
+    Ok(())
 }
 
 fn interrupted(options: &CheckOptions) -> Result<(), StoreError> {

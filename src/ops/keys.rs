@@ -53,8 +53,8 @@ pub fn remove(store: &Store, name: &str) -> Result<ObjectId, StoreError> {
         slots.iter().map(|(id, _)| *id).filter(|id| !name.is_empty() && id.to_string().starts_with(name));
     let id = match (matching.next(), matching.next()) {
         (Some(id), None) => id,
-        (None, _) => return Err(StoreError::Refused(format!("no key slot's id begins with {name:?}"))),
-        (Some(_), Some(_)) => return Err(StoreError::Refused(format!("{name:?} is the beginning of several key ids"))),
+        (None, _) => return Err(StoreError::NoMatch(format!("no key slot's id begins with {name:?}"))),
+        (Some(_), Some(_)) => return Err(StoreError::NoMatch(format!("{name:?} is the beginning of several key ids"))),
     };
     store.remove_key_slot(id)?;
     Ok(id)

@@ -30,7 +30,11 @@ impl SnapshotPath {
         };
         let not_a_name = || StoreError::NoSnapshot(String::from_utf8_lossy(text).into_owned());
         let snapshot = std::str::from_utf8(name).map_err(|_| not_a_name())?.to_string();
-        let path = path.map(|p| normal_path(p).ok_or_else(not_a_name)).transpose()?;
+        let not_a_path = |path: &[u8]| {
+            let path = String::from_utf8_lossy(path);
+            StoreError::NoMatch(format!("{path:?} is no path in a snapshot: name it without `..`"))
+        };
+        let path = path.map(|p| normal_path(p).ok_or_else(|| not_a_path(p))).transpose()?;
         Ok(SnapshotPath { snapshot, path })
     }
 }

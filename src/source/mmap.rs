@@ -8,7 +8,7 @@
 //!
 //! All of this module's state is in atomics, and the handler does nothing but look at them and call mmap.
 
-use memmap2::{Mmap, MmapOptions};
+use memmap2::{Advice, Mmap, MmapOptions};
 use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::io;
@@ -251,6 +251,11 @@ impl GuardedMap {
         let map = unsafe { Mmap::map(file)? };
         let watch = Watch::over(map.as_ptr() as usize, map.len());
         Ok(GuardedMap { watch, map })
+    }
+
+    /// Asks the system to read a range ahead: a hint, which may fail.
+    pub fn will_need(&self, start: usize, len: usize) {
+        let _ = self.map.advise_range(Advice::WillNeed, start, len);
     }
 
     /// Whether a page could not be read: what was taken from the map so far may be zeros instead.

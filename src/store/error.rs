@@ -30,6 +30,8 @@ pub enum StoreError {
     Ambiguous(String),
     #[error("{path}: {why} (snapshot {snapshot})")]
     Path { snapshot: ObjectId, path: String, why: &'static str },
+    #[error("{0}")]
+    NoMatch(String),
     #[error("another run settled this session as ended; nothing was committed. Run the backup again")]
     Settled,
     #[error("session {session} is in doubt: {reason}")]

@@ -7,6 +7,7 @@ use super::state::State;
 use super::trust::note_head;
 use super::{Store, StoreError, lock};
 use crate::base::id::ObjectId;
+use crate::base::time::Time;
 use crate::crypto::sign::{Domain, verify};
 use crate::format::cursor::{Reader, put_bytes, put_varint};
 use crate::format::envelope::ObjectKind;
@@ -15,11 +16,11 @@ use crate::format::session::Verdict;
 use crate::format::snapshot::{Head, SignedManifest};
 use crate::object::{ObjectError, small};
 use crate::storage::{Area, StorageKey};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Its name in the cache.
-const NAME: &str = "snapshots";
+const NAME: &str = "snapshots-2";
 
 /// Committed manifests whose signature fits.
 #[derive(Debug, Default)]
@@ -27,7 +28,21 @@ pub struct Manifests {
     loaded: bool,
     /// The store's snapshots were looked at.
     fresh: bool,
-    known: BTreeMap<ObjectId, Arc<SignedManifest>>,
+    known: BTreeMap<ObjectId, Known>,
+}
+
+/// A manifest that was found good, and the object that it was read from: another length or time and it is read again.
+#[derive(Debug)]
+struct Known {
+    signed: Arc<SignedManifest>,
+    read_from: Stored,
+}
+
+/// What a listing says of an object.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Stored {
+    len: u64,
+    time: Time,
 }
 
 /// A committed manifest.
@@ -38,23 +53,29 @@ pub(super) struct Judged {
     pub valid: bool,
 }
 
-fn encode(known: &BTreeMap<ObjectId, Arc<SignedManifest>>) -> Vec<u8> {
+fn encode(known: &BTreeMap<ObjectId, Known>) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, known.len() as u64);
-    for (id, signed) in known {
+    for (id, Known { signed, read_from }) in known {
         out.extend_from_slice(&id.0);
+        put_varint(&mut out, read_from.len);
+        put_varint(&mut out, read_from.time.s as u64);
+        put_varint(&mut out, u64::from(read_from.time.ns));
         put_bytes(&mut out, &signed.encode());
     }
     out
 }
 
-fn decode(bytes: &[u8]) -> Result<BTreeMap<ObjectId, Arc<SignedManifest>>, DecodeError> {
+fn decode(bytes: &[u8]) -> Result<BTreeMap<ObjectId, Known>, DecodeError> {
     let mut reader = Reader::new("cached snapshots", bytes);
     let count = reader.count(usize::MAX, ObjectId::LEN + 1)?;
     let mut known = Vec::with_capacity(count);
     for _ in 0..count {
         let id = ObjectId(reader.array()?);
-        known.push((id, Arc::new(SignedManifest::decode(reader.bytes(usize::MAX)?)?)));
+        let len = reader.varint()?;
+        let time = Time { s: reader.varint()? as i64, ns: reader.varint()? as u32 };
+        let signed = Arc::new(SignedManifest::decode(reader.bytes(usize::MAX)?)?);
+        known.push((id, Known { signed, read_from: Stored { len, time } }));
     }
     reader.finish()?;
     Ok(known.into_iter().collect())
@@ -72,27 +93,27 @@ impl Manifests {
 impl Store {
     /// Every committed manifest, in the order of their ids, and those that cannot be read or whose session is in doubt.
     pub(super) fn judge_manifests(&self, state: &State) -> Result<(Vec<Judged>, Vec<DamagedSnapshot>), StoreError> {
-        let mut listed = BTreeSet::new();
+        let mut listed = BTreeMap::new();
         self.storage.list(Area::Snapshots, &mut |found| {
             if let StorageKey::Snapshot(id) = found.key {
-                listed.insert(id);
+                listed.insert(id, Stored { len: found.len, time: found.stored });
             }
         })?;
         let mut manifests = lock(&self.manifests);
         manifests.load(self);
         let before = manifests.known.len();
-        manifests.known.retain(|id, _| listed.contains(id));
+        manifests.known.retain(|id, known| listed.get(id) == Some(&known.read_from));
         let mut changed = manifests.known.len() != before;
         let (mut judged, mut damaged) = (Vec::with_capacity(listed.len()), Vec::new());
-        for id in listed {
-            if let Some(signed) = manifests.known.get(&id) {
-                judged.push(Judged { id, signed: signed.clone(), valid: true });
+        for (id, read_from) in listed {
+            if let Some(known) = manifests.known.get(&id) {
+                judged.push(Judged { id, signed: known.signed.clone(), valid: true });
                 continue;
             }
             match self.judge(id, state) {
                 Ok(Some(new)) => {
                     if new.valid {
-                        manifests.known.insert(id, new.signed.clone());
+                        manifests.known.insert(id, Known { signed: new.signed.clone(), read_from });
                         changed = true;
                     }
                     judged.push(new);
@@ -107,6 +128,29 @@ impl Store {
             self.cache.write(NAME, &encode(&manifests.known));
         }
         Ok((judged, damaged))
+    }
+
+    /// Reads a snapshot that is about to be used from the store, whatever the cache knew of it.
+    pub(super) fn judge_again(&self, id: ObjectId, state: &State) -> Result<Judged, StoreError> {
+        if let Some(judged) = self.judge(id, state)? {
+            return Ok(judged);
+        }
+        let session = lock(&self.manifests).known.get(&id).map(|known| known.signed.manifest.session);
+        Err(match session {
+            // It counted when it was read first.
+            Some(session) if self.storage.head(&StorageKey::Snapshot(id)).is_ok() => {
+                let reason = format!("snapshot {id} was committed by it, and its outcome is gone");
+                StoreError::Doubt { session, reason }
+            }
+            _ => StoreError::NoSnapshot(id.to_string()),
+        })
+    }
+
+    /// Whether this machine has seen a snapshot committed.
+    pub(crate) fn seen_committed(&self, id: &ObjectId) -> bool {
+        let mut manifests = lock(&self.manifests);
+        manifests.load(self);
+        manifests.known.contains_key(id)
     }
 
     /// Reads one manifest; `None` when it does not count.
@@ -142,7 +186,7 @@ impl Store {
     pub(super) fn known_heads(&self) -> Vec<Head> {
         let manifests = lock(&self.manifests);
         let mut heads = Vec::new();
-        for (id, signed) in &manifests.known {
+        for (id, Known { signed, .. }) in &manifests.known {
             let (signer, sequence) = (signed.signer, signed.manifest.sequence);
             note_head(&mut heads, Head { signer, sequence, manifest: *id });
         }
@@ -151,14 +195,17 @@ impl Store {
 
     /// Who signed a snapshot, if it is known.
     pub(super) fn known_signer(&self, id: &ObjectId) -> Option<[u8; 32]> {
-        lock(&self.manifests).known.get(id).map(|signed| signed.signer)
+        lock(&self.manifests).known.get(id).map(|known| known.signed.signer)
     }
 
     /// A manifest that this machine has just committed.
     pub(super) fn note_manifest(&self, id: ObjectId, signed: SignedManifest) {
+        // Without an answer the next listing finds another length, and reads it.
+        let listed = self.storage.head(&StorageKey::Snapshot(id)).ok();
+        let read_from = listed.map_or_else(Stored::default, |l| Stored { len: l.len, time: l.stored });
         let mut manifests = lock(&self.manifests);
         manifests.load(self);
-        manifests.known.insert(id, Arc::new(signed));
+        manifests.known.insert(id, Known { signed: Arc::new(signed), read_from });
         self.cache.write(NAME, &encode(&manifests.known));
     }
 }

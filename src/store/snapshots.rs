@@ -1,6 +1,7 @@
 //! Listing and naming snapshots.
 
 use super::manifests::Judged;
+use super::state::State;
 use super::trust::{Authenticity, note_head, pin};
 use super::{Store, StoreError, WRITER};
 use crate::base::id::ObjectId;
@@ -36,10 +37,13 @@ impl Store {
     /// All snapshots, oldest first, and those that cannot be read. A manifest that cannot be read is hidden only when a
     /// maintainer removed it.
     pub fn snapshots(&self) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
-        let state = self.read_state()?;
-        let (mut judged, mut damaged) = self.judge_manifests(&state)?;
-        judged.retain(|judged| !self.is_removed(&state, &judged.id, Some(&judged.signed.signer)));
-        damaged.retain(|damaged| !self.is_removed(&state, &damaged.id, Some(&[0; 32])));
+        self.snapshots_under(&self.read_state()?)
+    }
+
+    fn snapshots_under(&self, state: &State) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
+        let (mut judged, mut damaged) = self.judge_manifests(state)?;
+        judged.retain(|judged| !self.is_removed(state, &judged.id, Some(&judged.signed.signer)));
+        damaged.retain(|damaged| !self.is_removed(state, &damaged.id, Some(&[0; 32])));
         // The first signature of a label pins its signer: so in the order of time.
         judged.sort_by_key(|judged| (judged.signed.manifest.time, judged.id));
         let verdicts = self.authenticate(&judged)?;
@@ -92,9 +96,23 @@ impl Store {
         verdict
     }
 
-    /// `latest`, a full id or a unique prefix of one (at least 4 digits).
+    /// `latest`, a full id or a unique prefix of one (at least 4 digits). It is read from the store, not from the cache.
     pub fn find_snapshot(&self, name: &str) -> Result<Snapshot, StoreError> {
-        let (mut snapshots, damaged) = self.snapshots()?;
+        let state = self.read_state()?;
+        let found = self.find_known(name, &state)?;
+        let judged = self.judge_again(found.id, &state)?;
+        let authenticity = self.authenticate(std::slice::from_ref(&judged))?.remove(0);
+        // What was pinned a moment ago, while listing, is new to the person.
+        let authenticity = match authenticity {
+            Authenticity::Authentic => found.authenticity,
+            other => other,
+        };
+        let manifest = judged.signed.manifest.clone();
+        Ok(Snapshot { id: judged.id, manifest, signer: judged.signed.signer, authenticity })
+    }
+
+    fn find_known(&self, name: &str, state: &State) -> Result<Snapshot, StoreError> {
+        let (mut snapshots, damaged) = self.snapshots_under(state)?;
         if name == "latest" {
             return snapshots.pop().ok_or_else(|| StoreError::NoSnapshot(name.into()));
         }
@@ -111,6 +129,13 @@ impl Store {
             (0, 0) => Err(StoreError::NoSnapshot(name.into())),
             _ => Err(StoreError::Ambiguous(name.into())),
         }
+    }
+
+    /// Another machine's key that is pinned under this host label: what this machine signs under it others do not trust.
+    pub fn other_signer(&self, host: &str) -> Result<Option<[u8; 32]>, StoreError> {
+        let own = self.host_key.public();
+        let signers = self.trust.load()?.signers;
+        Ok(signers.into_iter().find(|(key, label)| label == host && *key != own).map(|(key, _)| key))
     }
 
     /// The newest committed snapshot of this host key, host label and paths.

@@ -1,5 +1,6 @@
 //! `larder backup`: its words. What it tells is in `backup/report.rs`.
 
+mod ahead;
 pub mod report;
 mod sources;
 
@@ -11,13 +12,19 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::time;
 use crate::codec::Compression;
+use crate::crypto::keys::random_key;
+use crate::crypto::slot::Credential;
 use crate::monitor::Counter;
 use crate::ops::backup::{self, BackupOptions};
 use crate::source::fs::ReadMode;
-use crate::store::StoreError;
+use crate::storage::MemoryStorage;
 use crate::store::open::CreateOptions;
+use crate::store::{Places, Store, StoreError};
+use ahead::Ahead;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,7 +83,7 @@ pub struct Args {
     exclude_caches: bool,
 
     /// Host label [default: this machine's name]
-    #[arg(long, value_name = "HOST", help_heading = SNAPSHOT)]
+    #[arg(long, value_name = "HOST", value_parser = host_label, help_heading = SNAPSHOT)]
     host: Option<String>,
     /// Tags (repeatable, or with commas)
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',', help_heading = SNAPSHOT)]
@@ -132,7 +139,8 @@ fn compression(text: &str) -> Result<Compression, String> {
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let roots = sources::roots(&args)?;
-    let Opened { store, .. } = open_or_create(context, args.dry_run)?;
+    let (Opened { store, .. }, _pretended) = open_or_create(context, args.dry_run)?;
+    let counted = roots.clone();
     let source = sources::source(&args, roots, context, &store)?;
     let parent = match &args.parent {
         None => None,
@@ -154,7 +162,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     };
     let shown = Shown { verb: "backing up", things: (Counter::Files, "files"), bytes: Counter::Bytes };
     let progress = Progress::new(&context.out, shown);
+    let ahead = match progress.is_visible() && args.stdin.is_none() {
+        true => Some(Ahead::start(sources::source(&args, counted, context, &store)?, progress.clone())),
+        false => None,
+    };
     let outcome = backup::run(&store, source.as_ref(), &options, progress.clone());
+    drop(ahead);
     progress.finish();
     context.interrupt.immediate();
     let stats = outcome.map_err(|e| match e {
@@ -167,21 +180,43 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
 }
 
-/// Opens the store. The default one is made when it is not there.
-fn open_or_create(context: &Context, dry_run: bool) -> Result<Opened, Failure> {
+/// Opens the store. The default one is made when it is not there; a dry run pretends that it was.
+fn open_or_create(context: &Context, dry_run: bool) -> Result<(Opened, Option<TempDir>), Failure> {
     let storage = match context.storage() {
-        Err(failure) if failure.code == ExitCode::NoStore && context.is_default_store() && !dry_run => None,
+        Err(failure) if failure.code == ExitCode::NoStore && context.is_default_store() => None,
         storage => Some(storage?),
     };
     match storage {
-        Some(storage) => context.open_storage(storage),
+        Some(storage) => Ok((context.open_storage(storage)?, None)),
+        None if dry_run => {
+            context.out.note("there is no store yet: everything is new");
+            let (opened, folder) = pretend()?;
+            Ok((opened, Some(folder)))
+        }
         None => {
             let folder = context.store_folder()?;
             let opened = create(context, &folder, CreateOptions::default())?;
             context.out.note(&format!("made store {} at {}", opened.store.id(), folder.display()));
-            Ok(opened)
+            Ok((opened, None))
         }
     }
+}
+
+/// A store in memory, and the folder of its files of this machine.
+fn pretend() -> Result<(Opened, TempDir), Failure> {
+    let folder = tempfile::tempdir().map_err(|e| Failure::failed(format!("cannot make a temporary folder: {e}")))?;
+    let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+    let credential = Credential::KeyFile(random_key());
+    let store = Store::create(Arc::new(MemoryStorage::new()), &credential, places, CreateOptions::default())?;
+    Ok((Opened { store: Arc::new(store), credential, default_key_file: None }, folder))
+}
+
+/// A label that reads the same wherever it is shown.
+fn host_label(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("a host label has at least one character, and no control characters".into());
+    }
+    Ok(text.into())
 }
 
 fn tags(given: &[String]) -> Vec<String> {

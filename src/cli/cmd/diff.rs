@@ -225,7 +225,8 @@ fn summary(out: &Output, stats: &DiffStats) -> Result<(), Failure> {
         return Ok(());
     }
     if stats.changes() == 0 {
-        out.note("no differences");
+        let apart = stats.damaged + stats.unreadable > 0;
+        out.note(if apart { "no differences in what could be read" } else { "no differences" });
         return Ok(());
     }
     out.line(&format!(

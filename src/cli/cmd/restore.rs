@@ -145,8 +145,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 fn exit_code(stats: &RestoreStats) -> ExitCode {
     if stats.is_damaged() {
         ExitCode::Damage
-    } else if stats.problem_count > 0 {
+    } else if stats.problem_count > stats.unreadable {
         ExitCode::Failed
+    } else if stats.unreadable > 0 {
+        ExitCode::Unread
     } else {
         ExitCode::Ok
     }

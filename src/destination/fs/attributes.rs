@@ -63,6 +63,30 @@ impl Applier {
         self.root && self.ownership != Ownership::Skip
     }
 
+    /// Whether an entry lacks one of these extended attributes, as far as they can be set here.
+    pub fn xattrs_differ(&self, directory: BorrowedFd<'_>, name: &[u8], xattrs: &[Xattr]) -> io::Result<bool> {
+        if !self.xattrs {
+            return Ok(false);
+        }
+        let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name);
+        for xattr in xattrs {
+            let ours = xattr.name.starts_with(b"user.") || xattr.name.starts_with(b"system.posix_acl");
+            if !self.root && !ours {
+                continue;
+            }
+            // One byte more than it has to be shows that it is longer.
+            let mut value = vec![0; xattr.value.len() + 1];
+            match rustix::fs::lgetxattr(path.as_slice(), xattr.name.as_slice(), &mut value) {
+                Ok(len) if value[..len] == xattr.value[..] => {}
+                Ok(_) | Err(Errno::NODATA | Errno::RANGE) => return Ok(true),
+                Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
     /// Everything, to an open file or directory. Time comes last: it marks what is whole.
     pub fn apply(
         &self,

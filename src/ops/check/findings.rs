@@ -90,11 +90,23 @@ impl<'a> Findings<'a> {
     pub fn finish(self, report: &mut CheckReport) {
         let inner = self.inner.into_inner().unwrap_or_else(|e| e.into_inner());
         report.findings = inner.findings;
-        report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        // Causes before what follows from them: one lost segment makes many contents unknown.
+        report.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), depth(&finding.subject)));
         report.counts = inner.counts;
         report.affected = inner.affected;
         report.affected_count = inner.affected_count;
         report.affected_snapshots = inner.snapshots.into_iter().collect();
+    }
+}
+
+/// How far a subject is from what caused the trouble.
+fn depth(subject: &Subject) -> u8 {
+    match subject {
+        Subject::Store => 0,
+        Subject::Object(_) => 1,
+        Subject::Snapshot(_) => 2,
+        Subject::Blob(..) => 3,
+        Subject::Content(..) => 4,
     }
 }
 

@@ -258,6 +258,14 @@ fn snapshots(
                 findings.add(Severity::Damage, Subject::Snapshot(id), message);
                 findings.affected_snapshot(id);
             }
+            None if store.seen_committed(&id) => {
+                let message = format!(
+                    "this machine has seen it committed, and the outcome of its session {} is gone: it is in no listing",
+                    manifest.session
+                );
+                findings.add(Severity::Damage, Subject::Snapshot(id), message);
+                findings.affected_snapshot(id);
+            }
             None => records.unnamed_snapshots += 1,
         }
     }

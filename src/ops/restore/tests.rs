@@ -316,16 +316,44 @@ fn what_is_there_is_treated_as_asked() {
 #[test]
 fn only_changed_attributes_are_corrected_without_reading_content() {
     let bench = Bench::new();
-    bench.backup(&sample());
+    let mut entries = sample();
+    let x = Xattr { name: b"user.x".to_vec(), value: b"precious".to_vec() };
+    entries.file("/c", noise(5000, 7)).meta.xattrs = vec![x];
+    bench.backup(&entries);
     let folder = tempfile::tempdir().unwrap();
     restore(&bench, &options(folder.path()));
     let whole = picture(folder.path());
     fs::set_permissions(folder.path().join("a/big"), fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(folder.path().join("b/deep"), fs::Permissions::from_mode(0o777)).unwrap();
+    let mut value = [0; 20];
+    let mut xattr =
+        || rustix::fs::getxattr(folder.path().join("c"), "user.x", &mut value).map(|len| value[..len].to_vec());
+    let has_xattrs = xattr().is_ok();
+    if has_xattrs {
+        rustix::fs::setxattr(folder.path().join("c"), "user.x", b"other", rustix::fs::XattrFlags::empty()).unwrap();
+    }
+    // By default they are named. A directory's are always brought up to date.
+    let stats = restore(&bench, &options(folder.path()));
+    assert_eq!(names(&stats), if has_xattrs { vec!["/a/big", "/c"] } else { vec!["/a/big"] });
     let stats = restore(&bench, &RestoreOptions { overwrite: Overwrite::IfChanged, ..options(folder.path()) });
     assert_no_problems(&stats);
     assert_eq!((stats.files, stats.bytes_read), (0, 0));
     assert_eq!(picture(folder.path()), whole);
+    assert!(!has_xattrs || xattr().unwrap() == b"precious");
+}
+
+#[test]
+fn every_file_is_read_back_wherever_windows_end() {
+    let bench = Bench::new();
+    let mut entries = Entries::default();
+    for i in 0..5000u32 {
+        entries.file(&format!("/{i:05}"), noise(if i % 2 == 0 { 50 } else { 200 }, i as u8));
+    }
+    bench.backup(&entries);
+    let folder = tempfile::tempdir().unwrap();
+    let stats = restore(&bench, &RestoreOptions { verify: true, ..options(folder.path()) });
+    assert_no_problems(&stats);
+    assert_eq!((stats.files, stats.verified), (5000, 5000));
 }
 
 #[test]

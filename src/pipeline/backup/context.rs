@@ -1,7 +1,7 @@
 //! What all stages of one backup share.
 
 use super::budget::Budget;
-use crate::base::limits::SOURCE_ERRORS_MAX;
+use super::told::Told;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
 use crate::format::config::Config;
@@ -72,23 +72,13 @@ impl Meters {
     }
 }
 
-/// Problems and skipped paths, the first of each kept.
-#[derive(Default)]
-pub struct Told {
-    /// What could not be read.
-    pub problems: Vec<Problem>,
-    /// How many there were.
-    pub problem_count: u64,
-    /// What was left out.
-    pub skipped: Vec<Problem>,
-}
-
 /// Counts that the summary needs and the monitor has no counter for.
 #[derive(Default)]
 #[allow(missing_docs, reason = "as in ops::backup::BackupStats")]
 pub struct Counts {
     pub files_new: AtomicU64,
     pub files_changed: AtomicU64,
+    pub files_equal: AtomicU64,
     pub changed_while_read: AtomicU64,
     pub metadata_bytes: AtomicU64,
     pub directories: AtomicU64,
@@ -141,18 +131,11 @@ impl Context {
         let problem = Problem { path: path.to_vec(), message };
         self.monitor.add(Counter::Problems, 1);
         self.monitor.problem(&problem);
-        let mut told = self.told.lock().unwrap_or_else(|e| e.into_inner());
-        told.problem_count += 1;
-        if told.problems.len() < SOURCE_ERRORS_MAX {
-            told.problems.push(problem);
-        }
+        self.told.lock().unwrap_or_else(|e| e.into_inner()).problem(problem);
     }
 
     /// One path was left out.
     pub fn skipped(&self, path: &[u8], reason: &str) {
-        let mut told = self.told.lock().unwrap_or_else(|e| e.into_inner());
-        if told.skipped.len() < SOURCE_ERRORS_MAX {
-            told.skipped.push(Problem { path: path.to_vec(), message: reason.to_string() });
-        }
+        self.told.lock().unwrap_or_else(|e| e.into_inner()).skipped(path, reason);
     }
 }

@@ -82,12 +82,13 @@ fn pieces(segment: &Segment, chunks: &[Chunk]) -> Vec<Item> {
 fn describe(batch: &mut Batch) -> TreeBatch {
     let Buffer { plain, chunks, .. } = &batch.buffer;
     let pieces = batch.segment.as_ref().map_or_else(Vec::new, |s| pieces(s, chunks));
-    let entries = batch.entries.drain(..).map(|mut entry| {
+    let entries = batch.entries.drain(..).filter_map(|mut entry| {
         let content = match std::mem::replace(&mut entry.plan, Plan::Nothing) {
             Plan::Nothing => EntryContent::Ready(Content::Empty),
             Plan::Parent(content) => EntryContent::Ready(content),
             Plan::Linked => EntryContent::Linked,
             Plan::Unreadable => EntryContent::Ready(Content::Unreadable),
+            Plan::Vanished => return None,
             Plan::Big(file) => {
                 entry.plan = Plan::Big(file);
                 EntryContent::Pieces
@@ -102,7 +103,7 @@ fn describe(batch: &mut Batch) -> TreeBatch {
                 }
             }
         };
-        (entry, content)
+        Some((entry, content))
     });
     TreeBatch { entries: entries.collect(), pieces }
 }

@@ -97,6 +97,8 @@ pub enum Plan {
     Big(Arc<BigFile>),
     /// Reading failed; it is told already.
     Unreadable,
+    /// It was gone before it could be read; that is told already. It comes into no snapshot.
+    Vanished,
 }
 
 /// An entry on its way.
@@ -114,6 +116,8 @@ pub struct BatchEntry {
     pub chunks: Range<u32>,
     /// It changed while it was read.
     pub changed: bool,
+    /// What the parent snapshot has under its key, when it is read again.
+    pub before: Option<Content>,
 }
 
 /// A file above one batch, or one with holes, or a stream. Its entry travels with its last segment.
@@ -128,6 +132,8 @@ pub struct BigFile {
     pub changed: AtomicBool,
     /// Reading failed; it is told already.
     pub failed: AtomicBool,
+    /// It failed because it was gone.
+    pub vanished: AtomicBool,
     /// Bytes of its segments and holes so far, as they were really there.
     pub size: AtomicU64,
 }

@@ -18,6 +18,7 @@ pub mod budget;
 pub mod chunk;
 pub mod compress;
 pub mod context;
+pub mod told;
 pub mod dedup;
 pub mod encrypt;
 pub mod hash;

@@ -44,7 +44,11 @@ pub fn read_batch(context: &Context, source: &dyn Source, batch: &mut Batch) {
 }
 
 fn tell(context: &Context, key: &[u8], error: &io::Error) {
-    context.problem(&path_of(key), error.to_string());
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => "it vanished before it could be read".into(),
+        _ => error.to_string(),
+    };
+    context.problem(&path_of(key), message);
 }
 
 fn read_xattrs(context: &Context, source: &dyn Source, entry: &mut BatchEntry) {
@@ -74,7 +78,9 @@ fn read_small(context: &Context, source: &dyn Source, entry: &mut BatchEntry, pl
         }
         Err(error) => {
             tell(context, &entry.found.key, &error);
-            entry.plan = Plan::Unreadable;
+            // Other names of it refer to this one: they have to find it.
+            let vanished = error.kind() == io::ErrorKind::NotFound && entry.found.meta.nlink < 2;
+            entry.plan = if vanished { Plan::Vanished } else { Plan::Unreadable };
             entry.bytes.end = entry.bytes.start;
             entry.found.meta.size = 0;
             0
@@ -122,6 +128,9 @@ pub fn open_big<'a>(context: &Context, source: &dyn Source, big: &'a Arc<BigFile
 }
 
 fn fail_big(context: &Context, big: &BigFile, error: &io::Error) {
+    if error.kind() == io::ErrorKind::NotFound && big.found.meta.nlink < 2 {
+        big.vanished.store(true, Release);
+    }
     if !big.failed.swap(true, Release) {
         tell(context, &big.found.key, error);
     }

@@ -74,8 +74,15 @@ impl Scanner<'_> {
     fn entry(&mut self, found: Found) {
         let before = self.parent.as_mut().and_then(|p| p.take(&found.key));
         let trusted_before = self.parent.as_ref().map(|p| p.trusted_before);
-        let mut entry =
-            BatchEntry { found, plan: Plan::Nothing, xattrs: None, bytes: 0..0, chunks: 0..0, changed: false };
+        let mut entry = BatchEntry {
+            found,
+            plan: Plan::Nothing,
+            xattrs: None,
+            bytes: 0..0,
+            chunks: 0..0,
+            changed: false,
+            before: None,
+        };
         if let (Some(old), Some(limit)) = (&before, trusted_before) {
             // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
             if self.trust_unchanged && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
@@ -96,9 +103,12 @@ impl Scanner<'_> {
                 entry.plan = Plan::Parent(old.content);
                 return self.add(entry);
             }
-            Some(_) => self.context.counts.files_changed.fetch_add(1, Relaxed),
-            None => self.context.counts.files_new.fetch_add(1, Relaxed),
-        };
+            Some(old) => {
+                self.context.counts.files_changed.fetch_add(1, Relaxed);
+                entry.before = Some(old.content);
+            }
+            None => _ = self.context.counts.files_new.fetch_add(1, Relaxed),
+        }
         let size = entry.found.meta.size;
         if entry.found.streaming || entry.found.sparse || size > BATCH_BYTES as u64 {
             self.big(entry);
@@ -203,6 +213,7 @@ impl Scanner<'_> {
             xattrs: Mutex::default(),
             changed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            vanished: AtomicBool::new(false),
             size: AtomicU64::new(0),
         });
         entry.found = Found {

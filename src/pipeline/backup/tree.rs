@@ -121,7 +121,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
-        let BatchEntry { found, plan, xattrs, mut changed, .. } = batch_entry;
+        let BatchEntry { found, plan, xattrs, mut changed, before, .. } = batch_entry;
         let mut meta = found.meta;
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
@@ -131,12 +131,15 @@ impl<'a> TreeBuilder<'a> {
                 self.finish_list()?
             }
             EntryContent::Pieces => self.finish_list()?,
-            EntryContent::Linked => self.linked(&meta),
+            EntryContent::Linked => self.linked(&found.key, &meta),
         };
         if let Plan::Big(big) = plan {
             changed = big.changed.load(Acquire);
             meta.size = big.size.load(Acquire);
             meta.xattrs = std::mem::take(&mut *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()));
+            if big.vanished.load(Acquire) {
+                return Ok(());
+            }
             if big.failed.load(Acquire) {
                 content = Content::Unreadable;
             }
@@ -147,6 +150,9 @@ impl<'a> TreeBuilder<'a> {
         if meta.kind == EntryKind::File && meta.nlink > 1 {
             self.remember(&meta, &content);
         }
+        if before.is_some_and(|before| before == content) {
+            self.store.context.counts.files_equal.fetch_add(1, Relaxed);
+        }
         if changed {
             self.store.context.counts.changed_while_read.fetch_add(1, Relaxed);
         }
@@ -154,9 +160,14 @@ impl<'a> TreeBuilder<'a> {
     }
 
     /// The content of the first link. The scanner saw it, so it is here unless the inode changed hands meanwhile.
-    fn linked(&self, meta: &crate::format::tree::Meta) -> Content {
+    fn linked(&self, key: &[u8], meta: &crate::format::tree::Meta) -> Content {
         let first = self.links.get(&(meta.device, meta.inode));
-        first.map_or(Content::Unreadable, |(content, _)| content.clone())
+        let content = first.map_or(Content::Unreadable, |(content, _)| content.clone());
+        if content == Content::Unreadable {
+            let message = "another name of the same file came first, and could not be read".into();
+            self.store.context.problem(&path_of(key), message);
+        }
+        content
     }
 
     fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content) {

@@ -49,6 +49,10 @@ use std::time::Instant;
 const IN_THE_WAY: &str = "something else lies in the target under this name; it was left as it is (choose to overwrite \
                           to have it replaced)";
 
+/// Why an entry with the right content is named.
+const ATTRIBUTES_DIFFER: &str = "its content is right, its mode, owner or extended attributes are not; it was left as it is \
+                                 (--overwrite if-changed corrects it)";
+
 /// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
 /// as a whole (a new file under a temporary name, then renamed over it) or left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -11,7 +11,7 @@ use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{Context, IN_THE_WAY, Overwrite, verify, write};
+use super::{ATTRIBUTES_DIFFER, Context, IN_THE_WAY, Overwrite, verify, write};
 use crate::base::id::ContentId;
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB};
 use crate::base::path::{path_of, split_key, subtree_prefix};
@@ -285,16 +285,38 @@ impl<'a, D: Destination> Planner<'a, D> {
                 count(&tally.counts.unchanged);
                 tally.counts.bytes_unchanged.fetch_add(size, Relaxed);
                 tally.monitor.add(Counter::FilesUnchanged, 1);
-                let attributes = finish.attributes();
-                let correct = request.overwrite == Overwrite::IfChanged && !request.dry_run;
-                if correct && destination.differs(&existing, &attributes) {
-                    let done = destination.touch_up(handle, name, kind, &attributes);
-                    done.unwrap_or_else(|e| tally.problem(folder.path_of(name), format!("mode or owner: {e}")));
+                if !request.dry_run {
+                    self.attributes_of(&existing, folder, handle, name, finish);
                 }
                 return Some((Action::Pass, Some(existing)));
             }
         }
         None
+    }
+
+    /// Mode, owner and attributes of what is right otherwise: corrected or named.
+    fn attributes_of(
+        &self,
+        existing: &Existing,
+        folder: &Folder<D>,
+        handle: &D::Directory,
+        name: &[u8],
+        finish: &Finish,
+    ) {
+        let (tally, Some(destination)) = (self.context.tally, self.context.destination) else { return };
+        let attributes = finish.attributes();
+        let differs = match destination.differs(existing, handle, name, &attributes) {
+            Ok(differs) => differs,
+            Err(error) => return tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
+        };
+        match differs {
+            false => {}
+            true if self.context.request.overwrite == Overwrite::IfChanged => {
+                let done = destination.touch_up(handle, name, existing.kind, &attributes);
+                done.unwrap_or_else(|e| tally.problem(folder.path_of(name), format!("mode or owner: {e}")));
+            }
+            true => tally.problem(folder.path_of(name), ATTRIBUTES_DIFFER.into()),
+        }
     }
 
     fn verifies(&self) -> bool {
@@ -323,13 +345,14 @@ impl<'a, D: Destination> Planner<'a, D> {
         if self.context.request.dry_run {
             return write::count_file(&file, tally);
         }
-        if self.verifies() {
-            let id = content_id(&self.context.store.ring.keys.chunk_id, &bytes);
-            self.window.check(&file, id, bytes.len() as u32, 0);
-            verify::done(&file, 1, self.context);
-        }
+        let check = self.verifies().then(|| (content_id(&self.context.store.ring.keys.chunk_id, &bytes), bytes.len()));
+        // Either may fill the window: what is read back must not lie in an earlier one than what restores it.
         if !kept {
-            self.window.ready(Ready::File(file, bytes));
+            self.window.ready(Ready::File(file.clone(), bytes));
+        }
+        if let Some((id, len)) = check {
+            self.window.check(&file, id, len as u32, 0);
+            verify::done(&file, 1, self.context);
         }
     }
 

@@ -149,3 +149,31 @@ fn an_index_segment_that_cannot_be_read_is_noticed_and_the_rest_is_used() {
     backup(&store, "host", b"one").unwrap();
     assert_eq!(restore(&store, one).unwrap(), b"one");
 }
+
+#[test]
+fn what_this_machine_has_cached_hides_no_damage() {
+    let (_machine, memory, store) = new_store();
+    let snapshot = backup(&store, "host", b"one").unwrap().snapshot;
+    let name = snapshot.to_string();
+    let session = store.find_snapshot(&name).unwrap().manifest.session;
+    for key in [StorageKey::Snapshot(snapshot), StorageKey::Outcome(session)] {
+        let bytes = memory.get(&key, usize::MAX).unwrap();
+        let mut changed = bytes.clone();
+        changed[60] ^= 1;
+        memory.replace(&key, changed);
+        assert!(store.find_snapshot(&name).unwrap_err().is_damage(), "{key} changed");
+        memory.replace(&key, bytes.clone());
+        store.find_snapshot(&name).unwrap();
+        memory.delete(&key).unwrap();
+        match store.find_snapshot(&name).unwrap_err() {
+            StoreError::NoSnapshot(_) if key.area() == Area::Snapshots => {}
+            error => assert!(error.is_damage() && error.to_string().contains("gone"), "{key} deleted: {error}"),
+        }
+        memory.put_if_absent(&key, &bytes).unwrap();
+        store.find_snapshot(&name).unwrap();
+    }
+    // A listing reads what has another length or time again.
+    memory.replace(&StorageKey::Snapshot(snapshot), vec![0; 500]);
+    let (snapshots, damaged) = store.snapshots().unwrap();
+    assert_eq!((snapshots.len(), damaged.len()), (0, 1));
+}

@@ -44,7 +44,15 @@ fn a_backup_that_cannot_begin_makes_no_store() {
     let sandbox = Sandbox::new();
     sandbox.write("source/a", "content");
     assert_eq!(sandbox.run(["backup", "not-there"]).code, 1);
-    assert_eq!(sandbox.run(["backup", "source", "--dry-run"]).code, 10);
+    // A dry run says what the first backup would do.
+    let dry = sandbox.ok(["backup", "source", "--dry-run", "--json"]).objects();
+    assert_eq!((&dry[0]["files_new"], &dry[0]["snapshot"]), (&json!(1), &json!(null)));
+    assert_eq!(sandbox.run(["-s", "none", "backup", "source", "--dry-run"]).code, 10);
+    assert_eq!(sandbox.run(["-s", "source/a", "snapshots"]).code, 10);
+    for host in ["", "web\u{7}1"] {
+        assert_eq!(sandbox.run(["backup", "source", "--host", host]).code, 2);
+    }
+    assert_eq!(sandbox.run(["backup", "source", "--as", "/srv/../etc"]).code, 2);
     assert_eq!(names(&sandbox.home()), [""; 0]);
 }
 
@@ -152,8 +160,8 @@ fn keys_are_added_listed_replaced_and_removed() {
         let key = keys.into_iter().find(|key| key["label"] == json!(label)).unwrap();
         key["id"].as_str().unwrap().to_string()
     };
-    assert_eq!(run(&["remove", "zzzz"], &first).code, 11);
-    assert_eq!(run(&["remove", ""], &first).code, 11);
+    assert_eq!(run(&["remove", "zzzz"], &first).code, 1);
+    assert_eq!(run(&["remove", ""], &first).code, 1);
     let other = of("web1");
     assert_eq!(run(&["remove", &other[..16]], &first).code, 0);
     let last = run(&["remove", &of("first")], &first);

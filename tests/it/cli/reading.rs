@@ -231,7 +231,7 @@ fn names_that_are_no_text_are_exact_in_json_and_harmless_on_a_terminal() {
     let store = Store::new();
     let name = OsString::from_vec(b"bad\xff\x1b[31m\nname".to_vec());
     fs::write(store.source.join(&name), "odd").unwrap();
-    store.backup(&["--tag", "t\u{202e}ag", "--host", "h\u{7}ost"]);
+    store.backup(&["--tag", "t\u{202e}ag", "--host", "h\u{202e}ost"]);
     let objects = store.ok(&["ls", "--json"]).objects();
     let odd: Vec<_> = objects.iter().filter(|o| o["path_b64"].is_string()).collect();
     let [odd] = odd.as_slice() else { panic!("one name is no UTF-8: {objects:?}") };

@@ -29,6 +29,7 @@ struct Summary {
     bytes: u64,
     files_new: u64,
     files_changed: u64,
+    files_equal: u64,
     files_unchanged: u64,
     bytes_read: u64,
     chunks: u64,
@@ -39,6 +40,7 @@ struct Summary {
     packs: u64,
     changed_while_read: u64,
     problems: u64,
+    problem_list: Option<json::Path>,
     skipped: usize,
     looks_encrypted: bool,
     duration_s: f64,
@@ -68,6 +70,9 @@ pub fn tell(
         stats.skipped.iter().for_each(|skipped| out.note(&format!("left out {}", problem_line(skipped))));
     }
     shown_problems(out, &stats.problems, stats.problem_count, "could not be read");
+    if let Some(list) = &stats.problem_list {
+        out.warn(&format!("all of them are listed in {}", list.display()));
+    }
     Ok(())
 }
 
@@ -109,6 +114,7 @@ fn summary(options: &BackupOptions, stats: &BackupStats, stages: &[(&'static str
         bytes: stats.bytes,
         files_new: stats.files_new,
         files_changed: stats.files_changed,
+        files_equal: stats.files_equal,
         files_unchanged: stats.files_unchanged,
         bytes_read: stats.bytes_read,
         chunks: stats.chunks,
@@ -119,6 +125,7 @@ fn summary(options: &BackupOptions, stats: &BackupStats, stages: &[(&'static str
         packs: stats.packs,
         changed_while_read: stats.changed_while_read,
         problems: stats.problem_count,
+        problem_list: stats.problem_list.as_ref().map(|list| json::Path::new(list.as_os_str().as_encoded_bytes())),
         skipped: stats.skipped.len(),
         looks_encrypted: looks_encrypted(options.compression, stats),
         duration_s: stats.duration.as_secs_f64(),
@@ -168,6 +175,10 @@ fn lines(options: &BackupOptions, stats: &BackupStats) -> Vec<String> {
         bytes(stats.bytes_data_stored),
         bytes(stats.bytes_metadata_stored),
     ));
+    if stats.files_equal > 0 {
+        let files = human::counted(stats.files_equal, "file", "files");
+        lines.insert(1, format!("equal     {files} read again and found as they were"));
+    }
     if stats.changed_while_read > 0 {
         lines.push(format!(
             "changed   {} while being read; stored as read",

@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Paths to back up.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Roots {
     /// Named on the command line.
     named: Vec<PathBuf>,
@@ -32,8 +32,9 @@ pub fn roots(args: &Args) -> Result<Roots, Failure> {
         return Ok(roots);
     }
     Filter::new(&excludes(args)).map_err(|e| Failure::usage(format!("what to leave out: {e}")))?;
-    if args.as_path.as_ref().is_some_and(|path| !path.is_absolute()) {
-        return Err(Failure::usage("--as takes an absolute path"));
+    let is_place = |path: &PathBuf| path.is_absolute() && normal_path(path.as_os_str().as_bytes()).is_some();
+    if args.as_path.as_ref().is_some_and(|path| !is_place(path)) {
+        return Err(Failure::usage("--as takes an absolute path without `..`"));
     }
     let mut missing = None;
     for path in &args.paths {

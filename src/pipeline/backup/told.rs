@@ -1,0 +1,92 @@
+//! What could not be read and what was left out: the first of each kept, a longer list of problems in a file.
+
+use crate::base::limits::SOURCE_ERRORS_MAX;
+use crate::monitor::Problem;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+/// Problems and skipped paths of one backup.
+#[derive(Default)]
+pub struct Told {
+    /// What could not be read.
+    pub problems: Vec<Problem>,
+    /// How many there were.
+    pub problem_count: u64,
+    /// What was left out.
+    pub skipped: Vec<Problem>,
+    /// Where all problems are listed once they are too many to keep.
+    pub list: PathBuf,
+    file: Option<BufWriter<File>>,
+}
+
+impl Told {
+    /// Nothing told yet.
+    pub fn new(list: PathBuf) -> Told {
+        Told { list, ..Told::default() }
+    }
+
+    /// One path could not be read.
+    pub fn problem(&mut self, problem: Problem) {
+        self.problem_count += 1;
+        if self.problems.len() < SOURCE_ERRORS_MAX {
+            self.problems.push(problem);
+            return;
+        }
+        // A list that cannot be written costs the list, not the backup: the count stays right.
+        if self.problem_count == SOURCE_ERRORS_MAX as u64 + 1 {
+            self.file = self.begin().ok();
+        }
+        if let Some(file) = &mut self.file
+            && write_line(file, &problem).is_err()
+        {
+            self.file = None;
+        }
+    }
+
+    fn begin(&self) -> io::Result<BufWriter<File>> {
+        if let Some(folder) = self.list.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = BufWriter::new(File::create(&self.list)?);
+        self.problems.iter().try_for_each(|problem| write_line(&mut file, problem))?;
+        Ok(file)
+    }
+
+    /// One path was left out.
+    pub fn skipped(&mut self, path: &[u8], reason: &str) {
+        if self.skipped.len() < SOURCE_ERRORS_MAX {
+            self.skipped.push(Problem { path: path.to_vec(), message: reason.to_string() });
+        }
+    }
+
+    /// The file with the whole list, when there is one.
+    pub fn finish(&mut self) -> Option<PathBuf> {
+        self.file.take()?.flush().ok()?;
+        Some(self.list.clone())
+    }
+}
+
+/// Path (control bytes and quotes escaped as in Rust's byte strings), a tab, what happened.
+fn write_line(file: &mut impl Write, problem: &Problem) -> io::Result<()> {
+    writeln!(file, "{}\t{}", problem.path.escape_ascii(), problem.message.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_problems_are_all_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut told = Told::new(folder.path().join("new/list"));
+        let problem = |n: usize| Problem { path: format!("/a\n{n}").into_bytes(), message: "gone".into() };
+        (0..SOURCE_ERRORS_MAX).for_each(|n| told.problem(problem(n)));
+        assert_eq!(told.finish(), None);
+        (0..5).for_each(|n| told.problem(problem(SOURCE_ERRORS_MAX + n)));
+        assert_eq!((told.problems.len(), told.problem_count), (SOURCE_ERRORS_MAX, SOURCE_ERRORS_MAX as u64 + 5));
+        let text = std::fs::read_to_string(told.finish().unwrap()).unwrap();
+        assert_eq!(text.lines().count(), SOURCE_ERRORS_MAX + 5);
+        assert_eq!(text.lines().last(), Some(format!("/a\\n{}\tgone", SOURCE_ERRORS_MAX + 4).as_str()));
+    }
+}
