@@ -215,7 +215,8 @@ fn threads(options: &BackupOptions) -> Threads {
     Threads { pool: or(options.threads, cores()), readers: or(options.readers, cores().clamp(2, 8)) }
 }
 
-fn context(
+/// What the stages of a backup share. Without a session nothing can be stored: for dry runs, and for measuring stages.
+pub fn context(
     store: &Arc<Store>,
     session: Option<&Session>,
     options: &BackupOptions,

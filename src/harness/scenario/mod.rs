@@ -1,1 +1,368 @@
-//! Whole backups, restores and checks in this process.
+//! Whole backups, restores and checks, round by round, each in a process of its own.
+//!
+//! A round has a fresh store: first backup, unchanged, 0.01 % and 1 % of the bytes changed (on a private copy of the data,
+//! [`edit`]), restore, check, check with all data read. Storage is wrapped to count requests ([`job`]); the roofline that
+//! the kernels give ([`super::stages`]) says what each could have reached.
+
+pub mod edit;
+pub mod job;
+pub mod work;
+pub mod runner;
+mod sections;
+
+pub use runner::Runner;
+pub use sections::sections;
+
+use super::BenchError;
+use super::data::DataSet;
+use super::report::DataUsed;
+use super::stages::Stages;
+use super::stages::roofline::{Bound, Work as Units};
+use crate::codec::Compression;
+use job::{Job, Outcome, Task};
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use work::{Needs, Work};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "`title` says it")]
+pub enum Scenario {
+    First,
+    Unchanged,
+    ChangedLittle,
+    Changed,
+    Restore,
+    Check,
+    CheckReadData,
+}
+
+impl Scenario {
+    /// All, in the order of a round.
+    pub const ALL: [Scenario; 7] = [
+        Scenario::First,
+        Scenario::Unchanged,
+        Scenario::ChangedLittle,
+        Scenario::Changed,
+        Scenario::Restore,
+        Scenario::Check,
+        Scenario::CheckReadData,
+    ];
+
+    /// As `--scenario` names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scenario::First => "first",
+            Scenario::Unchanged => "unchanged",
+            Scenario::ChangedLittle => "changed-0.01",
+            Scenario::Changed => "changed-1",
+            Scenario::Restore => "restore",
+            Scenario::Check => "check",
+            Scenario::CheckReadData => "check-read-data",
+        }
+    }
+
+    /// For people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Scenario::First => "first backup",
+            Scenario::Unchanged => "unchanged",
+            Scenario::ChangedLittle => "0.01 % changed",
+            Scenario::Changed => "1 % changed",
+            Scenario::Restore => "restore",
+            Scenario::Check => "check",
+            Scenario::CheckReadData => "check --read-data",
+        }
+    }
+
+    /// The share of the bytes that is changed before it.
+    fn change(self) -> Option<f64> {
+        match self {
+            Scenario::ChangedLittle => Some(0.0001),
+            Scenario::Changed => Some(0.01),
+            _ => None,
+        }
+    }
+
+    fn task(self) -> Task {
+        match self {
+            Scenario::Restore => Task::Restore,
+            Scenario::Check => Task::Check,
+            Scenario::CheckReadData => Task::CheckReadData,
+            _ => Task::Backup,
+        }
+    }
+
+    /// It only looks, so its rate is that of what was backed up.
+    fn is_backup(self) -> bool {
+        self.task() == Task::Backup
+    }
+}
+
+impl std::str::FromStr for Scenario {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Scenario, String> {
+        let found = Scenario::ALL.into_iter().find(|scenario| scenario.name() == word);
+        let names: Vec<_> = Scenario::ALL.iter().map(|scenario| scenario.name()).collect();
+        found.ok_or_else(|| format!("there is no scenario {word:?}; there is: {}", names.join(", ")))
+    }
+}
+
+/// How to measure.
+#[derive(Debug, Clone)]
+pub struct ScenarioOptions {
+    /// Rounds, each with a fresh store.
+    pub rounds: usize,
+    /// What is measured; empty: all. What these need beforehand is done all the same.
+    pub scenarios: Vec<Scenario>,
+    /// A folder for stores and for the copy of the data.
+    pub work: PathBuf,
+    /// A folder for restores; memory or the work folder if not given.
+    pub target: Option<PathBuf>,
+    /// What to compress with.
+    pub compression: Compression,
+    /// `auto`, `mmap` or `pread`.
+    pub read: String,
+    /// Threads of each pool; 0: one a core.
+    pub threads: usize,
+    /// Seed of the changes.
+    pub seed: u64,
+    /// Where jobs run.
+    pub runner: Runner,
+    /// Set from outside to end early.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// One scenario's rounds.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// Which.
+    pub scenario: Scenario,
+    /// One a round.
+    pub outcomes: Vec<Outcome>,
+    /// What the roofline allows each, where the kernels were measured and the scenario has a bound.
+    pub bounds: Vec<Bound>,
+}
+
+/// What is known so far.
+#[derive(Debug, Clone, Default)]
+pub struct Results {
+    /// The data.
+    pub data: DataUsed,
+    /// The scenarios that have run.
+    pub measured: Vec<Measured>,
+    /// What a reader should know.
+    pub notes: Vec<String>,
+}
+
+/// Changes of files younger than this are looked at again by the next backup: the grain of clocks.
+const SETTLE: Duration = Duration::from_millis(2100);
+
+/// Runs all rounds. `tell` hears what is being done; `so_far` gets the results after every scenario.
+pub fn run(
+    data: &DataSet,
+    options: &ScenarioOptions,
+    stages: Option<&Stages>,
+    tell: &dyn Fn(&str),
+    so_far: &mut dyn FnMut(&Results) -> Result<(), BenchError>,
+) -> Result<Results, BenchError> {
+    if options.rounds == 0 {
+        return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
+    }
+    job::read_mode(&options.read)?;
+    let used = data.used()?;
+    let selected = |s: Scenario| options.scenarios.is_empty() || options.scenarios.contains(&s);
+    let copies = Scenario::ALL.iter().any(|s| selected(*s) && s.change().is_some());
+    let target = options.target.clone().unwrap_or_else(|| work::default_target(&options.work, used.bytes));
+    let needs = Needs { bytes: used.bytes, copy: copies, restore: selected(Scenario::Restore) };
+    let work = Work::new(&options.work, &target, needs)?;
+    let mut run = Run { options, stages, tell, settled: Instant::now(), results: Results::default(), work };
+    run.results.data = used;
+    run.notes(&target);
+    let path = run.data(&data.path, copies)?;
+    for round in 0..options.rounds {
+        run.round(round, &path, &selected, so_far)?;
+    }
+    Ok(run.results)
+}
+
+struct Run<'a> {
+    options: &'a ScenarioOptions,
+    stages: Option<&'a Stages>,
+    tell: &'a dyn Fn(&str),
+    /// When the last file was changed.
+    settled: Instant,
+    results: Results,
+    work: Work,
+}
+
+impl Run<'_> {
+    fn notes(&mut self, target: &Path) {
+        let notes = &mut self.results.notes;
+        notes.push(format!(
+            "Each scenario is a process of its own, timed from opening the store on; each round has a fresh store in {}, \
+             restores go to {}. The page cache is warm.",
+            self.options.work.display(),
+            target.display()
+        ));
+        notes.push("rm and maintenance are not measured: this version has neither.".into());
+        notes.push(
+            "The share of the roofline of a restore leaves out the making of files, that of a backup what is said of \
+             kernels; a check reads no content and has no bound."
+                .into(),
+        );
+    }
+
+    /// The data that is backed up: a copy where it is to be changed.
+    fn data(&mut self, path: &Path, copy: bool) -> Result<PathBuf, BenchError> {
+        if !copy {
+            (self.tell)("reading the data once");
+            work::warm(path, &self.options.cancel)?;
+            return Ok(path.into());
+        }
+        (self.tell)("copying the data");
+        let start = Instant::now();
+        let name = path.file_name().unwrap_or("data".as_ref());
+        let folder = self.work.folder.path().join("data");
+        fs::create_dir(&folder).map_err(BenchError::io("make", &folder))?;
+        let to = folder.join(name);
+        work::copy(path, &to, &self.options.cancel)?;
+        self.settled = Instant::now();
+        self.results.notes.push(format!(
+            "A private copy of the data is backed up; making it took {:.1} s and is part of no figure. Changes add up from \
+             round to round (seed {}).",
+            start.elapsed().as_secs_f64(),
+            self.options.seed
+        ));
+        Ok(to)
+    }
+
+    fn round(
+        &mut self,
+        round: usize,
+        data: &Path,
+        selected: &dyn Fn(Scenario) -> bool,
+        so_far: &mut dyn FnMut(&Results) -> Result<(), BenchError>,
+    ) -> Result<(), BenchError> {
+        let folder = self.work.round()?;
+        let mut job = self.job(&folder, data)?;
+        let mut before: Vec<Outcome> = Vec::new();
+        for scenario in Scenario::ALL {
+            // A store is needed by all of them.
+            if !selected(scenario) && scenario != Scenario::First {
+                continue;
+            }
+            (self.tell)(&format!("round {} of {}: {}", round + 1, self.options.rounds, scenario.title()));
+            self.change(scenario, round, data)?;
+            job.task = scenario.task();
+            job.target = self.work.target()?;
+            let mut outcome = self.options.runner.run(&job, &self.options.cancel)?;
+            if let (false, Some(last)) = (scenario.is_backup(), before.last()) {
+                (outcome.files, outcome.bytes) = (last.files, last.bytes);
+            }
+            if scenario == Scenario::Restore {
+                work::empty(&job.target)?;
+            }
+            let bound = self.stages.and_then(|stages| bound(stages, scenario, &outcome, &before));
+            if scenario.is_backup() {
+                before.push(outcome.clone());
+            }
+            if selected(scenario) {
+                self.keep(scenario, outcome, bound);
+                so_far(&self.results)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What all jobs of a round have in common, with a key of their own.
+    fn job(&self, folder: &Path, data: &Path) -> Result<Job, BenchError> {
+        let key = folder.join("key");
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key);
+        let written = file.and_then(|mut file| {
+            std::io::Write::write_all(&mut file, &crate::crypto::keys::random_bytes::<32>())
+        });
+        written.map_err(BenchError::io("write", &key))?;
+        Ok(Job {
+            task: Task::Backup,
+            data: data.into(),
+            store: folder.join("store"),
+            key,
+            home: folder.join("home"),
+            target: PathBuf::new(),
+            compression: self.options.compression.to_string(),
+            read: self.options.read.clone(),
+            threads: self.options.threads,
+        })
+    }
+
+    /// Changes the data where the scenario wants it, and waits until files are old enough to be trusted.
+    fn change(&mut self, scenario: Scenario, round: usize, data: &Path) -> Result<(), BenchError> {
+        if let Some(share) = scenario.change() {
+            edit::edit(data, share, self.options.seed.wrapping_add(round as u64 * 10 + scenario as u64))?;
+            self.settled = Instant::now();
+        }
+        while scenario.is_backup() && self.settled.elapsed() < SETTLE {
+            if self.options.cancel.load(Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, scenario: Scenario, outcome: Outcome, bound: Option<Bound>) {
+        let measured = &mut self.results.measured;
+        let at = measured.iter().position(|m| m.scenario == scenario).unwrap_or_else(|| {
+            measured.push(Measured { scenario, outcomes: Vec::new(), bounds: Vec::new() });
+            measured.len() - 1
+        });
+        measured[at].outcomes.push(outcome);
+        measured[at].bounds.extend(bound);
+    }
+}
+
+/// What the roofline allows a scenario; `before`: the backups that made the store.
+fn bound(stages: &Stages, scenario: Scenario, outcome: &Outcome, before: &[Outcome]) -> Option<Bound> {
+    let units = match scenario {
+        Scenario::Restore => Units {
+            opened: outcome.bytes_in as f64,
+            decompressed: outcome.bytes as f64,
+            ..Units::default()
+        },
+        Scenario::Check => return None,
+        Scenario::CheckReadData => {
+            // All packs are hashed to their names, and all that is in them to its ids.
+            let new: u64 = before.iter().map(|backup| backup.bytes_novel).sum();
+            let (opened, decompressed) = (outcome.bytes_in as f64, new as f64);
+            Units { opened, decompressed, hashed: opened + decompressed, ..Units::default() }
+        }
+        _ => backup_units(stages, outcome),
+    };
+    Some(stages.roofline.all_cores(&units))
+}
+
+fn backup_units(stages: &Stages, outcome: &Outcome) -> Units {
+    let (shape, read) = (&stages.shape, outcome.bytes_read as f64);
+    let of_read = |part: u64| read * part as f64 / shape.bytes.max(1) as f64;
+    Units {
+        entries: outcome.entries as f64,
+        files: outcome.files_read as f64,
+        read,
+        scanned: of_read(shape.scanned),
+        big: of_read(shape.big),
+        hashed: of_read(shape.hashed),
+        chunks: outcome.chunks as f64,
+        new: outcome.bytes_novel as f64,
+        sealed: outcome.data_stored as f64,
+        ..Units::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

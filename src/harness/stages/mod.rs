@@ -1,1 +1,222 @@
-//! Each kernel of the pipeline alone, and the roofline they add up to.
+//! Each kernel of the pipeline alone, on one core and on all, and the roofline they add up to.
+//!
+//! The kernels are the pipeline's own functions over batches of the given data ([`input`], [`kernel`]). They run in
+//! rotated order, round by round, so that what disturbs the machine for a while disturbs all of them. From their medians
+//! comes the [`roofline`]: what a run can reach at most on this machine, and what stands in its way.
+
+pub mod path;
+pub mod input;
+pub mod kernel;
+pub mod lookup;
+pub mod storing;
+pub mod roofline;
+mod sections;
+
+pub use sections::sections;
+
+use super::BenchError;
+use super::stats::median;
+use crate::codec::Compression;
+use crate::source::fs::ReadMode;
+use input::{InputOptions, Shape};
+use kernel::{Bench, Kernel, Load};
+use roofline::{Per, Roofline, Term, Work};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+/// How to measure.
+#[derive(Debug, Clone)]
+pub struct StagesOptions {
+    /// Rounds; each runs every kernel once on one core and once on all.
+    pub rounds: usize,
+    /// Bytes of the data that are used at most.
+    pub limit: u64,
+    /// Rows of the index that look-ups are made in.
+    pub index_rows: u64,
+    /// Bytes that a round stores.
+    pub store_bytes: u64,
+    /// The codec whose blobs are sealed; LZ4 is measured beside it.
+    pub compression: Compression,
+    /// How big files are read.
+    pub read: ReadMode,
+    /// Where packs go: a folder on the storage that is measured.
+    pub work: PathBuf,
+    /// `KERNEL=PATH`, each the path that must be in use.
+    pub paths: Vec<String>,
+    /// Set from outside to end early.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl Default for StagesOptions {
+    fn default() -> StagesOptions {
+        StagesOptions {
+            rounds: 5,
+            limit: 256 << 20,
+            index_rows: 1_000_000,
+            store_bytes: 128 << 20,
+            compression: Compression::default(),
+            read: ReadMode::Auto,
+            work: std::env::temp_dir(),
+            paths: Vec::new(),
+            cancel: Arc::default(),
+        }
+    }
+}
+
+/// What was measured of one kernel.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// What it is called.
+    pub name: String,
+    /// The code it runs: `blake3 avx512`.
+    pub path: String,
+    /// What a round works through.
+    pub load: Load,
+    /// Seconds of each round on one core.
+    pub one: Vec<f64>,
+    /// On all cores; empty for what one thread does in order.
+    pub all: Vec<f64>,
+}
+
+/// What was measured of all.
+#[derive(Debug, Clone)]
+pub struct Stages {
+    /// The kernels, in the order of the pipeline.
+    pub kernels: Vec<Measured>,
+    /// What the data is like.
+    pub shape: Shape,
+    /// Bytes of its blobs.
+    pub blob_bytes: u64,
+    /// Entries of all the data.
+    pub walked: u64,
+    /// Rows of the index.
+    pub index_rows: u64,
+    /// Cores that the pool had.
+    pub cores: usize,
+    /// Where they lead.
+    pub roofline: Roofline,
+}
+
+/// Measures all kernels on the data. `tell` hears what is being done.
+pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Result<Stages, BenchError> {
+    path::demand(&options.paths)?;
+    if options.rounds == 0 {
+        return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
+    }
+    tell("reading and cutting the data");
+    let input = InputOptions { read: options.read, limit: options.limit, compression: options.compression };
+    let input = input::prepare(data, &input, &options.cancel)?;
+    tell("building an index");
+    let lookup = lookup::Lookup::new(options.index_rows)?;
+    let storing = storing::Storing::new(&options.work, options.store_bytes)?;
+    let mut bench = kernel::bench(data, options.read, input, lookup, storing)?;
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let (one, all) = (pool(1)?, pool(cores)?);
+    let mut kernels: Vec<_> = bench.kernels().into_iter().map(|kernel| begun(&bench, kernel)).collect();
+    for round in 0..options.rounds {
+        for turn in 0..kernels.len() {
+            if options.cancel.load(Relaxed) {
+                return Err(BenchError::Interrupted);
+            }
+            // Each round begins with another kernel.
+            let at = (turn + round) % kernels.len();
+            let measured = &mut kernels[at];
+            tell(&format!("round {} of {}: {}", round + 1, options.rounds, measured.name));
+            measured.one.push(bench.run(measured.kernel, &one)?.as_secs_f64());
+            if !measured.kernel.is_ordered() {
+                measured.all.push(bench.run(measured.kernel, &all)?.as_secs_f64());
+            }
+        }
+    }
+    let roofline = Roofline { terms: terms(&kernels, bench.chosen()), sink: sink(&kernels), cores };
+    Ok(Stages {
+        blob_bytes: bench.load(Kernel::Seal).bytes,
+        shape: bench.input.shape,
+        walked: bench.walked,
+        index_rows: bench.lookup.rows(),
+        cores,
+        roofline,
+        kernels,
+    })
+}
+
+fn pool(threads: usize) -> Result<rayon::ThreadPool, BenchError> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(|n| format!("bench-{n}")).build();
+    pool.map_err(|error| BenchError::NotMeasured(format!("thread pool: {error}")))
+}
+
+fn begun(bench: &Bench, kernel: Kernel) -> Measured {
+    let paths = path::paths();
+    let used = kernel.paths(&bench.input).iter().filter_map(|name| paths.iter().find(|p| p.kernel == *name));
+    let path: Vec<_> = used.map(|path| format!("{} {}", path.kernel, path.used)).collect();
+    let (name, load) = (kernel.name(&bench.input), bench.load(kernel));
+    Measured { kernel, name, path: path.join(", "), load, one: Vec::new(), all: Vec::new() }
+}
+
+/// Median seconds of a kernel on one core and on all.
+fn seconds(kernels: &[Measured], kernel: Kernel) -> Option<(f64, f64, Load)> {
+    let found = kernels.iter().find(|k| k.kernel == kernel)?;
+    let one = median(&found.one);
+    Some((one, if found.all.is_empty() { one } else { median(&found.all) }, found.load))
+}
+
+fn sink(kernels: &[Measured]) -> Option<f64> {
+    seconds(kernels, Kernel::Store).map(|(one, _, load)| load.bytes as f64 / one)
+}
+
+/// The costs of the roofline's units.
+fn terms(kernels: &[Measured], chosen: usize) -> Vec<Term> {
+    let list: [(&'static str, Per, Kernel); 12] = [
+        ("walk", Per::Entry, Kernel::Walk),
+        ("open and close files", Per::File, Kernel::Files),
+        ("read", Per::ByteRead, Kernel::Read),
+        ("cut and scan", Per::ByteScanned, Kernel::Cut),
+        ("select", Per::ByteBig, Kernel::Select),
+        ("hash", Per::ByteHashed, Kernel::Hash),
+        ("look-up", Per::Chunk, Kernel::Miss),
+        ("claim", Per::Chunk, Kernel::Claim),
+        ("compress", Per::ByteNew, Kernel::Compress(chosen)),
+        ("seal", Per::ByteSealed, Kernel::Seal),
+        ("pack", Per::ByteSealed, Kernel::Pack),
+        ("open", Per::ByteOpened, Kernel::Open),
+    ];
+    let decompress = ("decompress", Per::ByteDecompressed, Kernel::Decompress(chosen));
+    let files = seconds(kernels, Kernel::Files).map_or((0.0, 0.0), |(one, all, _)| (one, all));
+    let cost = |(name, per, kernel): (&'static str, Per, Kernel)| {
+        let (mut one, mut all, load) = seconds(kernels, kernel)?;
+        if kernel == Kernel::Read {
+            // It opens the files too, and that is a term of its own.
+            (one, all) = ((one - files.0).max(0.0), (all - files.1).max(0.0));
+        }
+        let counted_in_items = matches!(per, Per::Entry | Per::File | Per::Chunk);
+        let units = if counted_in_items { load.items } else { load.bytes };
+        let each = |seconds: f64| seconds * 1e9 / units.max(1) as f64;
+        Some(Term { name, per, one: each(one), all: each(all), ordered: kernel.is_ordered() })
+    };
+    list.into_iter().chain([decompress]).filter_map(cost).collect()
+}
+
+impl Stages {
+    /// The work of a first backup of the data that was measured (as far as the limit).
+    pub fn first_backup(&self) -> Work {
+        let shape = &self.shape;
+        Work {
+            entries: shape.entries as f64,
+            files: shape.files as f64,
+            read: shape.bytes as f64,
+            scanned: shape.scanned as f64,
+            big: shape.big as f64,
+            hashed: shape.hashed as f64,
+            chunks: shape.chunks as f64,
+            new: shape.new as f64,
+            sealed: self.blob_bytes as f64,
+            ..Work::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

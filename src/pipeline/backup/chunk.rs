@@ -63,7 +63,7 @@ pub fn cut_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError>
 
 /// What is carried from one segment of a big file to the next.
 #[derive(Default)]
-struct Carry {
+pub struct Carry {
     selector: Selector,
     tail: Vec<u8>,
     lengths: Vec<u32>,
@@ -82,7 +82,8 @@ pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(
     }
 }
 
-fn select(context: &Context, carry: &mut Carry, batch: &mut Batch) {
+/// Selects the cuts of a segment that was scanned; batches come in order. Does nothing to batches of whole files.
+pub fn select(context: &Context, carry: &mut Carry, batch: &mut Batch) {
     let Some(segment) = &mut batch.segment else { return };
     if !segment.continues {
         // A range that ended early (the file shrank) leaves nothing behind: its end was told by `ends`.

@@ -52,7 +52,7 @@ pub fn run(
 }
 
 /// Decides for each chunk whether this batch stores it.
-fn claim(context: &Context, batch: &mut Batch, adopted: &mut Vec<(ContentId, Location)>) {
+pub fn claim(context: &Context, batch: &mut Batch, adopted: &mut Vec<(ContentId, Location)>) {
     // The session has put rows of its own into the index since the look-up, and let go of their claims.
     let stale = batch.generation != context.index_generation.load(Acquire);
     let index = stale.then(|| context.index.read().unwrap_or_else(|e| e.into_inner()));

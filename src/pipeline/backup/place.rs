@@ -25,7 +25,7 @@ pub struct Placer<'a> {
 /// The ordered thread.
 pub fn run(context: &Arc<Context>, session: SessionId, input: Receiver<Batch>, next: &dyn Fn(PlacedBatch)) {
     let meter = &context.meters.place;
-    let mut placer = Placer { context, session, open: None, packs: 0 };
+    let mut placer = Placer::new(context, session);
     let (mut ring, mut placed) = (Reorder::default(), 0);
     while let Some(batch) = meter.recv(&input) {
         ring.push(batch.seq, batch);
@@ -40,7 +40,12 @@ pub fn run(context: &Arc<Context>, session: SessionId, input: Receiver<Batch>, n
     next(PlacedBatch { seq: placed, buffer: None, runs: runs.unwrap_or_default() });
 }
 
-impl Placer<'_> {
+impl<'a> Placer<'a> {
+    /// Begins with no pack open.
+    pub fn new(context: &'a Context, session: SessionId) -> Placer<'a> {
+        Placer { context, session, open: None, packs: 0 }
+    }
+
     fn open_pack(&mut self) -> (Arc<OpenPack>, PackLayout) {
         let epoch = self.context.ring.newest();
         let header = PackHeader {
@@ -58,7 +63,7 @@ impl Placer<'_> {
     }
 
     /// Places the batch's blobs in order.
-    fn place(&mut self, buffer: &mut Buffer) -> Vec<Run> {
+    pub fn place(&mut self, buffer: &mut Buffer) -> Vec<Run> {
         let mut runs: Vec<Run> = Vec::new();
         for (i, blob) in buffer.blobs.iter_mut().enumerate() {
             let Some(row) = blob.row.take() else { continue };

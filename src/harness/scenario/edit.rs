@@ -1,0 +1,181 @@
+//! Changes to a private copy of the data: seeded, and of exactly the share that was asked for.
+//!
+//! Four fifths of the changed bytes are written over: a short file as a whole, a long one in pieces of up to 64 KiB. The
+//! rest are files that come and files that go. A piece that is written over keeps most of its bytes, so that it
+//! compresses as before.
+
+use crate::harness::BenchError;
+use crate::harness::stats::Random;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Longest piece that is written over at once.
+const PIECE: u64 = 64 << 10;
+/// One byte in so many differs in a piece that is written over.
+const STRIDE: usize = 509;
+
+/// What was changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Edited {
+    /// Pieces written over, and their bytes.
+    pub pieces: u64,
+    /// See `pieces`.
+    pub bytes_over: u64,
+    /// Files added, and their bytes.
+    pub added: u64,
+    /// See `added`.
+    pub bytes_added: u64,
+    /// Files deleted, and their bytes.
+    pub deleted: u64,
+    /// See `deleted`.
+    pub bytes_deleted: u64,
+}
+
+impl Edited {
+    /// All bytes that differ.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_over + self.bytes_added + self.bytes_deleted
+    }
+}
+
+/// Files with content below a path, in the order of their names, with their lengths.
+pub fn files(root: &Path) -> Result<Vec<(PathBuf, u64)>, BenchError> {
+    let (mut found, mut open) = (Vec::new(), vec![root.to_path_buf()]);
+    while let Some(path) = open.pop() {
+        let meta = path.symlink_metadata().map_err(BenchError::io("look at", &path))?;
+        if meta.is_dir() {
+            for entry in path.read_dir().map_err(BenchError::io("list", &path))? {
+                open.push(entry.map_err(BenchError::io("list", &path))?.path());
+            }
+        } else if meta.is_file() && meta.len() > 0 {
+            found.push((path, meta.len()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Changes this share of the bytes below `root` (at least one).
+pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
+    let mut files = files(root)?;
+    let total: u64 = files.iter().map(|(_, len)| len).sum();
+    if total == 0 || !(share > 0.0 && share <= 1.0) {
+        return Err(BenchError::Invalid(format!("{}: nothing to change {share} of", root.display())));
+    }
+    let mut left = ((total as f64 * share).round() as u64).max(1);
+    let (mut random, mut edited) = (Random(seed), Edited::default());
+    while left > 0 && !files.is_empty() {
+        let at = random.below(files.len());
+        let (path, len) = files[at].clone();
+        match random.below(10) {
+            0 if files.len() > 1 && len <= left => {
+                fs::remove_file(&path).map_err(BenchError::io("remove", &path))?;
+                files.swap_remove(at);
+                (edited.deleted, edited.bytes_deleted) = (edited.deleted + 1, edited.bytes_deleted + len);
+                left -= len;
+            }
+            1 if root.is_dir() => {
+                let new = path.with_file_name(format!("added-{seed:x}-{}", edited.added));
+                let len = len.min(left).min(PIECE);
+                fs::write(&new, piece(&path, 0, len, &mut random)?).map_err(BenchError::io("write", &new))?;
+                (edited.added, edited.bytes_added) = (edited.added + 1, edited.bytes_added + len);
+                left -= len;
+            }
+            _ => {
+                let want = len.min(left).min(PIECE);
+                let offset = if len == want { 0 } else { random.below((len - want) as usize + 1) as u64 };
+                let bytes = piece(&path, offset, want, &mut random)?;
+                let file = OpenOptions::new().write(true).open(&path).map_err(BenchError::io("open", &path))?;
+                file.write_all_at(&bytes, offset).map_err(BenchError::io("write", &path))?;
+                (edited.pieces, edited.bytes_over) = (edited.pieces + 1, edited.bytes_over + want);
+                left -= want;
+            }
+        }
+    }
+    Ok(edited)
+}
+
+/// A range of a file with some bytes changed, the first one always.
+fn piece(path: &Path, offset: u64, len: u64, random: &mut Random) -> Result<Vec<u8>, BenchError> {
+    let file = fs::File::open(path).map_err(BenchError::io("open", path))?;
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, offset).map_err(BenchError::io("read", path))?;
+    for byte in bytes.iter_mut().step_by(STRIDE) {
+        *byte ^= 1 + random.below(255) as u8;
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn tree(at: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        for n in 0..40u8 {
+            let folder = at.join(format!("d{}", n % 4));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(format!("f{n}")), vec![n; 1000 + usize::from(n) * 37]).unwrap();
+        }
+        fs::write(at.join("big"), vec![9; 2_000_000]).unwrap();
+        contents(at)
+    }
+
+    fn contents(at: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+        let files = files(at).unwrap().into_iter();
+        files.map(|(path, _)| (path.strip_prefix(at).unwrap().into(), fs::read(&path).unwrap())).collect()
+    }
+
+    #[test]
+    fn the_share_that_was_asked_for_is_changed_and_no_more() {
+        for share in [0.0001, 0.01, 0.3] {
+            let folder = tempfile::tempdir().unwrap();
+            let before = tree(folder.path());
+            let total: usize = before.values().map(Vec::len).sum();
+            let edited = edit(folder.path(), share, 7).unwrap();
+            assert_eq!(edited.bytes(), (total as f64 * share).round() as u64, "{edited:?}");
+            let after = contents(folder.path());
+            let gone = before.iter().filter(|(path, _)| !after.contains_key(*path));
+            let come = after.iter().filter(|(path, _)| !before.contains_key(*path));
+            assert_eq!(gone.map(|(_, bytes)| bytes.len() as u64).sum::<u64>(), edited.bytes_deleted);
+            assert_eq!(come.map(|(_, bytes)| bytes.len() as u64).sum::<u64>(), edited.bytes_added);
+            let differing = before.iter().filter_map(|(path, old)| Some((old, after.get(path)?)));
+            let differing: u64 = differing
+                .map(|(old, new)| {
+                    assert_eq!(old.len(), new.len());
+                    old.iter().zip(new).filter(|(a, b)| a != b).count() as u64
+                })
+                .sum();
+            assert!(differing > 0 && differing <= edited.bytes_over, "{differing} {edited:?}");
+        }
+    }
+
+    #[test]
+    fn one_seed_one_change() {
+        let of = |seed| {
+            let folder = tempfile::tempdir().unwrap();
+            tree(folder.path());
+            (edit(folder.path(), 0.05, seed).unwrap(), contents(folder.path()))
+        };
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn a_single_big_file_is_written_over_in_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        fs::write(&path, vec![3; 5_000_000]).unwrap();
+        let edited = edit(&path, 0.1, 1).unwrap();
+        assert_eq!((edited.bytes(), edited.added, edited.deleted), (500_000, 0, 0));
+        assert!(edited.pieces >= 8);
+        assert_eq!(fs::metadata(&path).unwrap().len(), 5_000_000);
+    }
+
+    #[test]
+    fn nothing_cannot_be_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(edit(folder.path(), 0.1, 1).unwrap_err().to_string().contains("nothing to change"));
+    }
+}

@@ -1,0 +1,121 @@
+//! What was measured, as sections of a report.
+
+use super::job::Outcome;
+use super::{Measured, Results};
+use crate::harness::report::{Better, Cell, Column, Plot, Row, Section, Unit};
+use crate::harness::stats::{measured, median};
+use std::collections::BTreeSet;
+
+/// The scenarios, their requests, and the stages of each backup.
+pub fn sections(results: &Results) -> Vec<Section> {
+    let mut sections = vec![scenarios(results), requests(results)];
+    sections.extend(results.measured.iter().filter_map(stages));
+    sections.iter_mut().for_each(|section| section.data = Some(results.data.clone()));
+    sections
+}
+
+/// A number of each round.
+fn each(measured_: &Measured, number: impl Fn(&Outcome) -> f64) -> Cell {
+    measured(&measured_.outcomes.iter().map(number).collect::<Vec<_>>())
+}
+
+fn scenarios(results: &Results) -> Section {
+    let column = Column::new;
+    let columns = vec![
+        column("seconds", "wall", Unit::Seconds, Better::Lower),
+        column("rate", "content", Unit::BytesPerSecond, Better::Higher),
+        column("files", "files", Unit::PerSecond, Better::Higher),
+        column("cpu", "CPU", Unit::SecondsPerGb, Better::Lower),
+        column("peak", "peak memory", Unit::Bytes, Better::Lower),
+        column("stored", "packs stored", Unit::Bytes, Better::Lower),
+        column("requests", "requests", Unit::Count, Better::Lower),
+        column("bytes_out", "to storage", Unit::Bytes, Better::Lower),
+        column("bytes_in", "from storage", Unit::Bytes, Better::Lower),
+        column("roofline", "roofline", Unit::BytesPerSecond, Better::Neither),
+        column("share", "of the roofline", Unit::Share, Better::Higher),
+        column("binds", "what binds", Unit::Text, Better::Neither),
+    ];
+    let bars = |title: &str, column: &str, limit: Option<&str>| Plot::Bars {
+        title: title.into(),
+        column: column.into(),
+        limit: limit.map(Into::into),
+        line: None,
+    };
+    Section {
+        id: "scenarios".into(),
+        title: "Scenarios".into(),
+        columns,
+        rows: results.measured.iter().map(row).collect(),
+        plots: vec![bars("Wall time", "seconds", None), bars("Content a second", "rate", Some("roofline"))],
+        notes: results.notes.clone(),
+        ..Section::default()
+    }
+}
+
+fn row(one: &Measured) -> Row {
+    let per_second = |number: fn(&Outcome) -> u64| each(one, |o| number(o) as f64 / o.wall);
+    let pairs: Vec<_> = one.outcomes.iter().zip(&one.bounds).collect();
+    let of_bounds = |number: &dyn Fn(&Outcome, f64) -> f64| {
+        measured(&pairs.iter().map(|(outcome, bound)| number(outcome, bound.seconds)).collect::<Vec<_>>())
+    };
+    let stored = if one.scenario.is_backup() { each(one, |o| o.data_stored as f64) } else { Cell::Empty };
+    let cells = vec![
+        each(one, |o| o.wall),
+        per_second(|o| o.bytes),
+        per_second(|o| o.files),
+        each(one, |o| o.cpu / (o.bytes.max(1) as f64 / 1e9)),
+        each(one, |o| o.peak as f64),
+        stored,
+        each(one, |o| o.requests() as f64),
+        each(one, |o| o.bytes_out as f64),
+        each(one, |o| o.bytes_in as f64),
+        of_bounds(&|outcome, bound| outcome.bytes as f64 / bound),
+        of_bounds(&|outcome, bound| bound / outcome.wall),
+        one.bounds.last().map_or(Cell::Empty, |bound| Cell::Text(bound.binds.clone())),
+    ];
+    Row { label: one.scenario.title().into(), cells }
+}
+
+fn requests(results: &Results) -> Section {
+    let kinds: BTreeSet<&String> =
+        results.measured.iter().flat_map(|m| &m.outcomes).flat_map(|o| o.requests.keys()).collect();
+    let rows = results.measured.iter().map(|one| Row {
+        label: one.scenario.title().into(),
+        cells: kinds
+            .iter()
+            .map(|kind| each(one, |o| o.requests.get(kind.as_str()).copied().unwrap_or_default() as f64))
+            .collect(),
+    });
+    Section {
+        id: "requests".into(),
+        title: "Requests to storage".into(),
+        columns: kinds.iter().map(|kind| Column::new(kind, kind, Unit::Count, Better::Lower)).collect(),
+        rows: rows.collect(),
+        ..Section::default()
+    }
+}
+
+/// Wait, busy and wait-out of a backup's stages.
+fn stages(one: &Measured) -> Option<Section> {
+    let first = one.outcomes.first().filter(|outcome| !outcome.stages.is_empty())?;
+    let column = |id: &str, title: &str| Column::new(id, title, Unit::Seconds, Better::Neither);
+    let rows = first.stages.iter().enumerate().map(|(at, (name, ..))| {
+        let found = || one.outcomes.iter().filter_map(move |outcome| outcome.stages.get(at));
+        let seconds = |which: usize| measured(&found().map(|(_, times, _)| times[which]).collect::<Vec<_>>());
+        let items: Vec<f64> = found().map(|(_, _, items)| *items as f64).collect();
+        Row { label: name.clone(), cells: vec![seconds(0), seconds(1), seconds(2), Cell::Exact(median(&items))] }
+    });
+    Some(Section {
+        id: format!("stages_{}", one.scenario.name()),
+        title: format!("Stages of: {}", one.scenario.title()),
+        columns: vec![
+            column("wait_in", "waits for input"),
+            column("busy", "busy"),
+            column("wait_out", "waits for room"),
+            Column::new("items", "items", Unit::Count, Better::Neither),
+        ],
+        rows: rows.collect(),
+        notes: vec!["Added up over the threads of each stage; tasks of a pool wait in its queue for input.".into()],
+        ..Section::default()
+    })
+}

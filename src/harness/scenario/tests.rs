@@ -1,0 +1,133 @@
+//! A small tree through all scenarios.
+
+use super::job::perform_watched;
+use super::*;
+use crate::harness::stages::{self, StagesOptions};
+use crate::storage::layer::OperationKind;
+
+fn tree(at: &Path) -> u64 {
+    fs::create_dir(at.join("sub")).unwrap();
+    let mut bytes = 0;
+    for n in 0..60u32 {
+        let content = format!("line {n} of a file that compresses well\n").repeat(20 + n as usize * 3);
+        bytes += content.len() as u64;
+        fs::write(at.join(format!("sub/f{n}")), content).unwrap();
+    }
+    let mut noise = vec![0; 3_000_000];
+    blake3::Hasher::new().finalize_xof().fill(&mut noise);
+    fs::write(at.join("noise"), &noise).unwrap();
+    bytes + noise.len() as u64
+}
+
+fn options(work: &Path) -> ScenarioOptions {
+    ScenarioOptions {
+        rounds: 1,
+        scenarios: Vec::new(),
+        work: work.into(),
+        target: Some(work.into()),
+        compression: Compression::Lz4,
+        read: "auto".into(),
+        threads: 0,
+        seed: 1,
+        runner: Runner::Here,
+        cancel: Arc::default(),
+    }
+}
+
+fn data(path: &Path) -> DataSet {
+    DataSet { name: "small".into(), path: path.into(), second: None }
+}
+
+#[test]
+fn all_scenarios_give_plausible_figures_and_leave_nothing_behind() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let bytes = tree(tree_.path());
+    let kernels = StagesOptions { rounds: 1, index_rows: 1000, store_bytes: 1, ..StagesOptions::default() };
+    let kernels = stages::measure(tree_.path(), &kernels, &|_| ()).unwrap();
+    let mut saved = Vec::new();
+    let mut so_far = |results: &Results| {
+        saved.push(results.measured.len());
+        Ok(())
+    };
+    let results = run(&data(tree_.path()), &options(work.path()), Some(&kernels), &|_| (), &mut so_far).unwrap();
+    assert_eq!(saved, [1, 2, 3, 4, 5, 6, 7], "told after every scenario");
+    assert_eq!((results.data.bytes, results.data.files), (bytes, 61));
+    let of = |scenario: Scenario| {
+        let found = results.measured.iter().find(|m| m.scenario == scenario).unwrap();
+        (&found.outcomes[0], found.bounds.first())
+    };
+    let (first, bound) = of(Scenario::First);
+    assert_eq!((first.files, first.bytes, first.bytes_read), (61, bytes, bytes));
+    assert!(first.data_stored > 3_000_000 && first.data_stored < bytes + bytes / 2, "{}", first.data_stored);
+    assert!(first.bytes_out >= first.data_stored && first.wall > 0.0 && first.cpu > 0.0 && first.peak > 1 << 20);
+    assert!(first.stages.iter().any(|(name, times, items)| name == "compress" && times[1] > 0.0 && *items > 0));
+    assert!(bound.is_some_and(|bound| bound.seconds > 0.0 && bound.seconds < first.wall * 10.0), "{bound:?}");
+    let unchanged = of(Scenario::Unchanged).0;
+    assert_eq!((unchanged.bytes_read, unchanged.files_read, unchanged.data_stored), (0, 0, 0));
+    let changed = of(Scenario::Changed).0;
+    assert!(changed.bytes_read > 0 && changed.bytes_read < changed.bytes + 1, "{changed:?}");
+    assert!(changed.data_stored > 0);
+    let restore = of(Scenario::Restore).0;
+    assert!(restore.bytes == changed.bytes && restore.files == changed.files && restore.bytes_in > 3_000_000);
+    assert!(of(Scenario::CheckReadData).0.bytes_in > of(Scenario::Check).0.bytes_in);
+    assert!(of(Scenario::Check).1.is_none() && of(Scenario::CheckReadData).1.is_some());
+    for section in sections(&results) {
+        assert!(!section.rows.is_empty() && section.rows.iter().all(|r| r.cells.len() == section.columns.len()));
+    }
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0, "the work folder is empty again");
+    assert_eq!(fs::read_dir(tree_.path()).unwrap().count(), 2, "the data itself is not changed");
+}
+
+#[test]
+fn only_what_is_chosen_is_told_and_errors_clean_up() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(tree_.path());
+    let chosen = ScenarioOptions { scenarios: vec![Scenario::Check], ..options(work.path()) };
+    let results = run(&data(tree_.path()), &chosen, None, &|_| (), &mut |_| Ok(())).unwrap();
+    let told: Vec<_> = results.measured.iter().map(|m| m.scenario).collect();
+    assert_eq!(told, [Scenario::Check]);
+    let error = run(&data(tree_.path()), &chosen, None, &|_| (), &mut |_| Err(BenchError::Invalid("full".into())));
+    assert_eq!(error.unwrap_err().to_string(), "full");
+    chosen.cancel.store(true, Relaxed);
+    let error = run(&data(tree_.path()), &chosen, None, &|_| (), &mut |_| Ok(()));
+    assert!(matches!(error, Err(BenchError::Interrupted)));
+    assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn requests_are_those_that_the_storage_saw() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(tree_.path());
+    let key = work.path().join("key");
+    fs::write(&key, [7; 32]).unwrap();
+    let job = Job {
+        task: Task::Backup,
+        data: tree_.path().into(),
+        store: work.path().join("store"),
+        key,
+        home: work.path().join("home"),
+        target: work.path().join("target"),
+        compression: "lz4".into(),
+        read: "pread".into(),
+        threads: 1,
+    };
+    let (outcome, operations) = perform_watched(&job, &Arc::default()).unwrap();
+    assert_eq!(outcome.requests(), operations.len() as u64);
+    let of = |kind: OperationKind| operations.iter().filter(move |o| o.kind == kind);
+    assert_eq!(outcome.requests["commit"], of(OperationKind::Commit).count() as u64);
+    let written = of(OperationKind::Put).chain(of(OperationKind::Append));
+    assert_eq!(outcome.bytes_out, written.map(|o| o.bytes).sum::<u64>());
+    // The packs in the store's folder are what the outcome says.
+    let packs = edit::files(&job.store.join("packs")).unwrap();
+    assert_eq!(packs.iter().map(|(_, len)| len).sum::<u64>(), outcome.data_stored);
+    let back: Outcome = serde_json::from_str(&serde_json::to_string(&outcome).unwrap()).unwrap();
+    assert_eq!(back, outcome);
+}
+
+#[test]
+fn a_scenario_that_is_not_there_is_an_error_that_names_those_there_are() {
+    for scenario in Scenario::ALL {
+        assert_eq!(scenario.name().parse(), Ok(scenario));
+    }
+    assert!("later".parse::<Scenario>().unwrap_err().contains("first, unchanged"));
+}
