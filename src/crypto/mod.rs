@@ -2,6 +2,7 @@
 
 pub mod keys;
 pub mod hash;
+pub mod lanes;
 pub mod pack;
 pub mod small;
 pub mod slot;

@@ -5,17 +5,23 @@
 
 use super::context::Context;
 use super::item::{Batch, Buffer, ChunkState};
-use crate::crypto::hash::content_id;
+use crate::crypto::lanes::ManyHasher;
 use crate::store::StoreError;
+use std::cell::RefCell;
 use std::sync::atomic::Ordering::Acquire;
+
+thread_local! {
+    static HASHER: RefCell<ManyHasher> = RefCell::default();
+}
 
 /// The task. The look-up is a hint for dedup: only that ordered stage claims.
 pub fn hash_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
     let key = &context.ring.keys.chunk_id;
     let Buffer { plain, chunks, .. } = &mut batch.buffer;
-    for chunk in chunks.iter_mut() {
-        chunk.id = content_id(key, &plain[chunk.at as usize..(chunk.at + chunk.len) as usize]);
-    }
+    HASHER.with_borrow_mut(|hasher| {
+        let ids = hasher.content_ids(key, plain, chunks.iter().map(|chunk| (chunk.at, chunk.len)));
+        chunks.iter_mut().zip(ids).for_each(|(chunk, id)| chunk.id = *id);
+    });
     batch.generation = context.index_generation.load(Acquire);
     let index = context.index.read().unwrap_or_else(|e| e.into_inner());
     for chunk in chunks.iter_mut() {
