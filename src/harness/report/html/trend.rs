@@ -47,7 +47,8 @@ impl Line {
     /// Its name, its newest value, and how that differs from the oldest one.
     fn legend(&self, unit: Unit) -> String {
         let (first, last) = (self.points[0].1, self.points[self.points.len() - 1].1);
-        let change = (last / first - 1.0) * 100.0;
+        // No minus before a zero.
+        let change = ((last / first - 1.0) * 1000.0).round() / 10.0 + 0.0;
         let change = if change.is_finite() { format!(" ({change:+.1} %)") } else { String::new() };
         format!("{}: {}{change}", self.label, number::show(last, unit))
     }
