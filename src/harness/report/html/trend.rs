@@ -40,8 +40,11 @@ impl Trends {
 /// A line: values by run, with their intervals.
 struct Line {
     label: String,
-    points: Vec<(usize, f64, Option<(f64, f64)>)>,
+    points: Vec<LinePoint>,
 }
+
+/// The run's place, the value, its interval.
+type LinePoint = (usize, f64, Option<(f64, f64)>);
 
 impl Line {
     /// Its name, its newest value, and how that differs from the oldest one.
