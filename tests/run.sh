@@ -32,3 +32,5 @@ say "memory of an index of 10^6 rows"
 cargo bench --quiet --bench index -- memory 1000000
 say "tests"
 cargo test --no-fail-fast
+say "the page of a report, in a browser"
+tests/page.sh

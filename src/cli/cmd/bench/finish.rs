@@ -98,7 +98,13 @@ pub fn put(context: &Context, options: &ReportOptions, report: &Report, history:
     match options.format {
         _ if context.out.json => context.out.line(&escape::json(&json::line(report))),
         None | Some(Form::Table) => print_table(context, report),
-        Some(form) => context.out.raw(printable(form, &report::render(form, report, history)).as_bytes()),
+        Some(form) => {
+            if matches!(form, Form::Csv | Form::GithubAction | Form::Bencher) {
+                // These have no place for them.
+                report.warnings.iter().for_each(|warning| context.out.warn(warning));
+            }
+            context.out.raw(printable(form, &report::render(form, report, history)).as_bytes())
+        }
     }
 }
 

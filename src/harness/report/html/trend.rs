@@ -40,14 +40,18 @@ impl Trends {
 /// A line: values by run, with their intervals.
 struct Line {
     label: String,
-    points: Vec<(usize, f64, Option<(f64, f64)>)>,
+    points: Vec<LinePoint>,
 }
+
+/// The run's place, the value, its interval.
+type LinePoint = (usize, f64, Option<(f64, f64)>);
 
 impl Line {
     /// Its name, its newest value, and how that differs from the oldest one.
     fn legend(&self, unit: Unit) -> String {
         let (first, last) = (self.points[0].1, self.points[self.points.len() - 1].1);
-        let change = (last / first - 1.0) * 100.0;
+        // No minus before a zero.
+        let change = ((last / first - 1.0) * 1000.0).round() / 10.0 + 0.0;
         let change = if change.is_finite() { format!(" ({change:+.1} %)") } else { String::new() };
         format!("{}: {}{change}", self.label, number::show(last, unit))
     }
