@@ -10,7 +10,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 # Tools that compare a restored tree independently of larder. As root on Debian they are installed when missing.
 missing=()
-for pair in getfattr:attr setfacl:acl setcap:libcap2-bin; do
+for pair in getfattr:attr setfacl:acl setcap:libcap2-bin valgrind:valgrind strace:strace; do
   command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -30,6 +30,8 @@ say "fuzz targets, ${FUZZ_SECONDS:-2} s each"
 fuzz/run.sh "${FUZZ_SECONDS:-2}"
 say "memory of an index of 10^6 rows"
 cargo bench --quiet --bench index -- memory 1000000
+say "the gate: counters, instructions, kernels against their references"
+benches/ci-gate.sh
 say "tests"
 cargo test --no-fail-fast
 say "the page of a report, in a browser"

@@ -32,6 +32,7 @@ fn took(bytes: i64) {
 
 // SAFETY: every call goes on to the system's allocator with what the caller gave; counting touches atomics only.
 unsafe impl GlobalAlloc for CountingAllocator {
+    // SAFETY: only as GlobalAlloc asks of the caller.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if COUNTING.load(Relaxed) {
             CALLS.fetch_add(1, Relaxed);
@@ -41,6 +42,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: only as GlobalAlloc asks of the caller.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if COUNTING.load(Relaxed) {
             CALLS.fetch_add(1, Relaxed);
@@ -50,6 +52,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // SAFETY: only as GlobalAlloc asks of the caller.
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         if COUNTING.load(Relaxed) {
             LIVE.fetch_sub(layout.size() as i64, Relaxed);
@@ -58,6 +61,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
         unsafe { System.dealloc(memory, layout) }
     }
 
+    // SAFETY: only as GlobalAlloc asks of the caller.
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if COUNTING.load(Relaxed) {
             CALLS.fetch_add(1, Relaxed);

@@ -36,6 +36,9 @@ pub fn text(seed: u64, len: usize) -> Vec<u8> {
     (0..).flat_map(|i| line(i).into_bytes()).take(len).collect()
 }
 
+/// By key: metadata, and a file's content.
+type Entries = BTreeMap<Vec<u8>, (Meta, Option<Arc<Vec<u8>>>)>;
+
 /// Files by name below [`ROOT`].
 #[derive(Clone, Default)]
 pub struct Work {
@@ -87,7 +90,7 @@ impl Work {
     }
 
     /// Entries by key: folders, then what is in them.
-    fn entries(&self) -> BTreeMap<Vec<u8>, (Meta, Option<Arc<Vec<u8>>>)> {
+    fn entries(&self) -> Entries {
         let mut paths: BTreeMap<String, Option<Arc<Vec<u8>>>> = BTreeMap::from([("/".into(), None)]);
         for (name, content) in &self.files {
             let path = format!("{ROOT}/{name}");
@@ -130,7 +133,7 @@ fn meta(inode: u64, len: Option<usize>) -> Meta {
 }
 
 /// A source whose entries are the same on every machine.
-pub struct WorkSource(BTreeMap<Vec<u8>, (Meta, Option<Arc<Vec<u8>>>)>);
+pub struct WorkSource(Entries);
 
 impl Source for WorkSource {
     fn describe(&self) -> Description {

@@ -92,8 +92,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let plan = plan(context, &args, found)?;
     let versions = plan.tools.iter().map(|tool| version(tool, &plan.work)).collect::<Result<Vec<_>, _>>()?;
     let data = plan.data.used()?;
-    let mut samples = Samples::default();
-    samples.warnings = missing;
+    let mut samples = Samples { warnings: missing, ..Samples::default() };
     let mut watch = Shown {
         out: &context.out,
         save: args.report.save.as_deref(),
