@@ -311,13 +311,7 @@ fn decompress(batch: &mut PlacedBatch) -> Result<(), StoreError> {
 }
 
 /// The data as the engine reads it, walked once.
-pub fn bench(
-    data: &Path,
-    read: ReadMode,
-    input: Input,
-    lookup: Lookup,
-    storing: Storing,
-) -> Result<Bench, BenchError> {
+pub fn bench(data: &Path, read: ReadMode, input: Input, lookup: Lookup, storing: Storing) -> Result<Bench, BenchError> {
     fs_source(data, read)?;
     let (_, walked) = walk(data, read, 0)?;
     Ok(Bench { data: data.to_path_buf(), read, input, lookup, storing, walked })

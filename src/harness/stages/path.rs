@@ -42,7 +42,8 @@ impl CpuPath {
 
 /// The paths of all kernels.
 pub fn paths() -> Vec<CpuPath> {
-    let scalar = |kernel, change| CpuPath { kernel, used: "scalar", here: vec!["scalar"], known: vec!["scalar"], change };
+    let scalar =
+        |kernel, change| CpuPath { kernel, used: "scalar", here: vec!["scalar"], known: vec!["scalar"], change };
     vec![
         blake3_path(),
         chacha20_path(),
@@ -68,7 +69,10 @@ pub fn demand(words: &[String]) -> Result<(), BenchError> {
         };
         let Some(found) = paths.iter().find(|p| p.kernel == kernel) else {
             let kernels: Vec<_> = paths.iter().map(|p| p.kernel).collect();
-            return Err(BenchError::Invalid(format!("there is no kernel {kernel:?}; there is: {}", kernels.join(", "))));
+            return Err(BenchError::Invalid(format!(
+                "there is no kernel {kernel:?}; there is: {}",
+                kernels.join(", ")
+            )));
         };
         found.demand(path)?;
     }

@@ -37,12 +37,8 @@ fn kernels(stages: &Stages) -> Section {
         column("items", "items", Unit::Count, Better::Neither),
         column("cpu_path", "CPU path", Unit::Text, Better::Neither),
     ];
-    let bars = |title: &str, column: &str| Plot::Bars {
-        title: title.into(),
-        column: column.into(),
-        limit: None,
-        line: None,
-    };
+    let bars =
+        |title: &str, column: &str| Plot::Bars { title: title.into(), column: column.into(), limit: None, line: None };
     Section {
         id: "kernels".into(),
         title: "Kernels alone".into(),
@@ -92,7 +88,10 @@ fn notes(stages: &Stages) -> Vec<String> {
             .to_string(),
     ];
     if shape.limited {
-        notes.push(format!("Measured on the first {} bytes of the data (--limit); the walk is of all of it.", shape.bytes));
+        notes.push(format!(
+            "Measured on the first {} bytes of the data (--limit); the walk is of all of it.",
+            shape.bytes
+        ));
     }
     notes
 }

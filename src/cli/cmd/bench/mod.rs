@@ -35,6 +35,9 @@ enum Command {
     Gate(gate::Args),
     /// List, make and verify data sets
     Data(data::Args),
+    /// Run one scenario, told on standard input
+    #[command(hide = true)]
+    ScenarioJob(pipeline::JobArgs),
 }
 
 /// Runs it.
@@ -46,6 +49,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         Command::Compare(args) => compare::run(context, args),
         Command::Gate(args) => gate::run(context, args),
         Command::Data(args) => data::run(context, args),
+        Command::ScenarioJob(args) => pipeline::run_job(context, args),
     }
 }
 
