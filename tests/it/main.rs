@@ -12,5 +12,7 @@ mod damage;
 mod library;
 mod memory;
 mod pipeline;
+#[cfg(all(feature = "cli", feature = "harness"))]
+mod reports;
 #[cfg(feature = "cli")]
 mod roundtrip;

@@ -1,6 +1,7 @@
 //! The forms a report can take, by the words people name them with.
 
 use super::super::error::BenchError;
+use super::{Report, bencher, csv, github_action, html, json, markdown, text};
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -52,6 +53,19 @@ impl Form {
             "html" | "htm" => Some(Form::Html),
             _ => None,
         }
+    }
+}
+
+/// The report in one form, as text that ends with a line end. `history`: earlier runs, oldest first, for the page.
+pub fn render(form: Form, report: &Report, history: &[Report]) -> String {
+    match form {
+        Form::Table => text::lines(report).into_iter().map(|line| line + "\n").collect(),
+        Form::Json => json::pretty(report),
+        Form::Markdown => markdown::render(report),
+        Form::Csv => csv::render(report),
+        Form::GithubAction => github_action::both(report),
+        Form::Bencher => bencher::render(report),
+        Form::Html => html::page(report, history),
     }
 }
 

@@ -1,8 +1,33 @@
-//! The model of a report: sections of typed columns and rows. Every form (table, JSON, Markdown, CSV, …) is made from it.
+//! The model of a report: sections of typed columns and rows. Every form is made from it, a file each.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`form`] | the forms by name, and [`render`] |
+//! | [`text`], [`markdown`] | tables for people |
+//! | [`json`] | the whole report, read back by [`save`] and by `larder bench report` |
+//! | [`csv`] | a line a value |
+//! | [`github_action`], [`bencher`] | what trackers read |
+//! | [`html`] | the page |
+//! | [`number`], [`point`] | values for people; all values as one list |
+//! | [`doubts`] | what the samples themselves say against the numbers |
+//! | [`merge`] | several saved reports as one, and the older ones as history |
+//! | [`save`] | a folder of runs |
 
 pub mod form;
+pub mod number;
+pub mod point;
+pub mod doubts;
+pub mod text;
+pub mod json;
+pub mod markdown;
+pub mod csv;
+pub mod github_action;
+pub mod bencher;
+pub mod html;
+pub mod merge;
+pub mod save;
 
-pub use form::Form;
+pub use form::{Form, render};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +53,9 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// What is doubtful, and what helps.
     pub warnings: Vec<String>,
+    /// Sees what disturbs the run; not a part of any form.
+    #[serde(skip)]
+    pub watch: super::machine::Watch,
 }
 
 /// One table of a report.
@@ -171,8 +199,20 @@ impl Report {
             started: jiff::Timestamp::now().to_string(),
             machine: super::machine::Machine::here(),
             sections: Vec::new(),
-            warnings: Vec::new(),
+            warnings: super::machine::doubts(),
+            watch: super::machine::Watch::start(),
         }
+    }
+
+    /// The report with what its samples and this machine, since the run began, say against it among the warnings.
+    pub fn with_doubts(&self) -> Report {
+        let mut report = self.clone();
+        for doubt in self.watch.doubts().into_iter().chain(doubts::of_samples(self)) {
+            if !report.warnings.contains(&doubt) {
+                report.warnings.push(doubt);
+            }
+        }
+        report
     }
 }
 

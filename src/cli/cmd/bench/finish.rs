@@ -3,21 +3,25 @@
 //! A verb flattens [`ReportOptions`], calls [`save_progress`] after each scenario and [`finish`] at the end.
 
 use crate::cli::context::Context;
+use crate::cli::escape;
 use crate::cli::failure::Failure;
-use crate::harness::report::{Form, Report};
-use std::path::PathBuf;
+use crate::cli::output::Colour;
+use crate::harness::BenchError;
+use crate::harness::report::{self, Form, Report, github_action, json, save, text};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Where the report goes, beside standard output.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
-    /// Print the report in this form [default: table]
-    #[arg(long, value_name = "FORM", conflicts_with = "json")]
+    /// Print the report as table, json, markdown, csv, github-action, bencher or html [default: table]
+    #[arg(long, value_name = "FORM", conflicts_with = "json", hide_possible_values = true)]
     pub format: Option<Form>,
 
-    /// Also write the report to FILE; its name's end says the form, or FORM= does [repeatable]
+    /// Also write the report to FILE; its name's end says the form, or FORM= does (repeatable)
     #[arg(long, value_name = "[FORM=]FILE")]
-    pub output: Vec<String>,
+    pub output: Vec<OutputFile>,
 
     /// Keep the results in this folder, after every scenario
     #[arg(long, value_name = "DIR")]
@@ -28,13 +32,158 @@ pub struct ReportOptions {
     pub history: Option<PathBuf>,
 }
 
+/// A file and the form of what it gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFile {
+    /// Which form.
+    pub form: Form,
+    /// Where to.
+    pub path: PathBuf,
+}
+
+impl FromStr for OutputFile {
+    type Err = BenchError;
+
+    fn from_str(words: &str) -> Result<OutputFile, BenchError> {
+        if let Some((form, path)) = words.split_once('=')
+            && let Ok(form) = form.parse()
+        {
+            let file = OutputFile { form, path: path.into() };
+            return if path.is_empty() {
+                Err(BenchError::Invalid(format!("{words} names no file after the =")))
+            } else {
+                Ok(file)
+            };
+        }
+        let form = Form::of_file(Path::new(words)).ok_or_else(|| {
+            let forms = Form::ALL.map(Form::word).join(", ");
+            BenchError::Invalid(format!(
+                "{words} does not say its form by .txt, .json, .md, .csv or .html: write FORM=FILE with one of {forms}"
+            ))
+        })?;
+        Ok(OutputFile { form, path: words.into() })
+    }
+}
+
 /// Keeps what is there so far in the folder of `--save`, if one was named. A later call of the same run replaces it.
-pub fn save_progress(_context: &Context, _options: &ReportOptions, _report: &Report) -> Result<(), Failure> {
+pub fn save_progress(_context: &Context, options: &ReportOptions, report: &Report) -> Result<(), Failure> {
+    if let Some(folder) = &options.save {
+        save::save(folder, report)?;
+    }
     Ok(())
 }
 
-/// Prints the report, saves it and writes it to the files that were named.
+/// Adds what is doubtful, prints the report, saves it and writes it to the files that were named.
 pub fn finish(context: &Context, options: &ReportOptions, report: &Report) -> Result<(), Failure> {
-    save_progress(context, options, report)?;
-    context.out.object(report)
+    let report = report.with_doubts();
+    save_progress(context, options, &report)?;
+    let history = match options.history.as_ref().or(options.save.as_ref()) {
+        Some(folder) if wants_page(options) => read_history(context, folder)?,
+        _ => vec![],
+    };
+    put(context, options, &report, &history)
+}
+
+/// Prints a report and writes it to the files that were named.
+pub fn put(context: &Context, options: &ReportOptions, report: &Report, history: &[Report]) -> Result<(), Failure> {
+    for OutputFile { form, path } in &options.output {
+        if *form == Form::GithubAction {
+            for (path, better) in github_action::files(path) {
+                write(&path, &github_action::render(report, better))?;
+            }
+        } else {
+            write(path, &report::render(*form, report, history))?;
+        }
+    }
+    match options.format {
+        _ if context.out.json => context.out.line(&escape::json(&json::line(report))),
+        None | Some(Form::Table) => print_table(context, report),
+        Some(form) => context.out.raw(printable(form, &report::render(form, report, history)).as_bytes()),
+    }
+}
+
+/// The runs in a folder, oldest first; those that cannot be read are named.
+pub fn read_history(context: &Context, folder: &Path) -> Result<Vec<Report>, Failure> {
+    let history = save::history(folder)?;
+    history.unread.iter().for_each(|why| context.out.warn(why));
+    Ok(history.runs)
+}
+
+/// Whether anything that was asked for shows history.
+pub fn wants_page(options: &ReportOptions) -> bool {
+    options.format == Some(Form::Html) || options.output.iter().any(|file| file.form == Form::Html)
+}
+
+fn print_table(context: &Context, report: &Report) -> Result<(), Failure> {
+    let titles: Vec<String> = report.sections.iter().map(|section| escape::text(&section.title)).collect();
+    for line in text::lines(report) {
+        let line = match line.strip_prefix(text::DOUBTFUL) {
+            Some(rest) => format!("{}{rest}", context.out.paint(text::DOUBTFUL, Colour::Yellow)),
+            None if titles.contains(&line) => context.out.paint(&line, Colour::Bold),
+            None => line,
+        };
+        context.out.line(&line)?;
+    }
+    Ok(())
+}
+
+/// JSON and CSV keep what labels hold; on a terminal it must not be obeyed.
+fn printable(form: Form, text: &str) -> String {
+    match form {
+        Form::Json | Form::GithubAction | Form::Bencher => escape::json(text),
+        Form::Csv => escape::lines(text) + "\n",
+        Form::Table | Form::Markdown | Form::Html => text.into(),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let written = match path.metadata() {
+        // A device or a pipe is written to and not replaced.
+        Ok(meta) if !meta.is_file() => std::fs::write(path, text),
+        _ => save::replace(path, text.as_bytes()),
+    };
+    written.map_err(|e| Failure::io("cannot write", path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_form_it_is_given_or_its_name_says() {
+        let parsed = |words: &str| words.parse::<OutputFile>().map(|file| (file.form, file.path));
+        assert_eq!(parsed("a/page.html").unwrap(), (Form::Html, "a/page.html".into()));
+        assert_eq!(parsed("bencher=b.json").unwrap(), (Form::Bencher, "b.json".into()));
+        assert_eq!(parsed("json=-").unwrap(), (Form::Json, "-".into()));
+        assert_eq!(parsed("x=1.csv").unwrap(), (Form::Csv, "x=1.csv".into()));
+        assert!(parsed("report").unwrap_err().to_string().contains("FORM=FILE"));
+        assert!(parsed("html=").unwrap_err().to_string().contains("names no file"));
+    }
+
+    #[test]
+    fn no_form_lets_a_control_character_reach_a_terminal() {
+        let mut report = Report::new("compare\x1b[1m", &["x\x1b]0;t\x07".into()]);
+        report.warnings = vec!["w\u{9b}".into()];
+        report.sections = vec![crate::harness::report::Section {
+            id: "s\x1b".into(),
+            title: "t\x1b[2J".into(),
+            columns: vec![crate::harness::report::Column::new(
+                "c\x07",
+                "c\x1b",
+                crate::harness::report::Unit::Text,
+                crate::harness::report::Better::Neither,
+            )],
+            rows: vec![crate::harness::report::Row {
+                label: "r\r\x1b\u{202e}".into(),
+                cells: vec![crate::harness::report::Cell::Text("v\x1b[3J".into())],
+            }],
+            notes: vec!["n\x7f".into()],
+            ..Default::default()
+        }];
+        for form in Form::ALL {
+            let text = printable(form, &report::render(form, &report, &[]));
+            let bad = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+            assert!(!text.contains(bad), "{form}: {text:?}");
+        }
+    }
 }

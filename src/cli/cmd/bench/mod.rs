@@ -6,6 +6,7 @@ pub mod pipeline;
 pub mod compare;
 pub mod gate;
 pub mod data;
+pub mod report;
 pub mod finish;
 
 use crate::cli::context::Context;
@@ -38,6 +39,8 @@ enum Command {
     /// Run one scenario, told on standard input
     #[command(hide = true)]
     ScenarioJob(pipeline::JobArgs),
+    /// Show saved results in any form
+    Report(report::Args),
 }
 
 /// Runs it.
@@ -50,6 +53,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         Command::Gate(args) => gate::run(context, args),
         Command::Data(args) => data::run(context, args),
         Command::ScenarioJob(args) => pipeline::run_job(context, args),
+        Command::Report(args) => report::run(context, args),
     }
 }
 
