@@ -87,6 +87,9 @@ fn notes(stages: &Stages) -> Vec<String> {
          of the tree."
             .to_string(),
     ];
+    if let Some(path) = stages.hash_on {
+        notes.push(format!("Hashing was measured on {path}, as asked for; a backup takes the path listed as in use."));
+    }
     if shape.limited {
         notes.push(format!(
             "Measured on the first {} bytes of the data (--limit); the walk is of all of it.",
@@ -187,7 +190,7 @@ fn paths() -> Section {
             Column::new("change", "how another comes into use", Unit::Text, Better::Neither),
         ],
         rows: path::paths().into_iter().map(row).collect(),
-        notes: vec!["`--path KERNEL=PATH` fails unless that path is the one in use.".into()],
+        notes: vec!["`--path KERNEL=PATH` fails where that path is neither in use nor can be chosen.".into()],
         ..Section::default()
     }
 }

@@ -17,7 +17,7 @@ Examples:
   larder bench stages ~/src
   larder bench stages /var/lib/images --limit 1G --compression zstd:3
   larder bench stages ~/src --work /mnt/backup           packs go to that disk
-  larder bench stages ~/src --path blake3=avx2           an error where another path is in use
+  larder bench stages ~/src --path blake3=avx2           hashing on that path; an error where it is not there
 
 Each kernel runs alone on what the pipeline would give it: on one core, and on all. The roofline is what a first backup
 of this data can reach on this machine, and what stands in its way.";
@@ -32,7 +32,7 @@ pub struct Args {
     /// Folders with further recipes of data sets
     #[arg(long, value_name = "DIR")]
     datasets: Vec<PathBuf>,
-    /// The path that must be in use: KERNEL=PATH, of blake3, chacha20, poly1305, gear, lz4, zstd [repeatable]
+    /// The CPU path of a kernel: blake3 runs on any that is here, chacha20, poly1305, gear, lz4, zstd on one [repeatable]
     #[arg(long, value_name = "KERNEL=PATH", value_delimiter = ',', visible_alias = "cpu-path")]
     path: Vec<String>,
     #[command(flatten)]
