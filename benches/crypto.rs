@@ -1,4 +1,4 @@
-//! What naming and sealing cost: ids, blobs of two sizes, a pack's keys, small objects, opening a slot, signatures.
+//! What hashing (keyed, to ids) and sealing cost: blobs of two sizes, a pack's keys, small objects, opening a slot, signatures.
 //! `cargo bench --bench crypto`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -23,7 +23,7 @@ fn bulk(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("crypto/{} KiB", len / KIB));
         group.throughput(Throughput::Bytes(len as u64));
         let plain = vec![7; len];
-        group.bench_function("id", |b| b.iter(|| content_id(&[2; 32], black_box(&plain))));
+        group.bench_function("hash", |b| b.iter(|| content_id(&[2; 32], black_box(&plain))));
         let mut blob = vec![7; len + SEAL_OVERHEAD];
         let ids = || NonceInput::Ids { codec: 0, plain_len: len as u32, ids: &[3; 32] };
         group.bench_function("seal", |b| b.iter(|| key.seal(BlobKind::Chunks, 9, ids(), black_box(&mut blob))));

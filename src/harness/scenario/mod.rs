@@ -284,9 +284,8 @@ impl Run<'_> {
     fn job(&self, folder: &Path, data: &Path) -> Result<Job, BenchError> {
         let key = folder.join("key");
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&key);
-        let written = file.and_then(|mut file| {
-            std::io::Write::write_all(&mut file, &crate::crypto::keys::random_bytes::<32>())
-        });
+        let written =
+            file.and_then(|mut file| std::io::Write::write_all(&mut file, &crate::crypto::keys::random_bytes::<32>()));
         written.map_err(BenchError::io("write", &key))?;
         Ok(Job {
             task: Task::Backup,
@@ -330,11 +329,9 @@ impl Run<'_> {
 /// What the roofline allows a scenario; `before`: the backups that made the store.
 fn bound(stages: &Stages, scenario: Scenario, outcome: &Outcome, before: &[Outcome]) -> Option<Bound> {
     let units = match scenario {
-        Scenario::Restore => Units {
-            opened: outcome.bytes_in as f64,
-            decompressed: outcome.bytes as f64,
-            ..Units::default()
-        },
+        Scenario::Restore => {
+            Units { opened: outcome.bytes_in as f64, decompressed: outcome.bytes as f64, ..Units::default() }
+        }
         Scenario::Check => return None,
         Scenario::CheckReadData => {
             // All packs are hashed to their names, and all that is in them to its ids.

@@ -34,12 +34,7 @@ impl Runner {
     }
 }
 
-fn in_process(
-    program: &PathBuf,
-    words: &[String],
-    job: &Job,
-    cancel: &Arc<AtomicBool>,
-) -> Result<Outcome, BenchError> {
+fn in_process(program: &PathBuf, words: &[String], job: &Job, cancel: &Arc<AtomicBool>) -> Result<Outcome, BenchError> {
     let failed = |what: String| BenchError::NotMeasured(what);
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

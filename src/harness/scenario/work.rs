@@ -145,9 +145,8 @@ pub fn warm(data: &Path, cancel: &AtomicBool) -> Result<(), BenchError> {
             return Err(BenchError::Interrupted);
         }
         let file = File::open(&path).map_err(BenchError::io("read", &path));
-        let copied = file.and_then(|mut file| {
-            std::io::copy(&mut file, &mut std::io::sink()).map_err(BenchError::io("read", &path))
-        });
+        let copied = file
+            .and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()).map_err(BenchError::io("read", &path)));
         copied?;
     }
     Ok(())

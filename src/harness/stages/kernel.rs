@@ -1,8 +1,10 @@
 //! Each kernel alone: the pipeline's own function over all batches, on a pool of one thread or of one a core.
 
+use super::blake3::Hasher;
 use super::input::{CodecInput, Input, done, fs_source};
 use super::lookup::Lookup;
 use super::storing::Storing;
+use crate::base::id::ContentId;
 use crate::codec::Decompressor;
 use crate::format::blob::{BlobHeader, BlobKind, NONCE_TAIL_LEN, TAG_LEN};
 use crate::harness::BenchError;
@@ -12,6 +14,7 @@ use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, read};
 use crate::source::fs::{FsOptions, FsSource, ReadMode};
 use crate::source::{Source, Walked};
 use crate::store::StoreError;
+use blake3::platform::Platform;
 use rayon::prelude::*;
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -62,6 +65,8 @@ pub struct Bench {
     pub storing: Storing,
     /// Entries that a walk of all the data gives.
     pub walked: u64,
+    /// The path to hash on, where it is not the one that the engine takes.
+    pub hash_on: Option<Platform>,
 }
 
 impl Kernel {
@@ -192,6 +197,7 @@ impl Bench {
         let chosen = self.chosen();
         let Input { source, context, batches, codecs, .. } = &mut self.input;
         let (context, source): (&Context, &FsSource) = (context, source);
+        let hash_on = self.hash_on;
         match kernel {
             Kernel::Walk => return walk(&self.data, self.read, pool.current_num_threads()).map(|(taken, _)| taken),
             Kernel::Files => on(pool, batches, |batch| open_files(source, batch)),
@@ -204,7 +210,10 @@ impl Bench {
                 let mut carry = chunk::Carry::default();
                 Ok(clocked(|| batches.iter_mut().for_each(|batch| chunk::select(context, &mut carry, batch))))
             }
-            Kernel::Hash => on(pool, batches, |batch| hash::hash_batch(context, batch)),
+            Kernel::Hash => on(pool, batches, |batch| match hash_on {
+                None => hash::hash_batch(context, batch),
+                Some(platform) => hash_batch_on(platform, context, batch),
+            }),
             Kernel::Miss => return self.lookup.run(pool, false),
             Kernel::Hit => return self.lookup.run(pool, true),
             Kernel::Claim => {
@@ -270,6 +279,17 @@ fn open_files(source: &FsSource, batch: &Batch) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// As the pipeline's, on a chosen path.
+fn hash_batch_on(platform: Platform, context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
+    let mut hasher = Hasher::new(platform);
+    let Buffer { plain, chunks, .. } = &mut batch.buffer;
+    for chunk in chunks {
+        let bytes = &plain[chunk.at as usize..(chunk.at + chunk.len) as usize];
+        chunk.id = ContentId(hasher.keyed_hash(&context.ring.keys.chunk_id, bytes));
+    }
+    Ok(())
+}
+
 /// Seals or opens all blobs when they are not so yet.
 fn set_sealed(codec: Option<&mut CodecInput>, sealed: bool) -> Result<(), BenchError> {
     let Some(codec) = codec.filter(|codec| codec.sealed != sealed) else { return Ok(()) };
@@ -311,14 +331,8 @@ fn decompress(batch: &mut PlacedBatch) -> Result<(), StoreError> {
 }
 
 /// The data as the engine reads it, walked once.
-pub fn bench(
-    data: &Path,
-    read: ReadMode,
-    input: Input,
-    lookup: Lookup,
-    storing: Storing,
-) -> Result<Bench, BenchError> {
+pub fn bench(data: &Path, read: ReadMode, input: Input, lookup: Lookup, storing: Storing) -> Result<Bench, BenchError> {
     fs_source(data, read)?;
     let (_, walked) = walk(data, read, 0)?;
-    Ok(Bench { data: data.to_path_buf(), read, input, lookup, storing, walked })
+    Ok(Bench { data: data.to_path_buf(), read, input, lookup, storing, walked, hash_on: None })
 }

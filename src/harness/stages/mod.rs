@@ -5,6 +5,7 @@
 //! comes the [`roofline`]: what a run can reach at most on this machine, and what stands in its way.
 
 pub mod path;
+pub mod blake3;
 pub mod input;
 pub mod kernel;
 pub mod lookup;
@@ -42,7 +43,7 @@ pub struct StagesOptions {
     pub read: ReadMode,
     /// Where packs go: a folder on the storage that is measured.
     pub work: PathBuf,
-    /// `KERNEL=PATH`, each the path that must be in use.
+    /// `KERNEL=PATH`: paths that must be in use; of `blake3` any that is here, which is then measured.
     pub paths: Vec<String>,
     /// Set from outside to end early.
     pub cancel: Arc<AtomicBool>,
@@ -96,13 +97,15 @@ pub struct Stages {
     pub index_rows: u64,
     /// Cores that the pool had.
     pub cores: usize,
+    /// The path that was chosen for hashing, where it is not the one in use.
+    pub hash_on: Option<&'static str>,
     /// Where they lead.
     pub roofline: Roofline,
 }
 
 /// Measures all kernels on the data. `tell` hears what is being done.
 pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Result<Stages, BenchError> {
-    path::demand(&options.paths)?;
+    let hash_on = path::demand(&options.paths)?;
     if options.rounds == 0 {
         return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
     }
@@ -113,6 +116,7 @@ pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Res
     let lookup = lookup::Lookup::new(options.index_rows)?;
     let storing = storing::Storing::new(&options.work, options.store_bytes)?;
     let mut bench = kernel::bench(data, options.read, input, lookup, storing)?;
+    bench.hash_on = hash_on;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let (one, all) = (pool(1)?, pool(cores)?);
     let mut kernels: Vec<_> = bench.kernels().into_iter().map(|kernel| begun(&bench, kernel)).collect();
@@ -137,6 +141,7 @@ pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Res
         shape: bench.input.shape,
         walked: bench.walked,
         index_rows: bench.lookup.rows(),
+        hash_on: hash_on.as_ref().map(path::name_of),
         cores,
         roofline,
         kernels,
@@ -152,8 +157,12 @@ fn begun(bench: &Bench, kernel: Kernel) -> Measured {
     let paths = path::paths();
     let used = kernel.paths(&bench.input).iter().filter_map(|name| paths.iter().find(|p| p.kernel == *name));
     let path: Vec<_> = used.map(|path| format!("{} {}", path.kernel, path.used)).collect();
+    let mut path = path.join(", ");
+    if let (Kernel::Hash, Some(chosen)) = (kernel, &bench.hash_on) {
+        path = format!("blake3 {}", path::name_of(chosen));
+    }
     let (name, load) = (kernel.name(&bench.input), bench.load(kernel));
-    Measured { kernel, name, path: path.join(", "), load, one: Vec::new(), all: Vec::new() }
+    Measured { kernel, name, path, load, one: Vec::new(), all: Vec::new() }
 }
 
 /// Median seconds of a kernel on one core and on all.

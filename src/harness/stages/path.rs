@@ -1,11 +1,12 @@
 //! Which code of a kernel runs on this processor: AVX-512, AVX2, …
 //!
 //! The crates choose when they are built and when they run, and tell nobody. So this asks what they ask, in their order:
-//! the same `cfg`s (flags for rustc reach every crate of a build) and the same CPU features. None of them lets a
-//! program choose at run time, so a path can be asked for, and one that is not the one in use is an error that says why:
-//! nothing is ever measured on another path than was asked for.
+//! the same `cfg`s (flags for rustc reach every crate of a build) and the same CPU features. BLAKE3 can be measured on
+//! any path that is here ([`super::blake3`]); the others offer no choice at run time, and a path that is not the one in use
+//! is an error that says why. Nothing is ever measured on another path than was asked for.
 
 use crate::harness::BenchError;
+use blake3::platform::Platform;
 
 /// The code that a kernel runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl CpuPath {
     /// Asks for a path.
     fn demand(&self, path: &str) -> Result<(), BenchError> {
         let CpuPath { kernel, used, here, known, change } = self;
-        if path == *used {
+        if path == *used || (*kernel == "blake3" && here.contains(&path)) {
             return Ok(());
         }
         let here = here.join(", ");
@@ -42,7 +43,8 @@ impl CpuPath {
 
 /// The paths of all kernels.
 pub fn paths() -> Vec<CpuPath> {
-    let scalar = |kernel, change| CpuPath { kernel, used: "scalar", here: vec!["scalar"], known: vec!["scalar"], change };
+    let scalar =
+        |kernel, change| CpuPath { kernel, used: "scalar", here: vec!["scalar"], known: vec!["scalar"], change };
     vec![
         blake3_path(),
         chacha20_path(),
@@ -59,48 +61,57 @@ pub fn paths() -> Vec<CpuPath> {
     ]
 }
 
-/// Sees to it that the words of `--path`, `KERNEL=PATH` each, name paths that are in use.
-pub fn demand(words: &[String]) -> Result<(), BenchError> {
-    let paths = paths();
+/// Sees to it that the words of `--path`, `KERNEL=PATH` each, name paths that are in use or can be. Gives the path to
+/// hash on, when it is not the one that BLAKE3 takes by itself.
+pub fn demand(words: &[String]) -> Result<Option<Platform>, BenchError> {
+    let (paths, mut hash_on) = (paths(), None);
     for word in words {
         let Some((kernel, path)) = word.split_once('=') else {
             return Err(BenchError::Invalid(format!("{word:?}: a path is asked for as KERNEL=PATH, e.g. blake3=avx2")));
         };
         let Some(found) = paths.iter().find(|p| p.kernel == kernel) else {
             let kernels: Vec<_> = paths.iter().map(|p| p.kernel).collect();
-            return Err(BenchError::Invalid(format!("there is no kernel {kernel:?}; there is: {}", kernels.join(", "))));
+            return Err(BenchError::Invalid(format!(
+                "there is no kernel {kernel:?}; there is: {}",
+                kernels.join(", ")
+            )));
         };
         found.demand(path)?;
+        if kernel == "blake3" {
+            hash_on = blake3_platforms().into_iter().find(|p| name_of(p) == path && path != found.used);
+        }
     }
-    Ok(())
+    Ok(hash_on)
 }
 
-fn blake3_path() -> CpuPath {
-    use blake3::platform::Platform;
-    let name = |platform: &Platform| match format!("{platform:?}").as_str() {
+/// What BLAKE3 calls a path, as `--path` does.
+pub fn name_of(platform: &Platform) -> &'static str {
+    match format!("{platform:?}").as_str() {
         "AVX512" => "avx512",
         "AVX2" => "avx2",
         "SSE41" => "sse41",
         "SSE2" => "sse2",
         "NEON" => "neon",
         _ => "portable",
-    };
+    }
+}
+
+fn blake3_path() -> CpuPath {
     CpuPath {
         kernel: "blake3",
-        used: name(&Platform::detect()),
-        here: blake3_platforms().iter().map(name).collect(),
+        used: name_of(&Platform::detect()),
+        here: blake3_platforms().iter().map(name_of).collect(),
         known: match () {
             _ if cfg!(target_arch = "x86_64") => vec!["avx512", "avx2", "sse41", "sse2", "portable"],
             _ if cfg!(target_arch = "aarch64") => vec!["neon", "portable"],
             _ => vec!["portable"],
         },
-        change: "build with the features no_avx512, no_avx2, no_sse41, no_sse2 of the blake3 crate to go down its list",
+        change: "--path measures hashing on any path that is here; a backup takes the first of them",
     }
 }
 
 /// What BLAKE3 has and this processor can run, fastest first.
-fn blake3_platforms() -> Vec<blake3::platform::Platform> {
-    use blake3::platform::Platform;
+pub fn blake3_platforms() -> Vec<Platform> {
     #[cfg(target_arch = "x86_64")]
     {
         // AVX-512 is missing from a build without a C compiler, and so is its constructor: what is detected tells.
@@ -175,12 +186,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_can_be_demanded_and_nothing_else() {
+    fn what_is_used_can_be_demanded_and_what_cannot_be_had_is_an_error() {
         for path in paths() {
             assert!(path.here.contains(&path.used) && path.here.iter().all(|p| path.known.contains(p)), "{path:?}");
-            demand(&[format!("{}={}", path.kernel, path.used)]).unwrap();
+            assert!(demand(&[format!("{}={}", path.kernel, path.used)]).unwrap().is_none());
             for other in path.known.iter().filter(|p| **p != path.used) {
-                let error = demand(&[format!("{}={other}", path.kernel)]).unwrap_err();
+                let chosen = demand(&[format!("{}={other}", path.kernel)]);
+                if path.kernel == "blake3" && path.here.contains(other) {
+                    assert_eq!(chosen.unwrap().as_ref().map(name_of), Some(*other));
+                    continue;
+                }
+                let error = chosen.unwrap_err();
                 assert!(matches!(error, BenchError::Missing(_)), "{error:?}");
                 assert!(error.to_string().contains(path.used), "{error}");
             }

@@ -125,10 +125,13 @@ impl Roofline {
     fn bound(&self, work: &Work, terms: Vec<(&'static str, f64)>, ordered: Vec<(&'static str, f64)>) -> Bound {
         let cpu: f64 = terms.iter().map(|(_, s)| s).sum();
         let longest = |terms: &[(&'static str, f64)]| terms.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1));
-        let mut bound = (cpu, match longest(&terms) {
-            Some((name, seconds)) if cpu > 0.0 => format!("CPU, {name} {:.0} % of it", 100.0 * seconds / cpu),
-            _ => "nothing".into(),
-        });
+        let mut bound = (
+            cpu,
+            match longest(&terms) {
+                Some((name, seconds)) if cpu > 0.0 => format!("CPU, {name} {:.0} % of it", 100.0 * seconds / cpu),
+                _ => "nothing".into(),
+            },
+        );
         if let Some((name, seconds)) = longest(&ordered).filter(|(_, seconds)| *seconds > bound.0) {
             bound = (seconds, format!("one thread: {name}"));
         }
@@ -181,7 +184,8 @@ mod tests {
 
     #[test]
     fn one_core_is_the_formula() {
-        let per_byte = 0.14 + 0.75 * 0.95 + 0.27 + (1.0 - 0.4) * (4.5 + 0.5 * (0.7 + 0.2)) + 1500.0 / 5e4 + 8000.0 / 1e5;
+        let per_byte =
+            0.14 + 0.75 * 0.95 + 0.27 + (1.0 - 0.4) * (4.5 + 0.5 * (0.7 + 0.2)) + 1500.0 / 5e4 + 8000.0 / 1e5;
         let bound = sample().one_core(&work());
         assert!((bound.seconds - per_byte).abs() < 1e-9, "{} {per_byte}", bound.seconds);
         // By hand: 0.14 + 0.7125 + 0.27 + 2.97 + 0.03 + 0.08.

@@ -37,12 +37,8 @@ fn kernels(stages: &Stages) -> Section {
         column("items", "items", Unit::Count, Better::Neither),
         column("cpu_path", "CPU path", Unit::Text, Better::Neither),
     ];
-    let bars = |title: &str, column: &str| Plot::Bars {
-        title: title.into(),
-        column: column.into(),
-        limit: None,
-        line: None,
-    };
+    let bars =
+        |title: &str, column: &str| Plot::Bars { title: title.into(), column: column.into(), limit: None, line: None };
     Section {
         id: "kernels".into(),
         title: "Kernels alone".into(),
@@ -91,8 +87,14 @@ fn notes(stages: &Stages) -> Vec<String> {
          of the tree."
             .to_string(),
     ];
+    if let Some(path) = stages.hash_on {
+        notes.push(format!("Hashing was measured on {path}, as asked for; a backup takes the path listed as in use."));
+    }
     if shape.limited {
-        notes.push(format!("Measured on the first {} bytes of the data (--limit); the walk is of all of it.", shape.bytes));
+        notes.push(format!(
+            "Measured on the first {} bytes of the data (--limit); the walk is of all of it.",
+            shape.bytes
+        ));
     }
     notes
 }
@@ -188,7 +190,7 @@ fn paths() -> Section {
             Column::new("change", "how another comes into use", Unit::Text, Better::Neither),
         ],
         rows: path::paths().into_iter().map(row).collect(),
-        notes: vec!["`--path KERNEL=PATH` fails unless that path is the one in use.".into()],
+        notes: vec!["`--path KERNEL=PATH` fails where that path is neither in use nor can be chosen.".into()],
         ..Section::default()
     }
 }

@@ -71,6 +71,17 @@ fn the_limit_holds_in_the_middle_of_a_big_file() {
 }
 
 #[test]
+fn hashing_runs_on_the_path_that_was_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    tree(folder.path());
+    let paths = vec!["blake3=portable".to_string()];
+    let stages = measure(folder.path(), &StagesOptions { paths, rounds: 1, ..options() }, &|_| ()).unwrap();
+    let hash = stages.kernels.iter().find(|k| k.kernel == Kernel::Hash).unwrap();
+    assert_eq!(hash.path, "blake3 portable");
+    assert_eq!(stages.hash_on, (path::paths()[0].used != "portable").then_some("portable"));
+}
+
+#[test]
 fn what_cannot_be_measured_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let error = |options: &StagesOptions| measure(folder.path(), options, &|_| ()).unwrap_err().to_string();

@@ -6,3 +6,4 @@ mod reading;
 mod backing_up;
 #[cfg(feature = "harness")]
 mod bench;
+mod measuring;

@@ -36,6 +36,9 @@ enum Command {
     Gate(gate::Args),
     /// List, make and verify data sets
     Data(data::Args),
+    /// Run one scenario, told on standard input
+    #[command(hide = true)]
+    ScenarioJob(pipeline::JobArgs),
     /// Show saved results in any form
     Report(report::Args),
 }
@@ -49,6 +52,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         Command::Compare(args) => compare::run(context, args),
         Command::Gate(args) => gate::run(context, args),
         Command::Data(args) => data::run(context, args),
+        Command::ScenarioJob(args) => pipeline::run_job(context, args),
         Command::Report(args) => report::run(context, args),
     }
 }

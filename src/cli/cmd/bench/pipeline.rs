@@ -1,19 +1,150 @@
-//! `larder bench pipeline`.
+//! `larder bench pipeline`, and the hidden command that runs one scenario of it in a process of its own.
 
+use super::finish::{ReportOptions, finish, save_progress};
+use super::stages::{KernelArgs, data, say, words};
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::codec::Compression;
+use crate::harness::BenchError;
+use crate::harness::report::Report;
+use crate::harness::scenario::{self, Results, Runner, Scenario, ScenarioOptions, job};
+use crate::harness::stages::{self, Stages, StagesOptions};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench pipeline";
+  larder bench pipeline ~/src
+  larder bench pipeline ~/src --rounds 3 --scenario first,unchanged,restore
+  larder bench pipeline /var/lib/images --work /mnt/backup --restore-to /mnt/fast
+  larder bench pipeline ~/src --no-roofline --save results
+
+Each round makes a fresh store in the work folder and backs up, restores and checks; each scenario is a process of its own.
+Scenarios that change files work on a private copy of the data. The work folder is empty again at the end.";
+
+const WHAT: &str = "What to measure";
+const HOW: &str = "How";
 
 /// Measure whole backups, restores and checks
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// The data: a path, or the name of a data set
+    #[arg(value_name = "PATH|DATASET")]
+    data: String,
+    /// Folders with further recipes of data sets
+    #[arg(long, value_name = "DIR", help_heading = WHAT)]
+    datasets: Vec<PathBuf>,
+    /// Of first, unchanged, changed-0.01, changed-1, restore, check, check-read-data [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = WHAT)]
+    scenario: Vec<Scenario>,
+    /// Rounds, each with a fresh store
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = HOW)]
+    rounds: usize,
+    /// lz4, zstd[:LEVEL] or none
+    #[arg(long, value_name = "CODEC", default_value = "lz4", help_heading = HOW)]
+    compression: Compression,
+    /// How big files are read: auto, mmap or pread
+    #[arg(long, value_name = "MODE", default_value = "auto", help_heading = HOW)]
+    read: String,
+    /// Threads of each stage [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = HOW)]
+    threads: usize,
+    /// Seed of the changes
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = HOW)]
+    seed: u64,
+    /// A folder for stores and the copy of the data [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR", help_heading = HOW)]
+    work: Option<PathBuf>,
+    /// A folder for restores [default: memory when there is enough, else the work folder]
+    #[arg(long, value_name = "DIR", help_heading = HOW)]
+    restore_to: Option<PathBuf>,
+    /// Leave out the kernels and what they say of the limit
+    #[arg(long, help_heading = HOW)]
+    no_roofline: bool,
+    /// Rounds of the kernels
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = HOW)]
+    kernel_rounds: usize,
+    #[command(flatten, next_help_heading = HOW)]
+    kernels: KernelArgs,
+    #[command(flatten)]
+    report: ReportOptions,
+}
 
-/// Runs it.
-pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not built yet"))
+/// Runs it. What there is of results is printed also when it ends early.
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let data = data(context, &args.data, &args.datasets)?;
+    let options = options(context, &args)?;
+    let (mut report, used) = (Report::new("pipeline", &words()), data.used()?);
+    let kernels = kernels(context, &args, &options, &data.path)?;
+    let of_kernels = kernels.as_ref().map_or_else(Vec::new, |kernels| stages::sections(kernels, &used));
+    let mut latest = Results::default();
+    let outcome = scenario::run(&data, &options, kernels.as_ref(), &|what| say(context, what), &mut |results| {
+        latest = results.clone();
+        report.sections = scenario::sections(results);
+        report.sections.extend(of_kernels.iter().cloned());
+        save_progress(context, &args.report, &report).map_err(|failure| BenchError::Invalid(failure.message))
+    });
+    context.interrupt.immediate();
+    if outcome.is_err() && !latest.measured.is_empty() {
+        report.warnings.push("the run ended early: rounds are missing".into());
+        finish(context, &args.report, &report)?;
+    }
+    outcome?;
+    finish(context, &args.report, &report)?;
+    Ok(ExitCode::Ok)
+}
+
+fn options(context: &Context, args: &Args) -> Result<ScenarioOptions, Failure> {
+    let this = std::env::current_exe().map_err(|e| Failure::failed(format!("cannot find this program: {e}")))?;
+    Ok(ScenarioOptions {
+        rounds: args.rounds,
+        scenarios: args.scenario.clone(),
+        work: args.work.clone().unwrap_or_else(std::env::temp_dir),
+        target: args.restore_to.clone(),
+        compression: args.compression,
+        read: args.read.clone(),
+        threads: args.threads,
+        seed: args.seed,
+        runner: Runner::Process(this, vec!["bench".into(), "scenario-job".into()]),
+        cancel: context.interrupt.deferred(),
+    })
+}
+
+/// The kernels on the same data and storage.
+fn kernels(
+    context: &Context,
+    args: &Args,
+    options: &ScenarioOptions,
+    path: &std::path::Path,
+) -> Result<Option<Stages>, Failure> {
+    if args.no_roofline {
+        return Ok(None);
+    }
+    let options = StagesOptions {
+        rounds: args.kernel_rounds,
+        limit: args.kernels.limit,
+        index_rows: args.kernels.index_rows,
+        store_bytes: args.kernels.store_bytes,
+        compression: options.compression,
+        read: job::read_mode(&options.read)?,
+        work: options.work.clone(),
+        paths: Vec::new(),
+        cancel: options.cancel.clone(),
+    };
+    Ok(Some(stages::measure(path, &options, &|what| say(context, what))?))
+}
+
+/// Run one scenario, told on standard input
+#[derive(Debug, clap::Args)]
+pub struct JobArgs {}
+
+/// Reads a job and prints its outcome: what `larder bench pipeline` starts.
+pub fn run_job(context: &Context, _args: JobArgs) -> Result<ExitCode, Failure> {
+    let job = std::io::read_to_string(std::io::stdin()).map_err(|e| Failure::failed(format!("cannot read: {e}")))?;
+    let job: job::Job = serde_json::from_str(&job).map_err(|e| Failure::usage(format!("no job: {e}")))?;
+    let outcome = job::perform(&job, &context.interrupt.deferred());
+    context.interrupt.immediate();
+    context.out.object(&outcome?)?;
+    Ok(ExitCode::Ok)
 }

@@ -1,19 +1,112 @@
 //! `larder bench stages`.
 
+use super::finish::{ReportOptions, finish};
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::size;
+use crate::codec::Compression;
+use crate::harness::data::{DataPlaces, DataSet, resolve};
+use crate::harness::report::Report;
+use crate::harness::scenario::job::read_mode;
+use crate::harness::stages::{self, StagesOptions};
+use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench stages";
+  larder bench stages ~/src
+  larder bench stages /var/lib/images --limit 1G --compression zstd:3
+  larder bench stages ~/src --work /mnt/backup           packs go to that disk
+  larder bench stages ~/src --path blake3=avx2           hashing on that path; an error where it is not there
+
+Each kernel runs alone on what the pipeline would give it: on one core, and on all. The roofline is what a first backup
+of this data can reach on this machine, and what stands in its way.";
 
 /// Measure each kernel of the pipeline, and the roofline they add up to
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// The data: a path, or the name of a data set
+    #[arg(value_name = "PATH|DATASET")]
+    data: String,
+    /// Folders with further recipes of data sets
+    #[arg(long, value_name = "DIR")]
+    datasets: Vec<PathBuf>,
+    /// The CPU path of a kernel: blake3 runs on any that is here, chacha20, poly1305, gear, lz4, zstd on one [repeatable]
+    #[arg(long, value_name = "KERNEL=PATH", value_delimiter = ',', visible_alias = "cpu-path")]
+    path: Vec<String>,
+    #[command(flatten)]
+    kernels: KernelArgs,
+    /// Rounds; each runs every kernel on one core and on all
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    rounds: usize,
+    /// lz4, zstd[:LEVEL] or none: what is sealed and stored; LZ4 is measured beside it
+    #[arg(long, value_name = "CODEC", default_value = "lz4")]
+    compression: Compression,
+    /// How big files are read: auto, mmap or pread
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    read: String,
+    /// A folder on the storage to measure [default: the folder for temporary files]
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    #[command(flatten)]
+    report: ReportOptions,
+}
+
+/// What kernels are measured on.
+#[derive(Debug, Clone, clap::Args)]
+pub struct KernelArgs {
+    /// Bytes of the data that the kernels run on at most
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+    pub limit: u64,
+    /// Rows of the index that look-ups are made in
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub index_rows: u64,
+    /// Bytes that each round stores
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = size::parse)]
+    pub store_bytes: u64,
+}
 
 /// Runs it.
-pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not built yet"))
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let data = data(context, &args.data, &args.datasets)?;
+    let options = StagesOptions {
+        rounds: args.rounds,
+        limit: args.kernels.limit,
+        index_rows: args.kernels.index_rows,
+        store_bytes: args.kernels.store_bytes,
+        compression: args.compression,
+        read: read_mode(&args.read)?,
+        work: args.work.unwrap_or_else(std::env::temp_dir),
+        paths: args.path,
+        cancel: context.interrupt.deferred(),
+    };
+    let used = data.used()?;
+    let tell = |what: &str| say(context, what);
+    let measured = stages::measure(&data.path, &options, &tell);
+    context.interrupt.immediate();
+    let measured = measured?;
+    let mut report = Report::new("stages", &words());
+    report.sections = stages::sections(&measured, &used);
+    finish(context, &args.report, &report)?;
+    Ok(ExitCode::Ok)
+}
+
+/// The data a person named.
+pub fn data(context: &Context, word: &str, recipes: &[PathBuf]) -> Result<DataSet, Failure> {
+    let places = DataPlaces { made: context.places()?.cache.join("datasets"), recipes: recipes.to_vec() };
+    Ok(resolve(word, &places)?)
+}
+
+/// The words after `larder bench`.
+pub fn words() -> Vec<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    words.skip_while(|word| word != "bench").skip(1).collect()
+}
+
+/// What is being done, for a person who asked for it with -v.
+pub fn say(context: &Context, what: &str) {
+    if context.out.verbose > 0 {
+        context.out.note(what);
+    }
 }

@@ -1,0 +1,86 @@
+//! `bench stages` and `bench pipeline`, each as a process.
+
+use crate::sandbox::{Sandbox, names};
+use serde_json::Value;
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+fn tree(sandbox: &Sandbox) {
+    for n in 0..30 {
+        sandbox.write(&format!("data/f{n}"), format!("line {n} of a small file\n").repeat(100 + n));
+    }
+    sandbox.write("data/noise", crate::roundtrip::noise(2_500_000, 9));
+    fs::create_dir(sandbox.path("work")).unwrap();
+}
+
+fn section<'a>(report: &'a Value, id: &str) -> &'a Value {
+    let sections = report["sections"].as_array().unwrap();
+    sections.iter().find(|section| section["id"] == id).unwrap_or_else(|| panic!("no section {id}: {report}"))
+}
+
+#[test]
+fn stages_gives_one_report_of_every_kernel() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let words = ["bench", "stages", "data", "--json", "--rounds", "1", "--index-rows", "1000", "--store-bytes", "1M"];
+    let ran = sandbox.ok(words);
+    let [report] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+    assert_eq!((&report["kind"], &report["command"][0]), (&"stages".into(), &"stages".into()));
+    let rows = section(report, "kernels")["rows"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["label"] == "compress lz4"), "{report}");
+    section(report, "roofline");
+    section(report, "cpu_paths");
+}
+
+#[test]
+fn a_path_that_is_not_in_use_is_an_error_that_names_those_that_are() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let ran = sandbox.run(["bench", "stages", "data", "--path", "blake3=avx1024"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("there is: ") && ran.stdout.is_empty(), "{ran:?}");
+    assert_eq!(sandbox.run(["bench", "stages", "data", "--path", "blake3"]).code, 2);
+    assert_eq!(sandbox.run(["bench", "pipeline", "data", "--scenario", "later"]).code, 2);
+}
+
+#[test]
+fn pipeline_runs_scenarios_as_processes_and_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let words = ["bench", "pipeline", "data", "--json", "--rounds", "1", "--no-roofline", "--work", "work"];
+    let ran = sandbox.ok(words.into_iter().chain(["--restore-to", "work", "--scenario", "first,unchanged,restore"]));
+    let [report] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+    let scenarios = section(report, "scenarios");
+    let labels: Vec<_> = scenarios["rows"].as_array().unwrap().iter().map(|row| &row["label"]).collect();
+    assert_eq!(labels, ["first backup", "unchanged", "restore"]);
+    section(report, "requests");
+    section(report, "stages_first");
+    assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
+}
+
+#[test]
+fn a_signal_ends_pipeline_and_the_work_folder_is_empty() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let words = ["bench", "pipeline", "data", "--rounds", "1000", "--no-roofline", "--work", "work"];
+    let mut command = sandbox.command(words.into_iter().chain(["--scenario", "first"]));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while names(&sandbox.path("work")).is_empty() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it does not begin");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(40), "it does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(ended.code(), Some(130));
+    assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
+}
