@@ -114,8 +114,8 @@ impl Context {
 
 /// The snapshot of this name, with what is doubtful about it said; and the exit code that follows from that.
 pub fn snapshot(store: &Store, out: &Output, name: &str) -> Result<(Snapshot, ExitCode), Failure> {
-    let snapshot = store.find_snapshot(name)?;
-    let code = super::cmd::snapshots::say_doubts(out, std::slice::from_ref(&snapshot), &[]);
+    let (snapshot, damaged) = store.find_snapshot_among(name)?;
+    let code = super::cmd::snapshots::say_doubts(out, std::slice::from_ref(&snapshot), &damaged);
     Ok((snapshot, code))
 }
 

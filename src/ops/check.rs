@@ -191,6 +191,14 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     report.snapshots = records.snapshots.len() as u64;
     (report.segments, report.rows) = (catalogue.segments, catalogue.rows);
     report.leftovers = leftovers(&records, &catalogue);
+    if findings.any_damage() && report.leftovers.packs > 0 {
+        let message = format!(
+            "{} packs are listed by no session that ended: if such a session's outcome was lost, what is missing lies \
+             there and `larder repair index` lists it again",
+            report.leftovers.packs
+        );
+        findings.add(Severity::Notice, Subject::Store, message);
+    }
     report.packs = catalogue.packs.values().filter(|pack| pack.stored_len.is_some()).count() as u64;
     findings.finish(&mut report);
     report.duration = start.elapsed();

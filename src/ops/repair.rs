@@ -49,8 +49,9 @@ pub struct RepairStats {
 /// Rebuilds lost or damaged index segments.
 ///
 /// Every pack's table is read. What the readable segments lack is listed in new segments, by a session of its own;
-/// segments that cannot be read are removed after that. Packs of sessions that never ended well are for the next backup
-/// to adopt, unless a segment is lost: another session's lost segment may have been all that listed them.
+/// segments that cannot be read are removed after that. Packs of sessions without an outcome are listed too: it may
+/// have been lost, and what it had committed is needed. (If the session was killed, or still runs, listing them costs
+/// nothing but the rows.) Packs of sessions that were settled as ended are not.
 pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor) -> Result<RepairStats, StoreError> {
     let start = Instant::now();
     let mut stats = RepairStats::default();
@@ -98,7 +99,6 @@ fn list_packs(
     packs.sort_unstable();
     stats.packs = packs.len() as u64;
     monitor.expect(Counter::ObjectsChecked, stats.packs);
-    let lost = !(stats.segments_damaged.is_empty() && stats.segments_missing.is_empty());
     let mut found = vec![];
     for (kind, id, len, listed) in packs {
         if options.cancel.load(Relaxed) {
@@ -121,7 +121,7 @@ fn list_packs(
             }
         };
         let lacks = !listed || catalogue.compare(kind, id, &table, &mut found).0 > 0;
-        if lacks && (lost || records.counts(&owner)) {
+        if lacks && !records.ended_with_nothing(&owner) {
             stats.packs_listed.push(id);
             stats.rows += table.blobs.iter().map(|blob| blob.members.len() as u64).sum::<u64>();
             if let Some(session) = session {

@@ -120,6 +120,7 @@ fn doubt(snapshot: &Snapshot, tally: &Tally<'_>) {
         }
         Authenticity::Unsigned => return tally.monitor.note("the snapshot is not signed"),
         Authenticity::Tampered => "the snapshot's signature does not fit: it is not what its host made".to_string(),
+        Authenticity::InDoubt { reason } => format!("whether the snapshot was committed is in doubt: {reason}"),
         Authenticity::Incomplete { missing } => format!("a part of the snapshot is missing: {missing}"),
     };
     tally.counts.damaged_ranges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

@@ -147,14 +147,19 @@ impl Store {
     }
 
     /// Whether this machine has seen a snapshot committed.
-    pub(crate) fn seen_committed(&self, id: &ObjectId) -> bool {
+    pub(crate) fn seen_committed(&self, id: &ObjectId) -> Result<bool, StoreError> {
         let mut manifests = lock(&self.manifests);
         manifests.load(self);
-        manifests.known.contains_key(id)
+        Ok(manifests.known.contains_key(id) || self.trust.load()?.heads.iter().any(|head| head.manifest == *id))
     }
 
-    /// Reads one manifest; `None` when it does not count.
-    fn judge(&self, id: ObjectId, state: &State) -> Result<Option<Judged>, StoreError> {
+    /// Reads a manifest by its name alone, for someone who asks for it although its session is in doubt.
+    pub(super) fn read_in_doubt(&self, id: ObjectId) -> Result<Option<Judged>, StoreError> {
+        Ok(self.read_manifest(id)?.map(|(signed, valid)| Judged { id, signed: Arc::new(signed), valid }))
+    }
+
+    /// A manifest, and whether its signature fits; `None` when it is not there.
+    fn read_manifest(&self, id: ObjectId) -> Result<Option<(SignedManifest, bool)>, StoreError> {
         let key = StorageKey::Snapshot(id);
         let plain = match small::get(&*self.storage, &self.ring, ObjectKind::Manifest, &key) {
             // Deleted since it was listed.
@@ -163,14 +168,20 @@ impl Store {
         };
         let decoded = SignedManifest::decode(&plain);
         let signed = decoded.map_err(|source| ObjectError::Decode { object: key.path(), source })?;
+        let message = SignedManifest::unsigned_bytes(&signed.manifest, &signed.signer);
+        let valid = verify(&signed.signer, Domain::Manifest, &self.id(), &message, &signed.signature).is_ok();
+        Ok(Some((signed, valid)))
+    }
+
+    /// Reads one manifest; `None` when it does not count.
+    fn judge(&self, id: ObjectId, state: &State) -> Result<Option<Judged>, StoreError> {
+        let Some((signed, valid)) = self.read_manifest(id)? else { return Ok(None) };
         let session = signed.manifest.session;
         match self.standing(session, &signed.signer, state)? {
             Standing::Ended(Verdict::Committed(named)) if named == id => {}
             Standing::Doubt(reason) => return Err(StoreError::Doubt { session, reason }),
             Standing::Open | Standing::Ended(_) => return Ok(None),
         }
-        let message = SignedManifest::unsigned_bytes(&signed.manifest, &signed.signer);
-        let valid = verify(&signed.signer, Domain::Manifest, &self.id(), &message, &signed.signature).is_ok();
         Ok(Some(Judged { id, signed: Arc::new(signed), valid }))
     }
 

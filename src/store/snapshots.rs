@@ -7,6 +7,7 @@ use super::{Store, StoreError, WRITER};
 use crate::base::id::ObjectId;
 use crate::format::snapshot::{Head, Manifest};
 use crate::format::trust::Trust;
+use crate::storage::{Area, StorageKey};
 
 /// A snapshot that counts: its session's outcome names it, and it is not removed.
 #[derive(Debug, Clone)]
@@ -98,37 +99,96 @@ impl Store {
 
     /// `latest`, a full id or a unique prefix of one (at least 4 digits). It is read from the store, not from the cache.
     pub fn find_snapshot(&self, name: &str) -> Result<Snapshot, StoreError> {
-        let state = self.read_state()?;
-        let found = self.find_known(name, &state)?;
-        let judged = self.judge_again(found.id, &state)?;
-        let authenticity = self.authenticate(std::slice::from_ref(&judged))?.remove(0);
-        // What was pinned a moment ago, while listing, is new to the person.
-        let authenticity = match authenticity {
-            Authenticity::Authentic => found.authenticity,
-            other => other,
-        };
-        let manifest = judged.signed.manifest.clone();
-        Ok(Snapshot { id: judged.id, manifest, signer: judged.signed.signer, authenticity })
+        Ok(self.find_snapshot_among(name)?.0)
     }
 
-    fn find_known(&self, name: &str, state: &State) -> Result<Snapshot, StoreError> {
-        let (mut snapshots, damaged) = self.snapshots_under(state)?;
+    /// The same, with those that cannot be relied on and may have been meant: a newer one than `latest` gave.
+    pub fn find_snapshot_among(&self, name: &str) -> Result<(Snapshot, Vec<DamagedSnapshot>), StoreError> {
+        let state = self.read_state()?;
+        let (snapshots, damaged) = self.snapshots_under(&state)?;
         if name == "latest" {
-            return snapshots.pop().ok_or_else(|| StoreError::NoSnapshot(name.into()));
+            return self.find_latest(snapshots, damaged, &state);
         }
         let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if name.len() < PREFIX_DIGITS_MIN || !name.bytes().all(digits) {
             return Err(StoreError::NoSnapshot(name.into()));
         }
         let is_meant = |id: &ObjectId| id.to_string().starts_with(name);
-        snapshots.retain(|snapshot| is_meant(&snapshot.id));
+        let mut meant: Vec<_> = snapshots.into_iter().filter(|snapshot| is_meant(&snapshot.id)).collect();
         let mut damaged: Vec<_> = damaged.into_iter().filter(|damaged| is_meant(&damaged.id)).collect();
-        match (snapshots.len(), damaged.len()) {
-            (1, 0) => Ok(snapshots.remove(0)),
-            (0, 1) => Err(damaged.remove(0).error),
-            (0, 0) => Err(StoreError::NoSnapshot(name.into())),
+        let found = match (meant.len(), damaged.len()) {
+            (1, 0) => match self.confirm(meant.remove(0), &state) {
+                Err((id, error)) => self.in_doubt(id, error),
+                Ok(snapshot) => Ok(snapshot),
+            },
+            (0, 1) => {
+                let DamagedSnapshot { id, error } = damaged.remove(0);
+                self.in_doubt(id, error)
+            }
+            (0, 0) => match self.uncommitted(name, &state)? {
+                Some(id) => self.in_doubt(id, StoreError::NoSnapshot(name.into())),
+                None => Err(StoreError::NoSnapshot(name.into())),
+            },
             _ => Err(StoreError::Ambiguous(name.into())),
+        };
+        Ok((found?, Vec::new()))
+    }
+
+    /// The newest that the store still vouches for.
+    fn find_latest(
+        &self,
+        mut snapshots: Vec<Snapshot>,
+        mut damaged: Vec<DamagedSnapshot>,
+        state: &State,
+    ) -> Result<(Snapshot, Vec<DamagedSnapshot>), StoreError> {
+        while let Some(newest) = snapshots.pop() {
+            match self.confirm(newest, state) {
+                Ok(snapshot) => return Ok((snapshot, damaged)),
+                Err((id, error)) if error.is_damage() => damaged.push(DamagedSnapshot { id, error }),
+                // Removed since it was listed.
+                Err((_, StoreError::NoSnapshot(_))) => {}
+                Err((_, error)) => return Err(error),
+            }
         }
+        match damaged.pop() {
+            Some(DamagedSnapshot { error, .. }) => Err(error),
+            None => Err(StoreError::NoSnapshot("latest".into())),
+        }
+    }
+
+    /// Reads a listed snapshot again.
+    fn confirm(&self, listed: Snapshot, state: &State) -> Result<Snapshot, (ObjectId, StoreError)> {
+        let Snapshot { id, authenticity: known, .. } = listed;
+        let judged = self.judge_again(id, state).map_err(|error| (id, error))?;
+        let verdicts = self.authenticate(std::slice::from_ref(&judged)).map_err(|error| (id, error))?;
+        // What was pinned a moment ago, while listing, is new to the person.
+        let authenticity = verdicts.into_iter().next().filter(|v| *v != Authenticity::Authentic).unwrap_or(known);
+        let signed = &judged.signed;
+        Ok(Snapshot { id, manifest: signed.manifest.clone(), signer: signed.signer, authenticity })
+    }
+
+    /// A snapshot that was asked for by its id, and whose session does not vouch for it: it may be all there is.
+    fn in_doubt(&self, id: ObjectId, error: StoreError) -> Result<Snapshot, StoreError> {
+        let reason = match &error {
+            StoreError::Doubt { reason, .. } => reason.clone(),
+            StoreError::NoSnapshot(_) => "its session has no outcome: it was killed before, or that was lost".into(),
+            _ => return Err(error),
+        };
+        let Some(judged) = self.read_in_doubt(id)? else { return Err(error) };
+        let authenticity = if judged.valid { Authenticity::InDoubt { reason } } else { Authenticity::Tampered };
+        let signed = &judged.signed;
+        Ok(Snapshot { id, manifest: signed.manifest.clone(), signer: signed.signer, authenticity })
+    }
+
+    /// The only manifest with this beginning of its id that no outcome names.
+    fn uncommitted(&self, prefix: &str, state: &State) -> Result<Option<ObjectId>, StoreError> {
+        let mut found = Vec::new();
+        self.storage.list(Area::Snapshots, &mut |listed| match listed.key {
+            StorageKey::Snapshot(id) if id.to_string().starts_with(prefix) => found.push(id),
+            _ => {}
+        })?;
+        found.retain(|id| !self.is_removed(state, id, None));
+        Ok(if found.len() == 1 { found.pop() } else { None })
     }
 
     /// Another machine's key that is pinned under this host label: what this machine signs under it others do not trust.

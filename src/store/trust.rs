@@ -21,6 +21,11 @@ pub enum Authenticity {
     Unsigned,
     /// The signature does not fit.
     Tampered,
+    /// The signature fits, and the session that made it does not vouch for it: its outcome is lost or cannot be read.
+    InDoubt {
+        /// Why.
+        reason: String,
+    },
     /// Part of it is missing.
     Incomplete {
         /// What.

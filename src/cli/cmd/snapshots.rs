@@ -131,6 +131,7 @@ fn signature(authenticity: &Authenticity) -> &'static str {
         Authenticity::UnknownSigner => "unknown_signer",
         Authenticity::Unsigned => "unsigned",
         Authenticity::Tampered => "tampered",
+        Authenticity::InDoubt { .. } => "in_doubt",
         Authenticity::Incomplete { .. } => "incomplete",
     }
 }
@@ -186,6 +187,13 @@ pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapsh
             Authenticity::Unsigned => out.warn(&format!("snapshot {id} is not signed")),
             Authenticity::Tampered => {
                 out.warn(&format!("snapshot {id} was tampered with: its signature does not fit"));
+                code = ExitCode::Damage;
+            }
+            Authenticity::InDoubt { reason } => {
+                out.warn(&format!(
+                    "whether snapshot {id} was committed is in doubt: {reason}. What it holds may be in no index: \
+                     `larder repair index` lists it"
+                ));
                 code = ExitCode::Damage;
             }
             Authenticity::Incomplete { missing } => {

@@ -48,6 +48,11 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// Whether damage was found so far.
+    pub fn any_damage(&self) -> bool {
+        self.lock().counts[Severity::Damage as usize] > 0
+    }
+
     /// Reads something, again if that fails: what succeeds later was a read error, what never does is damage.
     pub fn read<T, E: Display>(&self, subject: &Subject, mut read: impl FnMut() -> Result<T, E>) -> Option<T> {
         let mut first = None;

@@ -44,6 +44,11 @@ pub(in crate::ops) struct SessionState {
 }
 
 impl Records {
+    /// Whether this session was settled as ended without a result: what it stored is not to be used.
+    pub fn ended_with_nothing(&self, session: &SessionId) -> bool {
+        self.sessions.get(session).and_then(|session| session.verdict) == Some(Verdict::None)
+    }
+
     /// Whether the segments of this session count: it ended well.
     pub fn counts(&self, session: &SessionId) -> bool {
         let verdict = self.sessions.get(session).and_then(|session| session.verdict);
@@ -258,7 +263,7 @@ fn snapshots(
                 findings.add(Severity::Damage, Subject::Snapshot(id), message);
                 findings.affected_snapshot(id);
             }
-            None if store.seen_committed(&id) => {
+            None if store.seen_committed(&id)? => {
                 let message = format!(
                     "this machine has seen it committed, and the outcome of its session {} is gone: it is in no listing",
                     manifest.session

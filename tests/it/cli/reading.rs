@@ -1,6 +1,6 @@
 //! Looking into snapshots: snapshots, ls, cat, find, diff, stats.
 
-use crate::sandbox::{Ran, Sandbox};
+use crate::sandbox::{Ran, Sandbox, names};
 use serde_json::{Value, json};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -283,4 +283,46 @@ fn stats_add_up() {
     assert_eq!(totals["bytes"], json!(on_disk), "every byte of the store is counted");
     let text = store.ok(&["stats"]).stdout;
     assert!(text.contains("snapshots  2, "), "{text}");
+}
+
+#[test]
+fn a_lost_outcome_is_said_and_what_it_had_committed_can_be_had_again() {
+    let store = Store::new();
+    let first = store.backup(&[])["snapshot"].as_str().unwrap().to_string();
+    let sessions = store.sandbox.path("home/.larder/sessions");
+    let [first_session] = &names(&sessions)[..] else { panic!("one session") };
+    let first_outcome = sessions.join(first_session).join("outcome");
+    store.sandbox.write("source/new", vec![9; 100_000]);
+    let second = store.backup(&[])["snapshot"].as_str().unwrap().to_string();
+    let outcome = names(&sessions).into_iter().find(|name| name != first_session).unwrap();
+    let outcome = sessions.join(outcome).join("outcome");
+    let bytes = fs::read(&outcome).unwrap();
+    let target = |name: &str| store.sandbox.path(name);
+    let restore = |snapshot: &str, to: &str| {
+        _ = fs::remove_dir_all(store.sandbox.path("home/.cache"));
+        _ = fs::remove_dir_all(target(to));
+        store.sandbox.run(["restore", &format!("{snapshot}:{}", store.source.display()), "--to", to])
+    };
+    // The newest one's cannot be read: `latest` is the one before, and that is said.
+    fs::write(&outcome, "").unwrap();
+    let ran = restore("latest", "one");
+    assert_eq!((ran.code, target("one").join("new").exists()), (20, false), "{ran:?}");
+    assert!(ran.stderr.contains(&second[..12]), "{ran:?}");
+    assert_eq!(store.sandbox.run(["ls", "latest"]).code, 20);
+    // By its id it can be had, once its packs are listed again.
+    fs::remove_file(&outcome).unwrap();
+    assert_eq!(store.sandbox.run(["check"]).code, 20, "this machine has seen it committed");
+    _ = fs::remove_dir_all(store.sandbox.path("home/.cache"));
+    assert_eq!(store.sandbox.run(["check"]).code, 20, "and remembers, without its cache too");
+    store.sandbox.ok(["repair", "index"]);
+    let ran = restore(&second, "two");
+    assert_eq!((ran.code, fs::read(target("two").join("new")).unwrap().len()), (20, 100_000), "{ran:?}");
+    // What another session stored is not lost with its outcome.
+    fs::write(&outcome, bytes).unwrap();
+    fs::remove_file(&first_outcome).unwrap();
+    store.sandbox.ok(["repair", "index"]);
+    assert_eq!(restore("latest", "three").code, 0);
+    assert_eq!(fs::read(target("three").join("etc/deep/er/x.conf")).unwrap(), vec![7; 300_000]);
+    assert_eq!(restore(&first, "four").code, 20);
+    assert!(target("four").join("etc/app.conf").is_file());
 }
