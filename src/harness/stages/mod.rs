@@ -5,7 +5,7 @@
 //! comes the [`roofline`]: what a run can reach at most on this machine, and what stands in its way.
 
 pub mod path;
-pub mod blake3;
+pub mod hasher;
 pub mod input;
 pub mod kernel;
 pub mod lookup;
