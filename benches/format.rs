@@ -26,7 +26,7 @@ fn time(n: u32) -> Time {
 
 /// A file of a source tree: every tenth is short enough to lie in its entry.
 fn entry(n: u32) -> Entry {
-    let path = format!("/home/anna/src/project/drivers/part-{}/file-{n:05}.c", n / 40);
+    let path = format!("/home/anna/src/project/drivers/part-{:05}/file-{n:06}.c", n / 40);
     let size = u64::from(n % 977) * 31 + 200;
     let content = match n % 10 {
         0 => Content::Inline(vec![b'x'; 100]),
@@ -63,7 +63,7 @@ fn rows(c: &mut Criterion) {
         id: id(n),
         kind: BlobKind::Chunks,
         pack: n / 1000,
-        blob_offset: n % 1000 * 65_000,
+        blob_offset: 119 + n % 1000 * 65_000,
         blob_len: 64_000,
         inner_offset: n % 8 * 30_000,
         inner_len: 29_000,

@@ -212,8 +212,8 @@ impl Run<'_> {
         ));
         notes.push("rm and maintenance are not measured: this version has neither.".into());
         notes.push(
-            "The share of the roofline of a restore leaves out the making of files, that of a backup what is said of \
-             kernels; a check reads no content and has no bound."
+            "The roofline of a backup leaves out the opening of the store, the encoding of the tree and the commit, which \
+             weigh most where little is changed; that of a restore the making of files. A check reads no content and has none."
                 .into(),
         );
     }

@@ -1,6 +1,6 @@
 //! Each kernel alone: the pipeline's own function over all batches, on a pool of one thread or of one a core.
 
-use super::blake3::Hasher;
+use super::hasher::Hasher;
 use super::input::{CodecInput, Input, done, fs_source};
 use super::lookup::Lookup;
 use super::storing::Storing;

@@ -5,7 +5,7 @@
 //! comes the [`roofline`]: what a run can reach at most on this machine, and what stands in its way.
 
 pub mod path;
-pub mod blake3;
+pub mod hasher;
 pub mod input;
 pub mod kernel;
 pub mod lookup;
@@ -25,6 +25,7 @@ use roofline::{Per, Roofline, Term, Work};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 /// How to measure.
 #[derive(Debug, Clone)]
@@ -120,18 +121,21 @@ pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Res
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let (one, all) = (pool(1)?, pool(cores)?);
     let mut kernels: Vec<_> = bench.kernels().into_iter().map(|kernel| begun(&bench, kernel)).collect();
+    tell("warming up");
+    for measured in &kernels {
+        stop_if(&options.cancel)?;
+        bench.run(measured.kernel, &all)?;
+    }
     for round in 0..options.rounds {
         for turn in 0..kernels.len() {
-            if options.cancel.load(Relaxed) {
-                return Err(BenchError::Interrupted);
-            }
+            stop_if(&options.cancel)?;
             // Each round begins with another kernel.
             let at = (turn + round) % kernels.len();
             let measured = &mut kernels[at];
             tell(&format!("round {} of {}: {}", round + 1, options.rounds, measured.name));
-            measured.one.push(bench.run(measured.kernel, &one)?.as_secs_f64());
+            measured.one.push(seconds_of(&mut bench, measured.kernel, &one)?);
             if !measured.kernel.is_ordered() {
-                measured.all.push(bench.run(measured.kernel, &all)?.as_secs_f64());
+                measured.all.push(seconds_of(&mut bench, measured.kernel, &all)?);
             }
         }
     }
@@ -146,6 +150,25 @@ pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Res
         roofline,
         kernels,
     })
+}
+
+fn stop_if(cancel: &AtomicBool) -> Result<(), BenchError> {
+    if cancel.load(Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
+}
+
+/// A sample takes at least so long: what is shorter runs again, and the mean counts.
+const SAMPLE_MIN: Duration = Duration::from_millis(20);
+/// So often at most.
+const RUNS_MAX: u32 = 20;
+
+/// One sample of a kernel.
+fn seconds_of(bench: &mut Bench, kernel: Kernel, pool: &rayon::ThreadPool) -> Result<f64, BenchError> {
+    let (mut taken, mut runs) = (Duration::ZERO, 0);
+    while taken < SAMPLE_MIN && runs < RUNS_MAX {
+        taken += bench.run(kernel, pool)?;
+        runs += 1;
+    }
+    Ok(taken.as_secs_f64() / f64::from(runs))
 }
 
 fn pool(threads: usize) -> Result<rayon::ThreadPool, BenchError> {

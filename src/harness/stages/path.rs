@@ -2,7 +2,7 @@
 //!
 //! The crates choose when they are built and when they run, and tell nobody. So this asks what they ask, in their order:
 //! the same `cfg`s (flags for rustc reach every crate of a build) and the same CPU features. BLAKE3 can be measured on
-//! any path that is here ([`super::blake3`]); the others offer no choice at run time, and a path that is not the one in use
+//! any path that is here ([`super::hasher`]); the others offer no choice at run time, and a path that is not the one in use
 //! is an error that says why. Nothing is ever measured on another path than was asked for.
 
 use crate::harness::BenchError;

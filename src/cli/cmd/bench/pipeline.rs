@@ -83,7 +83,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         latest = results.clone();
         report.sections = scenario::sections(results);
         report.sections.extend(of_kernels.iter().cloned());
-        save_progress(context, &args.report, &report).map_err(|failure| BenchError::Invalid(failure.message))
+        save_progress(context, &args.report, &report).map_err(|failure| BenchError::NotMeasured(failure.message))
     });
     context.interrupt.immediate();
     if outcome.is_err() && !latest.measured.is_empty() {
