@@ -124,3 +124,40 @@ impl Sql {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_whole_before_and_after_load_and_the_same_each_time() {
+        if Tool::new("sqlite3", "sqlite3", "a test").is_err() {
+            eprintln!("not run: there is no sqlite3 here");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database { seed: 1, rows: 1000, load: 100 };
+        let make = |name: &str, first: Option<&Path>| {
+            let out = folder.path().join(name);
+            fill(&database, first, &out, folder.path(), &Watch::default()).unwrap();
+            out
+        };
+        let first = make("a", None);
+        let second = make("b", Some(&first));
+        let (again, then) = (make("c", None), make("d", Some(&first)));
+        let bytes = |folder: &Path| fs::read(folder.join(FILE)).unwrap();
+        assert!(bytes(&first) == bytes(&again) && bytes(&second) == bytes(&then));
+        let ask = |folder: &Path, sql: &str| {
+            let asked = std::process::Command::new("sqlite3").arg(folder.join(FILE)).arg(sql).output().unwrap();
+            String::from_utf8(asked.stdout).unwrap().trim().to_string()
+        };
+        for version in [&first, &second] {
+            assert_eq!(ask(version, "PRAGMA integrity_check"), "ok");
+        }
+        assert_eq!(ask(&first, "SELECT count(*) FROM orders"), "1000");
+        // 25 rows are drawn for deletion, 50 are new.
+        let rows: u64 = ask(&second, "SELECT count(*) FROM orders").parse().unwrap();
+        assert!((1025..=1030).contains(&rows), "{rows}");
+        assert_eq!(ask(&second, "SELECT max(id) FROM orders"), "1050");
+    }
+}

@@ -194,3 +194,71 @@ fn quote(path: &Path, text: &mut Vec<u8>) -> Result<(), BenchError> {
     text.push(b'"');
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::data::digest;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn the_second_image_holds_the_second_content() {
+        if Tool::new("mke2fs", "e2fsprogs", "a test").is_err() || Tool::new("debugfs", "e2fsprogs", "a test").is_err() {
+            eprintln!("not run: there is no mke2fs or debugfs here");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let write = |name: &str, content: &str| {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            fs::write(at(name), content).unwrap();
+        };
+        for tree in ["a", "b"] {
+            write(&format!("{tree}/same/file"), "same");
+            write(&format!("{tree}/it's \"quoted\" too"), tree);
+            write(&format!("{tree}/longer"), &tree.repeat(if tree == "a" { 10 } else { 100_000 }));
+            symlink(format!("to {tree}"), at(&format!("{tree}/link"))).unwrap();
+        }
+        write("a/gone/deep/er", "x");
+        write("a/was a file", "x");
+        write("b/was a file/now a folder", "y");
+        write("a/was a folder/file", "x");
+        write("b/was a folder", "y");
+        write("b/new/deep/er/\"", "y");
+
+        let image = Image { from: "x".into(), mib: 16 };
+        let watch = Watch::default();
+        first(&image, &at("a"), &at("first"), &watch).unwrap();
+        second(&at("first"), [&at("a"), &at("b")], &at("second"), folder.path(), &watch).unwrap();
+        for (version, content) in [("first", "a"), ("second", "b")] {
+            let disk = at(version).join(FILE);
+            assert_eq!(disk.metadata().unwrap().len(), 16 << 20);
+            let checked =
+                Tool::new("e2fsck", "e2fsprogs", "a test").unwrap().arg("-fn").arg(&disk).run(&watch).unwrap();
+            assert!(checked.status.success(), "{version}: {checked:?}");
+            let out = at(&format!("{version}-out"));
+            fs::create_dir(&out).unwrap();
+            let dump = format!("rdump / {}", out.display());
+            Tool::new("debugfs", "e2fsprogs", "a test").unwrap().args(["-R", &dump]).arg(&disk).must(&watch).unwrap();
+            fs::remove_dir(out.join("lost+found")).unwrap();
+            assert_eq!(digest::of(&out, &watch).unwrap(), digest::of(&at(content), &watch).unwrap(), "{version}");
+        }
+    }
+
+    #[test]
+    fn what_debugfs_complains_of_is_an_error() {
+        if Tool::new("mke2fs", "e2fsprogs", "a test").is_err() || Tool::new("debugfs", "e2fsprogs", "a test").is_err() {
+            eprintln!("not run: there is no mke2fs or debugfs here");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("a")).unwrap();
+        fs::create_dir(at("b")).unwrap();
+        fs::write(at("b/big"), vec![1; 3 << 20]).unwrap();
+        let (image, watch) = (Image { from: "x".into(), mib: 2 }, Watch::default());
+        first(&image, &at("a"), &at("first"), &watch).unwrap();
+        let told = second(&at("first"), [&at("a"), &at("b")], &at("second"), folder.path(), &watch).unwrap_err();
+        assert!(told.to_string().contains("debugfs could not change the image"), "{told}");
+    }
+}

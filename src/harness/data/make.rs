@@ -324,3 +324,217 @@ pub fn verify(recipe: &Recipe, places: &DataPlaces, watch: &Watch<'_>) -> Result
     }
     Ok(verified)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::data::{resolve, resolve_watched};
+    use std::sync::atomic::AtomicBool;
+
+    /// In memory where there is such a place, since what is made is written back.
+    fn machine() -> (tempfile::TempDir, DataPlaces) {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let places = DataPlaces { made: folder.path().join("made"), recipes: vec![folder.path().join("recipes")] };
+        fs::create_dir(&places.recipes[0]).unwrap();
+        (folder, places)
+    }
+
+    fn with_recipe(places: &DataPlaces, name: &str, full: &str) {
+        let text = format!("name = \"{name}\"\nstands_for = \"x\"\nlicence = \"x\"\n[full]\n{full}\n");
+        fs::write(places.recipes[0].join(format!("{name}.toml")), text).unwrap();
+    }
+
+    const WORST: &str = "seeded = { generator = \"worst\", seed = 1, file_mib = 1 }";
+
+    fn make_named(name: &str, places: &DataPlaces) -> Result<Record, BenchError> {
+        let catalog = Catalog::load(places)?;
+        make(&catalog, catalog.find(name)?, places, false, &Watch::default())
+    }
+
+    fn verify_named(name: &str, places: &DataPlaces) -> Result<Vec<Verified>, BenchError> {
+        verify(Catalog::load(places)?.find(name)?, places, &Watch::default())
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            folder.read_dir().unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn every_small_seeded_recipe_makes_what_its_digest_says() {
+        let catalog = Catalog::load(&DataPlaces::default()).unwrap();
+        let seeded = |recipe: &&Recipe| matches!(recipe.source, Source::Seeded(..)) && recipe.name.ends_with("-small");
+        let mut generators = vec![];
+        for recipe in catalog.recipes().iter().filter(seeded) {
+            let (_guard, places) = machine();
+            let record = make(&catalog, recipe, &places, false, &Watch::default()).unwrap();
+            assert_eq!(Some(&record.first.digest), recipe.first.digest.as_ref(), "{}", recipe.name);
+            let second = recipe.second.as_ref().unwrap();
+            assert_eq!(Some(&record.second.as_ref().unwrap().digest), second.digest.as_ref(), "{}", recipe.name);
+            assert_ne!(recipe.first.digest, second.digest, "{}", recipe.name);
+            let Source::Seeded(generator, _) = &recipe.source else { unreachable!() };
+            generators.push(*generator);
+        }
+        for generator in crate::harness::data::generate::Generator::ALL {
+            assert!(generators.contains(&generator), "no small recipe shows {generator:?}");
+        }
+    }
+
+    #[test]
+    fn a_seeded_data_set_is_made_when_it_is_first_used() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", &format!("{WORST}\nsecond = {{}}"));
+        let (said, now) = (std::cell::RefCell::new(vec![]), AtomicBool::new(false));
+        let say = |line: &str| said.borrow_mut().push(line.to_string());
+        let watch = Watch { say: Some(&say), cancel: Some(&now) };
+        let set = resolve_watched("w", &places, &watch).unwrap();
+        assert_eq!(said.borrow().len(), 3, "{said:?}");
+        assert_eq!((set.name.as_str(), set.path.as_path()), ("w", places.made.join("w/first").as_path()));
+        assert_eq!(set.second.as_deref(), Some(places.made.join("w/second").as_path()));
+        let used = set.used().unwrap();
+        assert_eq!((used.bytes, used.files), (16 << 20, 16));
+        let before = places.made.join("w").metadata().unwrap().modified().unwrap();
+        resolve_watched("w", &places, &watch).unwrap();
+        assert_eq!(said.borrow().len(), 3, "made twice");
+        assert_eq!(places.made.join("w").metadata().unwrap().modified().unwrap(), before);
+        assert_eq!(names(&places.made), [".w.lock", "w"]);
+        assert_eq!(names(&places.made.join("w")), ["first", "made.json", "second"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_its_recipe_is_not_made_and_leaves_nothing() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", &format!("{WORST}\nfirst = {{ digest = \"{}\" }}", "0".repeat(64)));
+        let told = make_named("w", &places).unwrap_err().to_string();
+        assert!(told.contains("first version of w") && told.contains("expected was 0000"), "{told}");
+        assert_eq!(names(&places.made), [".w.lock"]);
+        let told = verify_named("w", &places).unwrap_err().to_string();
+        assert!(told.contains("not made") && told.contains("data make w"), "{told}");
+    }
+
+    #[test]
+    fn verify_sees_a_changed_byte_and_a_missing_file() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", &format!("{WORST}\nsecond = {{}}"));
+        make_named("w", &places).unwrap();
+        let differing = || {
+            let verified = verify_named("w", &places).unwrap();
+            verified.iter().filter(|v| v.differs.is_some()).map(|v| v.version.word()).collect::<Vec<_>>()
+        };
+        assert_eq!(differing(), [""; 0]);
+        let file = places.made.join("w/second/counter");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[77] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!(differing(), ["second"]);
+        fs::remove_file(places.made.join("w/first/counter")).unwrap();
+        assert_eq!(differing(), ["first", "second"]);
+        let catalog = Catalog::load(&places).unwrap();
+        make(&catalog, catalog.find("w").unwrap(), &places, true, &Watch::default()).unwrap();
+        assert_eq!(differing(), [""; 0]);
+        assert_eq!(names(&places.made), [".w.lock", "w"]);
+    }
+
+    #[test]
+    fn a_changed_recipe_makes_it_anew_and_what_is_not_ours_stays() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", WORST);
+        let first = make_named("w", &places).unwrap();
+        with_recipe(&places, "w", &WORST.replace("seed = 1", "seed = 2"));
+        let catalog = Catalog::load(&places).unwrap();
+        assert_eq!(state(catalog.find("w").unwrap(), &places).unwrap(), State::Outdated);
+        assert!(verify_named("w", &places).unwrap_err().to_string().contains("another recipe"));
+        assert_ne!(make_named("w", &places).unwrap().first, first.first);
+
+        with_recipe(&places, "x", WORST);
+        fs::create_dir(places.made.join("x")).unwrap();
+        fs::write(places.made.join("x/thesis"), "mine").unwrap();
+        let told = make_named("x", &places).unwrap_err().to_string();
+        assert!(told.contains("was not made by"), "{told}");
+        assert_eq!(fs::read_to_string(places.made.join("x/thesis")).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_killed_making_is_cleared_and_a_running_one_is_waited_for() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", WORST);
+        let left = places.made.join(".making-w.abcdef/new");
+        fs::create_dir_all(&left).unwrap();
+        let other = File::create(places.made.join(".w.lock")).unwrap();
+        other.lock().unwrap();
+        let cancel = AtomicBool::new(true);
+        let catalog = Catalog::load(&places).unwrap();
+        let watch = Watch { cancel: Some(&cancel), ..Watch::default() };
+        let waited = make(&catalog, catalog.find("w").unwrap(), &places, false, &watch);
+        assert!(matches!(waited, Err(BenchError::Interrupted)));
+        assert!(left.exists());
+        drop(other);
+        make_named("w", &places).unwrap();
+        assert!(!left.exists());
+    }
+
+    #[test]
+    fn too_little_space_is_seen_before() {
+        let (_guard, places) = machine();
+        let size = "first = { bytes = 3_000_000_000, files = 1 }\nsecond = { bytes = 1_000_000_000, disk = 1_000 }";
+        with_recipe(&places, "w", &format!("{WORST}\n{size}"));
+        let catalog = Catalog::load(&places).unwrap();
+        let recipe = catalog.find("w").unwrap();
+        room_for(recipe, 3_000_010_000, &places).unwrap();
+        let told = room_for(recipe, 2_999_999_999, &places).unwrap_err().to_string();
+        assert!(told.contains("w needs 2.8 GiB") && told.contains("--data-dir"), "{told}");
+        with_recipe(&places, "x", &format!("{WORST}\nfirst = {{ bytes = 4_000_000_000_000_000_000 }}"));
+        assert!(make_named("x", &places).unwrap_err().to_string().contains("x needs"));
+    }
+
+    #[test]
+    fn names_that_lead_nowhere_are_told_with_what_there_is() {
+        let (folder, places) = machine();
+        let told = |word: &str| resolve(word, &places).unwrap_err().to_string();
+        assert!(told("tinny").starts_with("tinny: neither a path nor a data set; there are kernel, "));
+        assert!(told("kernel").contains("`larder bench data make kernel`"), "{}", told("kernel"));
+        assert_eq!(resolve("/", &places).unwrap().path, Path::new("/"));
+        let no_place = DataPlaces::default();
+        assert!(resolve("tiny-small", &no_place).unwrap_err().to_string().contains("--data-dir"));
+
+        with_recipe(&places, "gone", "path = { first = \"/no/such/data\" }");
+        assert!(told("gone").contains("/no/such/data"));
+        assert!(make_named("gone", &places).unwrap_err().to_string().contains("is not made"));
+        let here = folder.path().display();
+        with_recipe(
+            &places,
+            "here",
+            &format!("path = {{ first = \"{here}/recipes\", second = \"{here}\" }}\nsecond = {{}}"),
+        );
+        let set = resolve("here", &places).unwrap();
+        assert_eq!((set.path, set.second), (places.recipes[0].clone(), Some(folder.path().into())));
+        assert_eq!(verify_named("here", &places).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn commands_make_data_of_other_data() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", WORST);
+        let first = "command = { from = \"w\", first = [\"sh\", \"-c\", \"cp '{from}/counter' '{out}/a'\"]";
+        let second = "second = [\"sh\", \"-c\", \"cat {first}/a {first}/a > {out}/a\"]";
+        with_recipe(&places, "c", &format!("{first} }}"));
+        with_recipe(
+            &places,
+            "d",
+            &format!("{} }}\nsecond = {{}}", second.replace("second =", "command = { first = [\"true\"], second =")),
+        );
+        let made = make_named("c", &places).unwrap();
+        assert_eq!((made.first.bytes, made.second), (1 << 20, None));
+        // d's first version has no a, so its second fails, and cat says why.
+        let told = make_named("d", &places).unwrap_err().to_string();
+        assert!(told.contains("sh failed") && told.contains("No such file"), "{told}");
+        with_recipe(&places, "e", "command = { first = [\"no-such-program\"] }");
+        assert!(make_named("e", &places).unwrap_err().to_string().contains("no-such-program is needed"));
+        with_recipe(&places, "f", "command = { from = \"nothing\", first = [\"true\"] }");
+        assert!(make_named("f", &places).unwrap_err().to_string().contains("no data set nothing"));
+        with_recipe(&places, "g", "image = { from = \"w\", mib = 32 }\nsecond = {}");
+        assert!(make_named("g", &places).unwrap_err().to_string().contains("w has no second version"));
+    }
+}

@@ -174,3 +174,71 @@ fn sha256(path: &Path, watch: &Watch<'_>) -> Result<String, BenchError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A package with an archive in it, put into the folder where a person puts them.
+    fn with_package(places: &DataPlaces, scratch: &Path) -> PathBuf {
+        let run = |tool: &str, args: &[&str]| {
+            Tool::new(tool, tool, "a test").unwrap().folder(scratch).args(args).must(&Watch::default()).unwrap();
+        };
+        fs::create_dir_all(scratch.join("tree/inner")).unwrap();
+        fs::write(scratch.join("tree/inner/file"), "content").unwrap();
+        fs::create_dir_all(scratch.join("root/DEBIAN")).unwrap();
+        fs::create_dir_all(scratch.join("root/usr/share/nothing")).unwrap();
+        run("tar", &["-cf", "root/usr/share/nothing/data.tar", "tree"]);
+        let control =
+            "Package: nothing\nVersion: 1-2\nArchitecture: all\nMaintainer: a <a@example.com>\nDescription: x\n";
+        fs::write(scratch.join("root/DEBIAN/control"), control).unwrap();
+        fs::create_dir_all(places.made.join(FOLDER)).unwrap();
+        let deb = places.made.join(FOLDER).join("nothing_1-2_all.deb");
+        run("dpkg-deb", &["-b", "root", deb.to_str().unwrap()]);
+        deb
+    }
+
+    #[test]
+    fn a_package_is_taken_where_it_lies_checked_and_unpacked() {
+        if Tool::new("dpkg-deb", "dpkg", "a test").is_err() {
+            eprintln!("not run: there is no dpkg-deb here");
+            return;
+        }
+        let (folder, watch) = (tempfile::tempdir().unwrap(), Watch::default());
+        let places = DataPlaces { made: folder.path().join("made"), recipes: vec![] };
+        let deb = with_package(&places, &folder.path().join("scratch"));
+        let sha = sha256(&deb, &watch).unwrap();
+        let version = |version: &str, sha: &str| PackageVersion {
+            version: version.into(),
+            deb_sha256: Some(sha.into()),
+            archive_sha256: None,
+        };
+        let mut package = Package {
+            name: "nothing".into(),
+            archive: Some("usr/share/nothing/data.tar".into()),
+            folder: Some("tree/inner".into()),
+            // The first of them is nowhere.
+            first: vec![version("9-9", &sha), version("1-2", &sha)],
+            second: vec![],
+        };
+        let fill = |package: &Package, name: &str| {
+            let (out, work) = (folder.path().join(name), folder.path().join(format!("{name}-work")));
+            fs::create_dir(&work).unwrap();
+            fill(package, Version::First, &out, &work, &places, &watch).map(|made_from| (made_from, out))
+        };
+        let (made_from, out) = fill(&package, "a").unwrap();
+        assert_eq!(made_from, "nothing 1-2");
+        assert_eq!(fs::read_to_string(out.join("file")).unwrap(), "content");
+
+        package.first = vec![version("1-2", &"0".repeat(64))];
+        let told = fill(&package, "b").unwrap_err().to_string();
+        assert!(told.contains("nothing_1-2_all.deb has the SHA-256") && told.contains("0000"), "{told}");
+        package.first = vec![version("9-9", &sha)];
+        let told = fill(&package, "c").unwrap_err().to_string();
+        assert!(told.contains("could be had (9-9: ") && told.contains("made/packages"), "{told}");
+        package.first = vec![version("1-2", &sha)];
+        package.folder = Some("elsewhere".into());
+        let told = fill(&package, "d").unwrap_err().to_string();
+        assert!(told.contains("cannot find in the package") && told.contains("elsewhere"), "{told}");
+    }
+}
