@@ -484,7 +484,7 @@ mod tests {
         let recipe = catalog.find("w").unwrap();
         room_for(recipe, 3_000_010_000, &places).unwrap();
         let told = room_for(recipe, 2_999_999_999, &places).unwrap_err().to_string();
-        assert!(told.contains("w needs 2.8 GiB") && told.contains("--data-dir"), "{told}");
+        assert!(told.contains("w needs 2.79 GiB") && told.contains("--data-dir"), "{told}");
         with_recipe(&places, "x", &format!("{WORST}\nfirst = {{ bytes = 4_000_000_000_000_000_000 }}"));
         assert!(make_named("x", &places).unwrap_err().to_string().contains("x needs"));
     }

@@ -4,3 +4,5 @@ mod words;
 mod opening;
 mod reading;
 mod backing_up;
+#[cfg(feature = "harness")]
+mod bench_data;

@@ -49,7 +49,7 @@ Exit code 20 when something differs.";
 
 /// List, make and verify data sets
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,

@@ -74,7 +74,7 @@ fn functions(seed: u64, bytes: u64) -> Vec<Function> {
     while total < bytes {
         let len = 24 + random.skewed(1500);
         total += len.next_multiple_of(ALIGNMENT);
-        made.push(Function { seed: random.next(), len, is_new: false });
+        made.push(Function { seed: random.draw(), len, is_new: false });
     }
     made
 }
@@ -88,7 +88,7 @@ fn rebuild(functions: &mut Vec<Function>, seed: u64, changed_per_10000: u64) {
         if draw < 4 * changed_per_10000 {
             function.len += 5 + random.below(60);
         } else if draw < 5 * changed_per_10000 {
-            made.push(Function { seed: random.next(), len: 24 + random.skewed(1500), is_new: true });
+            made.push(Function { seed: random.draw(), len: 24 + random.skewed(1500), is_new: true });
         }
         made.push(function);
     }

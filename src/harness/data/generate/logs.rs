@@ -78,7 +78,7 @@ fn line(random: &mut Random, words: &[String], time: u64, service: u64) -> Strin
     let address = format!("10.{}.{}.{}", client >> 16, client >> 8 & 255, client & 255);
     match random.below(10) {
         0 => {
-            let (kind, id) = (if random.below(4) == 0 { "ERROR" } else { "WARN" }, random.next());
+            let (kind, id) = (if random.below(4) == 0 { "ERROR" } else { "WARN" }, random.draw());
             format!(
                 "{stamp} host-{service:02} {part}[{}]: {kind} {verb} {object} failed: {other} id={id:016x}\n",
                 client % 900

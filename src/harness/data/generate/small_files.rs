@@ -33,7 +33,7 @@ pub fn fill(parameters: &Parameters, tree: &Tree<'_>) -> Result<(), BenchError> 
                 continue;
             } else if draw < removed + changed {
                 let at = choice.below(len as u64) as usize;
-                let line = format!("\nchanged {:x}\n", choice.next());
+                let line = format!("\nchanged {:x}\n", choice.draw());
                 bytes.splice(at..at, line.into_bytes());
                 since = Version::Second;
             }

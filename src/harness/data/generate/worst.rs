@@ -28,7 +28,7 @@ pub fn fill(parameters: &Parameters, tree: &Tree<'_>) -> Result<(), BenchError> 
         put(tree, &format!("period-{period:07}"), file_mib, Box::new(move |block| repeat(&pattern, &mut at, block)))?;
     }
     let mut random = Random(seed);
-    let two = move |block: &mut [u8]| block.iter_mut().for_each(|b| *b = b'a' + (random.next() & 1) as u8);
+    let two = move |block: &mut [u8]| block.iter_mut().for_each(|b| *b = b'a' + (random.draw() & 1) as u8);
     put(tree, "two-symbols", file_mib, Box::new(two))?;
     let mut random = Random(seed);
     // A byte in about 64 KiB: runs with something in them, at no regular distance.
@@ -36,7 +36,7 @@ pub fn fill(parameters: &Parameters, tree: &Tree<'_>) -> Result<(), BenchError> 
         block.fill(0);
         for _ in 0..block.len() >> 16 {
             let at = random.below(block.len() as u64) as usize;
-            block[at] = random.next() as u8;
+            block[at] = random.draw() as u8;
         }
     };
     put(tree, "zeros-with-specks", file_mib, Box::new(specks))?;
