@@ -1,8 +1,36 @@
 //! Data sets: a recipe each, made once, found by name; or any path.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`catalog`] | which there are: compiled recipes and those of further folders |
+//! | [`recipe`] | what a recipe says |
+//! | [`make`] | making and verifying |
+//! | [`digest`] | the digest of a tree |
+//! | [`generate`] | seeded generators |
+//! | `package`, `image`, `database`, `command` | what other programs make |
+
+pub mod catalog;
+pub mod recipe;
+pub mod make;
+pub mod digest;
+pub mod generate;
+pub mod tree;
+pub mod watch;
+mod command;
+mod database;
+mod image;
+mod package;
+mod tool;
+
+pub use catalog::Catalog;
+pub use watch::Watch;
 
 use super::error::BenchError;
 use super::report::DataUsed;
+use make::State;
+use recipe::{Recipe, Source};
 use std::path::{Path, PathBuf};
+use tree::Version;
 
 /// Where data sets lie on this machine, and where more recipes come from.
 #[derive(Debug, Clone, Default)]
@@ -42,11 +70,44 @@ impl DataSet {
     }
 }
 
-/// The data a person named: a path that is there, or a data set that is made when it is not there yet.
-pub fn resolve(word: &str, _places: &DataPlaces) -> Result<DataSet, BenchError> {
+/// The data a person named: a path that is there, or a data set. A seeded one is made when it is not there yet; what needs
+/// other programs or the network is made only by `larder bench data make`, and the error says so.
+pub fn resolve(word: &str, places: &DataPlaces) -> Result<DataSet, BenchError> {
+    resolve_watched(word, places, &Watch::default())
+}
+
+/// The same; the watch hears when something is made, and may end that.
+pub fn resolve_watched(word: &str, places: &DataPlaces, watch: &Watch<'_>) -> Result<DataSet, BenchError> {
     let path = Path::new(word);
     if path.exists() {
         return Ok(DataSet { name: word.into(), path: path.into(), second: None });
     }
-    Err(BenchError::Missing(format!("{word}: neither a path nor a data set; `larder bench data list` has their names")))
+    let catalog = Catalog::load(places)?;
+    let recipe = catalog.find(word).map_err(|_| {
+        BenchError::Missing(format!("{word}: neither a path nor a data set; there are {}", catalog.names()))
+    })?;
+    match &recipe.source {
+        Source::Path(_) => {}
+        Source::Seeded(..) => {
+            make::make(&catalog, recipe, places, false, watch)?;
+        }
+        _ => match make::state(recipe, places)? {
+            State::Made(_) => {}
+            state => {
+                let why = if state == State::Outdated { "was made by another recipe" } else { "is not made yet" };
+                return Err(BenchError::Missing(format!("{word} {why}: `larder bench data make {word}` makes it")));
+            }
+        },
+    }
+    found(recipe, places)
+}
+
+/// The data set at its place.
+fn found(recipe: &Recipe, places: &DataPlaces) -> Result<DataSet, BenchError> {
+    let at = |version| {
+        let path = make::place(recipe, version, places);
+        path.symlink_metadata().map_err(BenchError::io("find", &path)).map(|_| path)
+    };
+    let second = if recipe.second.is_some() { Some(at(Version::Second)?) } else { None };
+    Ok(DataSet { name: recipe.name.clone(), path: at(Version::First)?, second })
 }

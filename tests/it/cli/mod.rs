@@ -7,3 +7,4 @@ mod backing_up;
 #[cfg(feature = "harness")]
 mod bench;
 mod measuring;
+mod bench_data;

@@ -1,19 +1,269 @@
 //! `larder bench data`.
 
+use super::data_options::{DataOptions, watched};
+use crate::base::escape;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::human;
+use crate::cli::output::Colour;
+use crate::cli::table::Table;
+use crate::harness::data::make::{self, State, Verified};
+use crate::harness::data::recipe::{Recipe, Source};
+use crate::harness::data::tree::Version;
+use crate::harness::data::{Catalog, DataPlaces};
+use serde::Serialize;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench data";
+  larder bench data list
+  larder bench data make kernel logs-small
+  larder bench data verify
+
+Every verb of bench takes the name of a data set in place of a path; a path that is there comes first. Seeded ones are
+made when they are first used, the others only by `make`: they need other programs (apt-get, mke2fs, sqlite3), the
+network, or much time. NAME-small is the same in little, for trying things.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  larder bench data list
+  larder bench data list --json
+  larder bench data list --datasets my-recipes";
+
+const MAKE_EXAMPLES: &str = "\
+Examples:
+  larder bench data make tiny
+  larder bench data make kernel image --data-dir /srv/bench
+  larder bench data make sparse --again
+
+A package that the mirrors no longer have, or a machine without network: put the package file into the folder `packages`
+below the data folder.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  larder bench data verify
+  larder bench data verify tiny kernel
+
+Seeded data has a digest in its recipe and is equal to the byte everywhere. Other data is held against what was made.
+Exit code 20 when something differs.";
 
 /// List, make and verify data sets
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
-pub struct Args {}
+#[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// List the data sets: what they stand for, how big, whether made
+    #[command(after_help = LIST_EXAMPLES)]
+    List {
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Make data sets that are not there, and what they are made of
+    #[command(after_help = MAKE_EXAMPLES)]
+    Make {
+        /// Data sets
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+        /// Also those that are there
+        #[arg(long)]
+        again: bool,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+    /// Read data sets and hold them against their recipes
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify {
+        /// Data sets [default: all that are made]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+        #[command(flatten)]
+        data: DataOptions,
+    },
+}
 
 /// Runs it.
-pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not built yet"))
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    match args.command {
+        Command::List { data } => list(context, &data),
+        Command::Make { names, again, data } => make(context, &names, again, &data),
+        Command::Verify { names, data } => verify(context, &names, &data),
+    }
+}
+
+/// One line of `list` and of `make`.
+#[derive(Serialize)]
+struct DataSetObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    source: &'static str,
+    state: &'static str,
+    stands_for: &'a str,
+    changes: Option<&'a str>,
+    licence: &'a str,
+    recipe: &'a str,
+    made_from: Vec<String>,
+    first: VersionObject,
+    second: Option<VersionObject>,
+}
+
+#[derive(Serialize)]
+struct VersionObject {
+    path: String,
+    bytes: Option<u64>,
+    files: Option<u64>,
+    digest: Option<String>,
+}
+
+fn list(context: &Context, options: &DataOptions) -> Result<ExitCode, Failure> {
+    let places = options.places(context)?;
+    let catalog = Catalog::load(&places)?;
+    let mut table = Table::new(&["name", "source", ">bytes", ">files", ">second", "state", "stands for"]);
+    for recipe in catalog.recipes() {
+        let object = object(recipe, &places)?;
+        if context.out.json {
+            context.out.object(&object)?;
+            continue;
+        }
+        let number = |n: Option<u64>, show: fn(u64) -> String| n.map_or("?".into(), show);
+        table.row([
+            recipe.name.clone(),
+            object.source.into(),
+            number(object.first.bytes, human::bytes),
+            number(object.first.files, human::count),
+            object.second.as_ref().map_or("-".into(), |second| number(second.bytes, human::bytes)),
+            object.state.into(),
+            escape::text(&recipe.stands_for),
+        ]);
+    }
+    if !context.out.json {
+        table.print(&context.out)?;
+    }
+    context.out.note(&format!("made data sets are in {}", places.made.display()));
+    Ok(ExitCode::Ok)
+}
+
+fn object<'a>(recipe: &'a Recipe, places: &DataPlaces) -> Result<DataSetObject<'a>, Failure> {
+    let (state, record) = match &recipe.source {
+        Source::Path(_) if make::place(recipe, Version::First, places).exists() => ("there", None),
+        Source::Path(_) => ("missing", None),
+        _ => match make::state(recipe, places)? {
+            State::Missing => ("not made", None),
+            State::Made(record) => ("made", Some(record)),
+            State::Outdated => ("outdated", None),
+            State::Foreign => ("not ours", None),
+        },
+    };
+    let version = |version| {
+        let expected = recipe.expected(version)?;
+        let made = record.as_ref().and_then(|record| record.version(version));
+        Some(VersionObject {
+            path: make::place(recipe, version, places).display().to_string(),
+            bytes: made.map(|made| made.bytes).or(expected.bytes),
+            files: made.map(|made| made.files).or(expected.files),
+            digest: made.map(|made| made.digest.clone()).or_else(|| expected.digest.clone()),
+        })
+    };
+    let (first, second) = (version(Version::First), version(Version::Second));
+    Ok(DataSetObject {
+        kind: "data_set",
+        name: &recipe.name,
+        source: recipe.source.kind(),
+        state,
+        stands_for: &recipe.stands_for,
+        changes: recipe.changes.as_deref(),
+        licence: &recipe.licence,
+        recipe: &recipe.file,
+        made_from: record.as_ref().map_or(vec![], |record| record.made_from.clone()),
+        first: first.unwrap_or(VersionObject { path: String::new(), bytes: None, files: None, digest: None }),
+        second,
+    })
+}
+
+fn make(context: &Context, names: &[String], again: bool, options: &DataOptions) -> Result<ExitCode, Failure> {
+    let places = options.places(context)?;
+    let catalog = Catalog::load(&places)?;
+    // A wrong name shall not be told after the first hour.
+    let recipes = names.iter().map(|name| catalog.find(name)).collect::<Result<Vec<_>, _>>()?;
+    for recipe in recipes {
+        watched(context, |watch| Ok(make::make(&catalog, recipe, &places, again, watch)?))?;
+        let object = object(recipe, &places)?;
+        context.out.result(&object, || {
+            let parts = [Some(&object.first), object.second.as_ref()].into_iter().flatten().map(|version| {
+                let (bytes, files) = (version.bytes.unwrap_or(0), version.files.unwrap_or(0));
+                format!(
+                    "\n  {}: {} in {}, {}",
+                    escape::text(&version.path),
+                    human::bytes(bytes),
+                    human::counted(files, "file", "files"),
+                    version.digest.as_deref().unwrap_or("")
+                )
+            });
+            format!("{}{}", recipe.name, parts.collect::<String>())
+        })?;
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// One line of `verify`.
+#[derive(Serialize)]
+struct VerifiedObject<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    name: &'a str,
+    version: &'static str,
+    bytes: u64,
+    files: u64,
+    digest: String,
+    ok: bool,
+    differs: Option<String>,
+}
+
+fn verify(context: &Context, names: &[String], options: &DataOptions) -> Result<ExitCode, Failure> {
+    let places = options.places(context)?;
+    let catalog = Catalog::load(&places)?;
+    let mut recipes = names.iter().map(|name| catalog.find(name)).collect::<Result<Vec<_>, _>>()?;
+    if names.is_empty() {
+        for recipe in catalog.recipes() {
+            let is_made =
+                !matches!(recipe.source, Source::Path(_)) && matches!(make::state(recipe, &places)?, State::Made(_));
+            if is_made {
+                recipes.push(recipe);
+            }
+        }
+        if recipes.is_empty() {
+            let message = format!("no data set is made in {}", places.made.display());
+            return Err(Failure::failed(message).hint("`larder bench data make NAME` makes one"));
+        }
+    }
+    let mut code = ExitCode::Ok;
+    for recipe in recipes {
+        for Verified { version, found, differs } in watched(context, |watch| Ok(make::verify(recipe, &places, watch)?))?
+        {
+            if differs.is_some() {
+                code = ExitCode::Damage;
+            }
+            let (name, version) = (recipe.name.as_str(), version.word());
+            let object = VerifiedObject {
+                kind: "verified_data",
+                name,
+                version,
+                bytes: found.bytes,
+                files: found.files,
+                ok: differs.is_none(),
+                digest: found.digest,
+                differs,
+            };
+            context.out.result(&object, || match &object.differs {
+                None => format!("{name} {version}: {} {}", context.out.paint("ok", Colour::Green), object.digest),
+                Some(why) => format!("{name} {version}: {} {why}", context.out.paint("differs:", Colour::Red)),
+            })?;
+        }
+    }
+    Ok(code)
 }

@@ -6,6 +6,7 @@ pub mod pipeline;
 pub mod compare;
 pub mod gate;
 pub mod data;
+pub mod data_options;
 pub mod report;
 pub mod finish;
 

@@ -1,0 +1,67 @@
+//! `larder bench data`.
+
+use crate::sandbox::{Sandbox, names};
+
+#[test]
+fn data_sets_are_listed_made_and_verified() {
+    let sandbox = Sandbox::new();
+    let list = sandbox.ok(["bench", "data", "list", "--json"]).objects();
+    let of = |name: &str| list.iter().find(|object| object["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+    for name in [
+        "kernel",
+        "tiny",
+        "binaries",
+        "image",
+        "database",
+        "incompressible",
+        "logs",
+        "sparse",
+        "chunker-worst",
+        "tiny-small",
+    ] {
+        assert_eq!((&of(name)["type"], &of(name)["state"]), (&"data_set".into(), &"not made".into()));
+        assert!(of(name)["second"]["bytes"].as_u64().unwrap() > 0);
+    }
+
+    let made = sandbox.ok(["bench", "data", "make", "logs-small", "--json"]).objects();
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0]["first"]["digest"], of("logs-small")["first"]["digest"]);
+    let folder = sandbox.home().join(".cache/larder/bench-data/logs-small");
+    assert_eq!(names(&folder), ["first", "made.json", "second"]);
+    let table = sandbox.ok(["bench", "data", "list"]).stdout;
+    let line = table.lines().find(|line| line.starts_with("logs-small ")).unwrap();
+    assert!(line.contains(" made ") && line.contains("logs of servers"), "{line}");
+
+    let verified = sandbox.ok(["bench", "data", "verify", "--json"]).objects();
+    assert_eq!(verified.len(), 2);
+    assert!(verified.iter().all(|object| object["ok"] == true && object["name"] == "logs-small"));
+    std::fs::write(folder.join("second/service-00.log"), "short").unwrap();
+    let ran = sandbox.run(["bench", "data", "verify", "logs-small"]);
+    assert_eq!(ran.code, 20, "{ran:?}");
+    assert!(ran.stdout.contains("first: ok") && ran.stdout.contains("second: differs: its digest is"), "{ran:?}");
+}
+
+#[test]
+fn mistakes_with_data_sets_say_what_helps() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(["bench", "data", "make", "kernal"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("no data set kernal; there are kernel, "), "{ran:?}");
+
+    let ran = sandbox.run(["bench", "data", "verify"]);
+    assert!(ran.code == 1 && ran.stderr.contains("bench data make NAME"), "{ran:?}");
+    let ran = sandbox.run(["bench", "data", "verify", "tiny"]);
+    assert!(ran.code == 1 && ran.stderr.contains("`larder bench data make tiny`"), "{ran:?}");
+
+    sandbox.write("recipes/mine.toml", "name = \"mine\"\nstands_for = \"x\"\nlicence = \"x\"\n[full]\npath = 3\n");
+    let ran = sandbox.run(["bench", "data", "list", "--datasets", "recipes"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.contains("recipes/mine.toml is wrong in line 5 (`path = 3`)"), "{ran:?}");
+
+    // A folder that holds something else under the name of a data set is left alone.
+    sandbox.write("data/logs-small/thesis", "mine");
+    let mut command = sandbox.command(["bench", "data", "make", "logs-small"]);
+    let ran = crate::sandbox::Ran::new(command.env("LARDER_DATA_DIR", "data").output().unwrap());
+    assert!(ran.code == 2 && ran.stderr.contains("was not made by `larder bench data make`"), "{ran:?}");
+    assert_eq!(std::fs::read_to_string(sandbox.path("data/logs-small/thesis")).unwrap(), "mine");
+}
