@@ -9,6 +9,11 @@ const CLOSE: f64 = 0.01;
 /// How often the data is cut for one way.
 const TRIES: usize = 24;
 
+/// Whether this mean needs no tuning.
+pub fn is_close(mean: f64, wanted: f64) -> bool {
+    (mean / wanted).ln().abs() <= CLOSE
+}
+
 /// The best that was found.
 pub struct Matched {
     /// The chunker.
@@ -36,7 +41,7 @@ pub fn tune(
             if best.as_ref().is_none_or(|best| off(mean) < off(best.mean)) {
                 best = Some(Matched { chunker, mean });
             }
-            if off(mean) <= CLOSE {
+            if is_close(mean, wanted) {
                 return Ok(best);
             }
             *if mean < wanted { &mut below } else { &mut above } = aim;

@@ -43,6 +43,13 @@ pub struct Resync {
     pub new_by_edit: f64,
 }
 
+impl Resync {
+    /// Share of bytes over all kinds of edit.
+    pub fn all(&self) -> f64 {
+        self.bytes.iter().sum::<f64>() / self.bytes.len() as f64
+    }
+}
+
 /// The part of the data that is edited, as one stream; none when it is too small to say anything.
 pub fn sample<'a>(bytes: &'a [u8], profile: &Profile) -> Option<&'a [u8]> {
     let most = (AVERAGES * profile.avg).max(LEAST);
