@@ -40,6 +40,11 @@ pub trait Chunker: Send + Sync {
         false
     }
 
+    /// Whether it looks at the bytes: one that does not has no throughput to speak of.
+    fn looks(&self) -> bool {
+        true
+    }
+
     /// Its parameters, in a few words.
     fn settings(&self) -> String;
 }

@@ -144,3 +144,89 @@ fn edit(first: &Corpus, rows: &mut Rows, seed: u64, cores: &Cores, say: &dyn Fn(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{noise, text};
+    use super::*;
+    use crate::harness::report::{Cell, Form, render};
+    use std::cell::RefCell;
+    use std::fs;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    fn data(dir: &Path) -> DataSet {
+        let first = [noise(3 << 20), text(3 << 20)].concat();
+        let second = [&first[..1 << 20], b"new", &first[1 << 20..]].concat();
+        for (name, content) in [("first", &first), ("second", &second)] {
+            fs::write(dir.join(name), content).unwrap();
+        }
+        DataSet { name: "d".into(), path: dir.join("first"), second: Some(dir.join("second")) }
+    }
+
+    fn small() -> Options {
+        let profiles = vec![Profile::of_avg(8 << 10).unwrap()];
+        Options { profiles, rounds: 2, threads: 2, match_mean: true, ..Options::default() }
+    }
+
+    fn cell<'a>(section: &'a Section, row: &str, column: &str) -> &'a Cell {
+        let at = section.columns.iter().position(|c| c.id == column).unwrap();
+        let row = section.rows.iter().find(|r| r.label == format!("{row} 2K/8K/32K")).unwrap();
+        assert_eq!(row.cells.len(), section.columns.len());
+        &row.cells[at]
+    }
+
+    #[test]
+    fn a_run_gives_all_tables_and_keeps_each() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut report, kept, stop) = (Report::new("chunking", &[]), RefCell::new(vec![]), AtomicBool::new(false));
+        let keep = |report: &Report| {
+            kept.borrow_mut().push(report.sections.len());
+            Ok::<(), BenchError>(())
+        };
+        run(&data(dir.path()), &small(), &stop, &|_| {}, &mut report, keep).unwrap();
+        assert_eq!(*kept.borrow(), [1, 2, 3, 4]);
+        let [sizes, dedup, resync, throughput] = &report.sections[..] else { panic!() };
+        let number = |section, row, column| cell(section, row, column).number().unwrap();
+        let mean = number(sizes, "larder", "mean");
+        for algorithm in chunkers::ALL {
+            let name = algorithm.name();
+            assert!((number(sizes, name, "mean") / mean - 1.0).abs() < 0.05, "{name}");
+            let shared = number(dedup, name, "second_shared");
+            // An insert after a megabyte of six: chunks of one size are lost from there on.
+            assert!(if name == "fixed" { shared < 0.2 } else { shared > 0.95 }, "{name} {shared}");
+            assert!(number(dedup, name, "rank") >= 1.0 && number(resync, name, "rank") >= 1.0, "{name}");
+            match cell(throughput, name, "one_core") {
+                Cell::Measured { samples, .. } => assert!(samples.len() == 2 && samples[0] > 1e6, "{name} {samples:?}"),
+                other => assert!(name == "fixed" && *other == Cell::Empty, "{name} {other:?}"),
+            }
+        }
+        assert_eq!((sizes.plots.len(), throughput.plots.len()), (1, 2));
+        for form in Form::ALL {
+            assert!(!render(form, &report, &[]).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_keeps_what_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut report, stop) = (Report::new("chunking", &[]), AtomicBool::new(false));
+        let keep = |report: &Report| {
+            stop.store(report.sections.len() == 2, Relaxed);
+            Ok::<(), BenchError>(())
+        };
+        let ended = run(&data(dir.path()), &small(), &stop, &|_| {}, &mut report, keep);
+        assert!(matches!(ended, Err(BenchError::Interrupted)));
+        assert_eq!(report.sections.len(), 2);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let (mut report, stop) = (Report::new("chunking", &[]), AtomicBool::new(false));
+        let mut refused = |options: Options, data: &DataSet| {
+            run(data, &options, &stop, &|_| {}, &mut report, |_| Ok::<(), BenchError>(())).unwrap_err()
+        };
+        let gone = DataSet { name: "gone".into(), path: "/nowhere/at/all".into(), second: None };
+        assert!(matches!(refused(Options { rounds: 0, ..small() }, &gone), BenchError::Invalid(_)));
+        assert!(matches!(refused(small(), &gone), BenchError::Io { .. }));
+    }
+}

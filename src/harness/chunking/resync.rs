@@ -13,8 +13,10 @@ pub const EVERY: usize = 32;
 /// An edit has 1 to so many bytes.
 pub const EDIT_MOST: usize = 16;
 /// Data that is edited: so many average sizes, and at least [`LEAST`].
-const AVERAGES: usize = 256;
+const AVERAGES: usize = 512;
 const LEAST: usize = 16 << 20;
+/// With fewer edits shares are chance.
+const EDITS_LEAST: usize = 4;
 
 /// What an edit does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,12 @@ impl Resync {
 /// The part of the data that is edited, as one stream; none when it is too small to say anything.
 pub fn sample<'a>(bytes: &'a [u8], profile: &Profile) -> Option<&'a [u8]> {
     let most = (AVERAGES * profile.avg).max(LEAST);
-    (bytes.len() >= EVERY * profile.avg).then(|| &bytes[..bytes.len().min(most)])
+    (bytes.len() >= least(profile)).then(|| &bytes[..bytes.len().min(most)])
+}
+
+/// How much data it takes to say something.
+pub fn least(profile: &Profile) -> usize {
+    EDITS_LEAST * EVERY * profile.avg
 }
 
 /// Edits the data in seeded places, by each kind on its own.
@@ -157,10 +164,9 @@ mod tests {
 
     #[test]
     fn data_that_is_too_small_is_not_edited() {
-        let profile = Profile::of_avg(1 << 20).unwrap();
         let data = vec![0; 40 << 20];
-        assert_eq!(sample(&data[..(32 << 20) - 1], &profile), None);
-        assert_eq!(sample(&data, &profile).unwrap().len(), 40 << 20);
+        assert_eq!(sample(&data[..(32 << 20) - 1], &Profile::LARDER), None);
+        assert_eq!(sample(&data, &Profile::LARDER).unwrap().len(), 40 << 20);
         let small = Profile::of_avg(8 << 10).unwrap();
         assert_eq!(sample(&data, &small).unwrap().len(), LEAST);
     }

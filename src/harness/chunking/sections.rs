@@ -3,7 +3,7 @@
 use super::corpus::Corpus;
 use super::dedup::Dedup;
 use super::profile::{Profile, Size};
-use super::resync::{EDIT_MOST, EVERY, Resync};
+use super::resync::{self, EDIT_MOST, EVERY, Resync};
 use super::rows::{Row, Rows};
 use super::throughput::Speed;
 use super::{rank, sizes};
@@ -24,6 +24,14 @@ fn profiles(rows: &Rows) -> impl Iterator<Item = &[Row]> {
 
 fn exact(value: f64) -> rank::Value {
     (value, value, value)
+}
+
+/// Why some have no rank; who, stands below the sizes.
+fn unranked(rows: &Rows) -> Option<String> {
+    let some = profiles(rows).any(|group| group.len() > 1 && group.iter().any(|row| !row.ranked));
+    some.then(|| {
+        "Rows without a rank are not comparable: their mean chunk sizes differ by more than 5 %, see there.".into()
+    })
 }
 
 /// Sizes of chunks. `matched`: means were tuned.
@@ -106,7 +114,7 @@ pub fn dedup(corpus: &Corpus, second: Option<&Corpus>, rows: &Rows) -> Section {
         None => "There is no second version: --second PATH names one.".into(),
     }];
     notes.extend(second.iter().flat_map(|second| second.notes()));
-    notes.extend(rows.notes.iter().cloned());
+    notes.extend(unranked(rows));
     Section {
         id: "dedup".into(),
         title: "Deduplication".into(),
@@ -144,9 +152,9 @@ pub fn resync(corpus: &Corpus, rows: &Rows) -> Section {
     )];
     notes.extend(profiles(rows).filter(|group| group.iter().all(|row| row.resync.is_none())).map(|group| {
         let profile = &group[0].profile;
-        format!("{profile}: the data is too small for edits: it takes {} at least", Size(EVERY * profile.avg))
+        format!("{profile}: the data is too small for edits: it takes {} at least", Size(resync::least(profile)))
     }));
-    notes.extend(rows.notes.iter().cloned());
+    notes.extend(unranked(rows));
     Section {
         id: "resync".into(),
         title: "Resync after small edits".into(),
@@ -202,7 +210,7 @@ pub fn throughput(corpus: &Corpus, rows: &Rows, speeds: &[Speed], cores: usize) 
         columns: vec![
             Column::new("one_core", "one core", Unit::BytesPerSecond, Better::Higher),
             Column::new("all_cores", &all_title, Unit::BytesPerSecond, Better::Higher),
-            Column::new("scaling", "of one core", Unit::Ratio, Better::Neither),
+            Column::new("scaling", "scaling", Unit::Ratio, Better::Neither),
             Column::new("mean", "at a mean of", Unit::Bytes, Better::Neither),
             Column::new("ratio", "dedup ratio", Unit::Ratio, Better::Neither),
             Column::new("resync", "resync", Unit::Share, Better::Neither),
@@ -231,6 +239,9 @@ fn throughput_notes(corpus: &Corpus, rows: &Rows, cores: usize) -> Vec<String> {
             "{} of the bytes lie in one file, which all but larder-across cut on one core",
             number::show(largest, Unit::Share)
         ));
+    }
+    if let Some(row) = rows.rows.iter().find(|row| !row.chunker.looks()) {
+        notes.push(format!("{} does not look at the bytes: it takes no time.", row.name));
     }
     notes.extend(rows.notes.iter().cloned());
     notes

@@ -4,3 +4,4 @@ mod words;
 mod opening;
 mod reading;
 mod backing_up;
+mod bench_chunking;

@@ -27,6 +27,10 @@ impl Chunker for Cut {
         lengths.extend(file.chunks(self.0).map(|chunk| chunk.len() as u32));
     }
 
+    fn looks(&self) -> bool {
+        false
+    }
+
     fn settings(&self) -> String {
         format!("{} each", Size(self.0))
     }
