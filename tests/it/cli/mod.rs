@@ -6,5 +6,9 @@ mod reading;
 mod backing_up;
 #[cfg(feature = "harness")]
 mod bench;
+#[cfg(feature = "harness")]
 mod measuring;
+#[cfg(feature = "harness")]
 mod bench_data;
+#[cfg(feature = "harness")]
+mod bench_chunking;

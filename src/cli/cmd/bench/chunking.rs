@@ -1,19 +1,150 @@
 //! `larder bench chunking`.
 
+use super::finish::{self, ReportOptions};
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::cli::size;
+use crate::harness::chunking::chunker::Algorithm;
+use crate::harness::chunking::profile::Profile;
+use crate::harness::chunking::{self, Options, chunkers};
+use crate::harness::data::{self, DataPlaces};
+use crate::harness::report::Report;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench chunking";
+  larder bench chunking ~/documents
+  larder bench chunking linux-6.1 --second linux-6.6 --match-mean
+  larder bench chunking disk.img --profile 64K --profile 32K/128K/1M --chunker larder --chunker fastcdc-v2020
+  larder bench chunking src --join --rounds 15 --output chunking.html";
 
 /// Compare chunkers on your data
+///
+/// Cuts the data, from memory, by each chunker at each profile, and shows sizes of chunks, deduplication, what is found
+/// again after small edits, and throughput. Chunkers whose chunks differ in mean size by more than 5 % are not ranked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    /// What to cut: a file, a folder, or a data set of `larder bench data list`
+    #[arg(value_name = "PATH|DATASET")]
+    data: String,
+
+    /// Another version of the data to deduplicate against [default: the data set's own]
+    #[arg(long, value_name = "PATH|DATASET")]
+    second: Option<String>,
+
+    /// Sizes of chunks: the average, or smallest/average/largest (repeatable) [default: 256K, 8K, 1M]
+    #[arg(long, value_name = "AVG|MIN/AVG/MAX", value_parser = profile)]
+    profile: Vec<Profile>,
+
+    /// A chunker: larder, larder-across, fastcdc-v2020, fastcdc-v2016, fastcdc-ronomon, gear or fixed (repeatable)
+    /// [default: all]
+    #[arg(long, value_name = "NAME")]
+    chunker: Vec<String>,
+
+    /// Tune each chunker until its mean size is that of the first
+    #[arg(long)]
+    match_mean: bool,
+
+    /// Cut all files as one, as if they were an archive
+    #[arg(long)]
+    join: bool,
+
+    /// Take at most this much of each version into memory
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "1GiB")]
+    limit: u64,
+
+    /// How often each time is taken
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+
+    /// How many threads are all cores [default: the cores of this machine]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+
+    /// Seed of the places of edits
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    #[command(flatten)]
+    report: ReportOptions,
+}
 
 /// Runs it.
-pub fn run(_context: &Context, _args: Args) -> Result<ExitCode, Failure> {
-    Err(Failure::failed("not built yet"))
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let options = options(&args)?;
+    let places = DataPlaces::default();
+    let mut data = data::resolve(&args.data, &places)?;
+    if let Some(second) = &args.second {
+        data.second = Some(data::resolve(second, &places)?.path);
+    }
+    let stop = context.interrupt.deferred();
+    let command: Vec<String> =
+        std::env::args_os().skip_while(|word| word != "chunking").map(|word| word.to_string_lossy().into()).collect();
+    let mut report = Report::new("chunking", &command);
+    let say = |words: &str| context.out.note(words);
+    let keep = |report: &Report| finish::save_progress(context, &args.report, report);
+    chunking::run(&data, &options, &stop, &say, &mut report, keep)?;
+    finish::finish(context, &args.report, &report)?;
+    Ok(ExitCode::Ok)
+}
+
+fn options(args: &Args) -> Result<Options, Failure> {
+    let mut options = Options {
+        match_mean: args.match_mean,
+        join: args.join,
+        limit: args.limit,
+        rounds: args.rounds as usize,
+        seed: args.seed,
+        ..Options::default()
+    };
+    if let Some(threads) = args.threads {
+        options.threads = threads.into();
+    }
+    if !args.profile.is_empty() {
+        options.profiles = without_repeats(&args.profile);
+    }
+    if !args.chunker.is_empty() {
+        let named = without_repeats(&args.chunker);
+        let algorithms = named.iter().map(|name| chunkers::by_name(name));
+        options.algorithms = algorithms.collect::<Result<Vec<&dyn Algorithm>, _>>()?;
+    }
+    Ok(options)
+}
+
+fn without_repeats<T: PartialEq + Clone>(given: &[T]) -> Vec<T> {
+    let mut kept: Vec<T> = vec![];
+    for one in given {
+        if !kept.contains(one) {
+            kept.push(one.clone());
+        }
+    }
+    kept
+}
+
+/// `64K`, or `16K/64K/256K`.
+fn profile(text: &str) -> Result<Profile, String> {
+    let size = |text: &str| size::parse(text).map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let sizes = text.split('/').map(size).collect::<Result<Vec<usize>, String>>()?;
+    let profile = match sizes[..] {
+        [avg] => Profile::of_avg(avg),
+        [min, avg, max] => Profile::new(min, avg, max),
+        _ => return Err(format!("{text}: give the average, or smallest/average/largest, such as 64K/256K/1M")),
+    };
+    profile.map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_is_an_average_or_three_sizes() {
+        assert_eq!(profile("256K"), Ok(Profile::LARDER));
+        assert_eq!(profile("64K/256K/1M"), Ok(Profile::LARDER));
+        assert!(profile("64K/256K").unwrap_err().contains("smallest/average/largest"));
+        assert!(profile("1K/x/4K").unwrap_err().contains("no unit") || profile("1K/x/4K").is_err());
+        assert!(profile("64M").unwrap_err().starts_with("profile "));
+        assert!(profile("").is_err());
+    }
 }
