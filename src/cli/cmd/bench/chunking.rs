@@ -1,6 +1,8 @@
 //! `larder bench chunking`.
 
+use super::data_options::DataOptions;
 use super::finish::{self, ReportOptions};
+use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
@@ -8,7 +10,6 @@ use crate::cli::size;
 use crate::harness::chunking::chunker::Algorithm;
 use crate::harness::chunking::profile::Profile;
 use crate::harness::chunking::{self, Options, chunkers};
-use crate::harness::data::{self, DataPlaces};
 use crate::harness::report::Report;
 
 const EXAMPLES: &str = "\
@@ -68,20 +69,19 @@ pub struct Args {
 
     #[command(flatten)]
     report: ReportOptions,
+    #[command(flatten)]
+    data_sets: DataOptions,
 }
 
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let options = options(&args)?;
-    let places = DataPlaces::default();
-    let mut data = data::resolve(&args.data, &places)?;
+    let mut data = args.data_sets.resolve(context, &args.data)?;
     if let Some(second) = &args.second {
-        data.second = Some(data::resolve(second, &places)?.path);
+        data.second = Some(args.data_sets.resolve(context, second)?.path);
     }
     let stop = context.interrupt.deferred();
-    let command: Vec<String> =
-        std::env::args_os().skip_while(|word| word != "chunking").map(|word| word.to_string_lossy().into()).collect();
-    let mut report = Report::new("chunking", &command);
+    let mut report = Report::new("chunking", &words());
     let say = |words: &str| context.out.note(words);
     let keep = |report: &Report| finish::save_progress(context, &args.report, report);
     chunking::run(&data, &options, &stop, &say, &mut report, keep)?;

@@ -1,13 +1,14 @@
 //! `larder bench compare`.
 
+use super::data_options::DataOptions;
 use super::finish::{ReportOptions, finish};
+use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::harness::BenchError;
 use crate::harness::compare::{Plan, Samples, Step, Wanted, Watch, rounds, table, tools, version};
-use crate::harness::data::{DataPlaces, resolve};
 use crate::harness::report::{DataUsed, Report};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,9 +37,6 @@ pub struct Args {
     /// Another version of the data, backed up over the first [default: the data set's, when it has one]
     #[arg(long, value_name = "PATH", help_heading = WHAT)]
     second: Option<PathBuf>,
-    /// Folders with further recipes of data sets
-    #[arg(long, value_name = "DIR", help_heading = WHAT)]
-    datasets: Vec<PathBuf>,
     /// Tools: restic, rustic, borg, bupstash, kopia, plakar, cp, tar+lz4, find, limit [default: all that are here]
     #[arg(long, value_name = "TOOLS", value_delimiter = ',', help_heading = WHAT)]
     with: Vec<String>,
@@ -76,6 +74,8 @@ pub struct Args {
 
     #[command(flatten)]
     report: ReportOptions,
+    #[command(flatten)]
+    data_sets: DataOptions,
 }
 
 /// Runs it.
@@ -134,8 +134,7 @@ fn conclude(
 }
 
 fn plan(context: &Context, args: &Args, tools: Vec<crate::harness::compare::Found>) -> Result<Plan, Failure> {
-    let places = DataPlaces { made: context.places()?.cache.join("datasets"), recipes: args.datasets.clone() };
-    let mut data = resolve(&args.data, &places)?;
+    let mut data = args.data_sets.resolve(context, &args.data)?;
     data.path = absolute(&data.path)?;
     if let Some(second) = args.second.as_ref().or(data.second.as_ref()) {
         data.second = Some(absolute(second)?);
@@ -173,12 +172,6 @@ pub(super) fn own_binary(given: Option<&Path>) -> Result<PathBuf, Failure> {
             Failure::failed(format!("cannot find this program's own file: {error}; name it with --binary"))
         }),
     }
-}
-
-/// The words behind `larder bench`.
-pub(super) fn words() -> Vec<String> {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    words.skip_while(|word| word != "bench").skip(1).collect()
 }
 
 /// What is kept of a run that is not complete.

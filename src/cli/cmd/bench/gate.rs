@@ -1,11 +1,12 @@
 //! `larder bench gate`.
 
-use super::compare::{own_binary, words};
+use super::compare::own_binary;
+use super::data_options::DataOptions;
 use super::finish::{ReportOptions, finish};
+use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
-use crate::harness::data::{DataPlaces, resolve};
 use crate::harness::gate::child::{self, Child};
 use crate::harness::gate::instructions::PATH;
 use crate::harness::gate::pipeline::Pair;
@@ -53,9 +54,6 @@ pub struct Args {
     /// Tier c: what both builds back up [default: seeded files]
     #[arg(long, value_name = "PATH|DATASET", requires = "base")]
     data: Option<String>,
-    /// Folders with further recipes of data sets
-    #[arg(long, value_name = "DIR", requires = "data")]
-    datasets: Vec<PathBuf>,
     /// Tier c: rounds with the other build
     #[arg(long, value_name = "N", default_value_t = 10, requires = "base")]
     rounds: usize,
@@ -69,6 +67,8 @@ pub struct Args {
 
     #[command(flatten)]
     report: ReportOptions,
+    #[command(flatten)]
+    data_sets: DataOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -115,10 +115,7 @@ fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
     std::fs::create_dir_all(&work).map_err(|error| Failure::io("cannot make the folder", &work, &error))?;
     let data = match &args.data {
         None => None,
-        Some(word) => {
-            let places = DataPlaces { made: context.places()?.cache.join("datasets"), recipes: args.datasets.clone() };
-            Some(resolve(word, &places)?)
-        }
+        Some(word) => Some(args.data_sets.resolve(context, word)?),
     };
     let memory = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir());
     let target = memory.unwrap_or_else(|| work.clone());

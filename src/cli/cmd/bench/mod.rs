@@ -68,3 +68,9 @@ impl From<BenchError> for Failure {
         }
     }
 }
+
+/// The words after `larder bench`.
+pub fn words() -> Vec<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    words.skip_while(|word| word != "bench").skip(1).collect()
+}

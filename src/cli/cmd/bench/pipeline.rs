@@ -1,7 +1,9 @@
 //! `larder bench pipeline`, and the hidden command that runs one scenario of it in a process of its own.
 
+use super::data_options::DataOptions;
 use super::finish::{ReportOptions, finish, save_progress};
-use super::stages::{KernelArgs, data, say, words};
+use super::stages::{KernelArgs, say};
+use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
@@ -32,9 +34,6 @@ pub struct Args {
     /// The data: a path, or the name of a data set
     #[arg(value_name = "PATH|DATASET")]
     data: String,
-    /// Folders with further recipes of data sets
-    #[arg(long, value_name = "DIR", help_heading = WHAT)]
-    datasets: Vec<PathBuf>,
     /// Of first, unchanged, changed-0.01, changed-1, restore, check, check-read-data [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = WHAT)]
     scenario: Vec<Scenario>,
@@ -69,11 +68,13 @@ pub struct Args {
     kernels: KernelArgs,
     #[command(flatten)]
     report: ReportOptions,
+    #[command(flatten)]
+    data_sets: DataOptions,
 }
 
 /// Runs it. What there is of results is printed also when it ends early.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
-    let data = data(context, &args.data, &args.datasets)?;
+    let data = args.data_sets.resolve(context, &args.data)?;
     let options = options(context, &args)?;
     let (mut report, used) = (Report::new("pipeline", &words()), data.used()?);
     let kernels = kernels(context, &args, &options, &data.path)?;

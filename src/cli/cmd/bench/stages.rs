@@ -1,12 +1,13 @@
 //! `larder bench stages`.
 
+use super::data_options::DataOptions;
 use super::finish::{ReportOptions, finish};
+use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::size;
 use crate::codec::Compression;
-use crate::harness::data::{DataPlaces, DataSet, resolve};
 use crate::harness::report::Report;
 use crate::harness::scenario::job::read_mode;
 use crate::harness::stages::{self, StagesOptions};
@@ -29,9 +30,6 @@ pub struct Args {
     /// The data: a path, or the name of a data set
     #[arg(value_name = "PATH|DATASET")]
     data: String,
-    /// Folders with further recipes of data sets
-    #[arg(long, value_name = "DIR")]
-    datasets: Vec<PathBuf>,
     /// The CPU path of a kernel: blake3 runs on any that is here, chacha20, poly1305, gear, lz4, zstd on one [repeatable]
     #[arg(long, value_name = "KERNEL=PATH", value_delimiter = ',', visible_alias = "cpu-path")]
     path: Vec<String>,
@@ -51,6 +49,8 @@ pub struct Args {
     work: Option<PathBuf>,
     #[command(flatten)]
     report: ReportOptions,
+    #[command(flatten)]
+    data_sets: DataOptions,
 }
 
 /// What kernels are measured on.
@@ -69,7 +69,7 @@ pub struct KernelArgs {
 
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
-    let data = data(context, &args.data, &args.datasets)?;
+    let data = args.data_sets.resolve(context, &args.data)?;
     let options = StagesOptions {
         rounds: args.rounds,
         limit: args.kernels.limit,
@@ -90,18 +90,6 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     report.sections = stages::sections(&measured, &used);
     finish(context, &args.report, &report)?;
     Ok(ExitCode::Ok)
-}
-
-/// The data a person named.
-pub fn data(context: &Context, word: &str, recipes: &[PathBuf]) -> Result<DataSet, Failure> {
-    let places = DataPlaces { made: context.places()?.cache.join("datasets"), recipes: recipes.to_vec() };
-    Ok(resolve(word, &places)?)
-}
-
-/// The words after `larder bench`.
-pub fn words() -> Vec<String> {
-    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    words.skip_while(|word| word != "bench").skip(1).collect()
 }
 
 /// What is being done, for a person who asked for it with -v.
