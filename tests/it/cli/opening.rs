@@ -91,7 +91,7 @@ fn wrong_keys_are_exit_12_and_say_what_is_wrong() {
         assert_eq!(ran.code, 12, "{ran:?}");
         assert!(ran.stderr.contains("exactly 32"), "{}", ran.stderr);
     }
-    assert_eq!(snapshots(&["--key-file", "none"]).code, 1);
+    assert_eq!(snapshots(&["--key-file", "none"]).code, 12);
     let in_environment = sandbox.command(["-s", "store", "snapshots"]).env("LARDER_KEY_FILE", &right).output().unwrap();
     assert_eq!(in_environment.status.code(), Some(0));
 }
@@ -126,8 +126,8 @@ fn a_passphrase_comes_from_a_file_a_command_or_the_environment() {
     assert_eq!(with("corn flakes"), Some(0));
     assert_eq!(with("corn flake"), Some(12));
     assert_eq!(with(""), Some(12), "an empty passphrase is refused");
-    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-command", "exit 1"]).code, 1);
-    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-file", "none"]).code, 1);
+    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-command", "exit 1"]).code, 12);
+    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-file", "none"]).code, 12);
 }
 
 #[test]
