@@ -196,3 +196,27 @@ fn a_terminal_is_asked_twice_for_a_new_passphrase_and_once_to_open() {
     interrupted.answer("Passphrase: ", "\u{3}");
     assert_eq!(interrupted.end().0, 130);
 }
+
+#[test]
+fn missing_folders_of_a_store_are_said_and_made_again_by_a_repair_only() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    sandbox.ok(["backup", "source"]);
+    let store = sandbox.home().join(".larder");
+    fs::remove_dir_all(store.join("index")).unwrap();
+    // As a copy does that takes no empty folders along.
+    let dropped = std::process::Command::new("find").arg(&store).args(["-type", "d", "-empty", "-delete"]).status();
+    assert!(dropped.unwrap().success());
+    for words in [&["check"][..], &["restore", "latest", "--to", "out"], &["backup", "source"]] {
+        let ran = sandbox.run(words);
+        assert!(![0, 10].contains(&ran.code) && ran.stderr.contains("makes the folder again"), "{ran:?}");
+    }
+    assert!(!store.join("index").exists());
+    let dry = sandbox.run(["repair", "index", "--dry-run"]);
+    assert!(dry.code == 20 && dry.stderr.contains("index") && !store.join("index").exists(), "{dry:?}");
+    let repaired = sandbox.ok(["repair", "index"]);
+    assert!(repaired.stderr.contains("made again") && repaired.stderr.contains("index"), "{repaired:?}");
+    sandbox.ok(["check", "--read-data"]);
+    sandbox.ok(["restore", "latest", "--to", "out"]);
+    assert!(!sandbox.ok(["repair", "index"]).stderr.contains("made again"));
+}
