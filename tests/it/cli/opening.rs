@@ -1,11 +1,12 @@
 //! What makes a store and what opens it.
 
-use crate::sandbox::{Sandbox, names};
+use crate::sandbox::{Ran, Sandbox, names};
 use crate::terminal::Terminal;
 use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -37,6 +38,25 @@ fn the_first_backup_makes_the_default_store_and_a_key_file_and_says_so() {
     fs::rename(config.join(key), sandbox.path("elsewhere")).unwrap();
     assert_eq!(sandbox.run(["snapshots"]).code, 12);
     sandbox.ok(["snapshots", "--key-file", "elsewhere"]);
+}
+
+#[test]
+fn several_first_backups_at_once_share_the_store_that_one_of_them_makes() {
+    for _ in 0..4 {
+        let sandbox = Sandbox::new();
+        sandbox.write("source/a", "content");
+        let run = || sandbox.command(["backup", "source"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let running = [run(), run(), run(), run()];
+        for run in running {
+            let ran = Ran::new(run.wait_with_output().unwrap());
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+        let keys = names(&sandbox.home().join(".config/larder"));
+        let keys: Vec<_> = keys.iter().filter(|name| name.contains("key-")).collect();
+        assert!(keys.len() == 1 && keys[0].starts_with("key-"), "one key file, with its store's name: {keys:?}");
+        assert_eq!(names(&sandbox.home().join(".larder/keys")).len(), 1);
+        assert_eq!(sandbox.ok(["snapshots", "--json"]).objects().len(), 4);
+    }
 }
 
 #[test]
