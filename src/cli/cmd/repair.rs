@@ -45,7 +45,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     if !folders.is_empty() {
         let names = folders.join(", ");
         if dry_run {
-            let message = format!("folders of the store are missing: {names}; what else is can be told when they are there");
+            let message =
+                format!("folders of the store are missing: {names}; what else is can be told when they are there");
             return Err(Failure::new(ExitCode::Damage, message).hint("without --dry-run they are made again first"));
         }
         context.out.warn(&format!("folders of the store were missing and were made again, empty: {names}"));

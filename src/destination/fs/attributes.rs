@@ -169,7 +169,9 @@ impl Applier {
                 Err(error) => {
                     let (uid, gid) = (attributes.uid, attributes.gid);
                     let error = io::Error::from(error);
-                    let message = format!("its owner {uid}:{gid} cannot be set ({error}); root can, and --owners try does without");
+                    let message = format!(
+                        "its owner {uid}:{gid} cannot be set ({error}); root can, and --owners try does without"
+                    );
                     return Err(io::Error::new(error.kind(), message));
                 }
             }

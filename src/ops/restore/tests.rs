@@ -482,7 +482,9 @@ fn extended_attributes_come_back_on_files_directories_and_links() {
 fn nothing_is_inherited_from_a_default_acl_around_the_target() {
     // Version 2; user::rwx, user:65534:rwx, group::r-x, mask::rwx, other::r-x.
     let mut acl = 2u32.to_le_bytes().to_vec();
-    for (tag, perm, id) in [(1u16, 7u16, u32::MAX), (2, 7, 65534), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)] {
+    for (tag, perm, id) in
+        [(1u16, 7u16, u32::MAX), (2, 7, 65534), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)]
+    {
         acl.extend([tag.to_le_bytes(), perm.to_le_bytes()].concat());
         acl.extend(id.to_le_bytes());
     }

@@ -225,10 +225,10 @@ impl<D: Destination> Directories<D> {
             self.close_empty(context, window);
         }
         match self.open.pop() {
-            Some(Open { folder: Some(folder), found: Found::New | Found::Unfinished, .. }) if self.for_one_entry => {
-                if !context.request.dry_run {
-                    window.closing(Closing { folder, finish: None, new: true });
-                }
+            Some(Open { folder: Some(folder), found: Found::New | Found::Unfinished, .. })
+                if self.for_one_entry && !context.request.dry_run =>
+            {
+                window.closing(Closing { folder, finish: None, new: true });
             }
             Some(open) => complete(open, true, context, window),
             None => {}

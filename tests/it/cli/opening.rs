@@ -45,7 +45,8 @@ fn several_first_backups_at_once_share_the_store_that_one_of_them_makes() {
     for _ in 0..4 {
         let sandbox = Sandbox::new();
         sandbox.write("source/a", "content");
-        let run = || sandbox.command(["backup", "source"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let run =
+            || sandbox.command(["backup", "source"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let running = [run(), run(), run(), run()];
         for run in running {
             let ran = Ran::new(run.wait_with_output().unwrap());
@@ -239,4 +240,19 @@ fn missing_folders_of_a_store_are_said_and_made_again_by_a_repair_only() {
     sandbox.ok(["check", "--read-data"]);
     sandbox.ok(["restore", "latest", "--to", "out"]);
     assert!(!sandbox.ok(["repair", "index"]).stderr.contains("made again"));
+}
+
+#[test]
+fn a_check_says_that_a_store_without_config_or_key_slot_opens_to_nobody() {
+    for area in ["config", "keys"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("source/a", "content");
+        sandbox.ok(["backup", "source"]);
+        let folder = sandbox.home().join(".larder").join(area);
+        names(&folder).iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
+        for words in [&["check"][..], &["check", "--keyless"]] {
+            let ran = sandbox.run(words);
+            assert!(ran.code == 20 && ran.stdout.contains("nobody can open it"), "{words:?}: {ran:?}");
+        }
+    }
 }

@@ -216,7 +216,11 @@ fn diff_passes_over_the_store_and_the_cache_as_backup_does() {
     let changed = sandbox.ok(["diff", "latest", &home, "--json", "--no-metadata"]);
     let objects = changed.objects();
     assert!(!objects.iter().any(|o| o["path"].as_str().is_some_and(|p| p.contains(".larder"))), "{}", changed.stdout);
-    assert!(!objects.iter().any(|o| o["path"].as_str().is_some_and(|p| p.contains("cache/larder"))), "{}", changed.stdout);
+    assert!(
+        !objects.iter().any(|o| o["path"].as_str().is_some_and(|p| p.contains("cache/larder"))),
+        "{}",
+        changed.stdout
+    );
 }
 
 #[test]
