@@ -130,11 +130,12 @@ fn key_file(path: &Path, out: &Output) -> Result<Credential, Failure> {
         Ok(file) => file,
         Err(StoreError::Local { what, path, source }) => {
             let message = format!("{what} {path}: {source}");
+            let failure = Failure::new(ExitCode::WrongSecret, message);
             return Err(match source.kind() {
-                io::ErrorKind::InvalidData => Failure::new(ExitCode::WrongSecret, message),
-                io::ErrorKind::NotFound => Failure::failed(message)
-                    .hint("`head -c 32 /dev/urandom > FILE` makes one for a new store; keep a copy elsewhere"),
-                _ => Failure::failed(message),
+                io::ErrorKind::NotFound => {
+                    failure.hint("`head -c 32 /dev/urandom > FILE` makes one for a new store; keep a copy elsewhere")
+                }
+                _ => failure,
             });
         }
         Err(e) => return Err(e.into()),
@@ -147,23 +148,26 @@ fn key_file(path: &Path, out: &Output) -> Result<Credential, Failure> {
 }
 
 fn passphrase_file(path: &Path) -> Result<Credential, Failure> {
-    let failed = |e: &io::Error| Failure::io("cannot read the passphrase file", path, e);
+    let failed = |e: &io::Error| {
+        Failure::new(ExitCode::WrongSecret, format!("cannot read the passphrase file {}: {e}", path.display()))
+    };
     let file = std::fs::File::open(path).map_err(|e| failed(&e))?;
     let origin = path.display().to_string();
     passphrase(read_text(file, &origin).map_err(|e| e.unwrap_or_else(|e| failed(&e)))?, &origin)
 }
 
 fn passphrase_command(command: &str) -> Result<Credential, Failure> {
-    let failed = |e: &io::Error| Failure::failed(format!("cannot run the passphrase command {command:?}: {e}"));
+    let wrong = |message: String| Failure::new(ExitCode::WrongSecret, message);
+    let failed = |e: &io::Error| wrong(format!("cannot run the passphrase command {command:?}: {e}"));
     let mut child =
         Command::new("/bin/sh").arg("-c").arg(command).stdout(Stdio::piped()).spawn().map_err(|e| failed(&e))?;
     let text = match child.stdout.take() {
         Some(stdout) => read_text(stdout, "the passphrase command"),
-        None => Err(Ok(Failure::failed("the passphrase command has no output"))),
+        None => Err(Ok(wrong("the passphrase command has no output".into()))),
     };
     let status = child.wait().map_err(|e| failed(&e))?;
     if !status.success() {
-        return Err(Failure::failed(format!("the passphrase command {command:?} failed: {status}")));
+        return Err(wrong(format!("the passphrase command {command:?} failed: {status}")));
     }
     passphrase(text.map_err(|e| e.unwrap_or_else(|e| failed(&e)))?, "the passphrase command")
 }
@@ -248,13 +252,13 @@ mod tests {
         assert_eq!(read(b"fine\n"), Ok("fine".into()));
         assert_eq!(read(b"\xff\xfe"), Err(ExitCode::WrongSecret));
         assert_eq!(read(&[b'a'; 5000]), Err(ExitCode::WrongSecret));
-        assert_eq!(text(passphrase_file(&folder.path().join("none"))), Err(ExitCode::Failed));
+        assert_eq!(text(passphrase_file(&folder.path().join("none"))), Err(ExitCode::WrongSecret));
     }
 
     #[test]
     fn a_command_gives_its_output_and_its_failure() {
         assert_eq!(text(passphrase_command("printf 'se cret\\n'")), Ok("se cret".into()));
-        assert_eq!(text(passphrase_command("echo secret; exit 3")), Err(ExitCode::Failed));
+        assert_eq!(text(passphrase_command("echo secret; exit 3")), Err(ExitCode::WrongSecret));
         assert_eq!(text(passphrase_command("true")), Err(ExitCode::WrongSecret));
     }
 }

@@ -1,11 +1,27 @@
 //! Sources as the command line names them.
 
+use super::context::Context;
 use super::failure::Failure;
 use crate::source::Source;
 use crate::source::fs::{FsOptions, FsSource};
 use crate::source::stdin::StreamSource;
+use crate::store::Store;
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+
+/// What no walk enters: the store and the cache, by device and inode. The cache is made, so that it is known by them.
+pub fn never(context: &Context, store: &Store) -> Result<HashSet<(u64, u64)>, Failure> {
+    let cache = &store.places.cache;
+    let mut builder = fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(cache);
+    made.map_err(|e| Failure::io("cannot make the cache folder", cache, &e))?;
+    let folder = context.store_folder()?;
+    let found = [&folder, cache].into_iter().filter_map(|path| fs::metadata(path).ok());
+    Ok(found.map(|meta| (meta.dev(), meta.ino())).collect())
+}
 
 /// Files of this machine.
 pub fn files(options: FsOptions) -> Result<Box<dyn Source>, Failure> {

@@ -73,6 +73,11 @@ impl FsDestination {
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(folder, flags, Mode::empty())?;
+        if made {
+            // From its parent's default ACL; the snapshot's entry may have none.
+            strip_acl(&fd, ACL_DEFAULT)?;
+            strip_acl(&fd, ACL_ACCESS)?;
+        }
         let found = if made { Found::New } else { found(&fd)? };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         let mut seed = [0; 8];
@@ -414,6 +419,16 @@ impl Destination for FsDestination {
             strip_acl(&*fd, ACL_DEFAULT)?;
         }
         self.applier.apply(fd.as_fd(), attributes, born, true)
+    }
+
+    fn finish_as_new(&self, directory: &Arc<FsDirectory>) -> io::Result<()> {
+        let fd = self.directories.fd(directory)?;
+        // The umask cannot be asked for without setting it, for all threads: a new directory shows it.
+        let probe = self.temporary_name();
+        rustix::fs::mkdirat(&*fd, &probe, Mode::from_raw_mode(0o777))?;
+        let stat = rustix::fs::statat(&*fd, &probe, AtFlags::SYMLINK_NOFOLLOW);
+        rustix::fs::unlinkat(&*fd, &probe, AtFlags::REMOVEDIR)?;
+        Ok(rustix::fs::fchmod(&*fd, Mode::from_raw_mode(stat?.st_mode & 0o7777))?)
     }
 
     fn read_back(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Box<dyn ReadBack>> {

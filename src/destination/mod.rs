@@ -179,6 +179,9 @@ pub trait Destination: Send + Sync {
     /// Completes a directory, when all in it is done. `made`: it was not there before.
     fn finish_directory(&self, directory: &Self::Directory, attributes: &Attributes<'_>, made: bool) -> io::Result<()>;
 
+    /// Completes a directory that this restore made and that stands for no entry: its mode is that of any new one.
+    fn finish_as_new(&self, directory: &Self::Directory) -> io::Result<()>;
+
     /// Opens a regular file for reading; anything else there is an error.
     fn read_back(&self, directory: &Self::Directory, name: &[u8]) -> io::Result<Box<dyn ReadBack>>;
 

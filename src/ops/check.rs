@@ -8,7 +8,7 @@ mod packs;
 pub(super) mod records;
 mod tree;
 
-pub use keyless::keyless;
+pub use keyless::{keyless, nobody_can_open};
 
 use crate::base::id::{ContentId, ObjectId};
 use crate::crypto::keys::random_bytes;

@@ -47,6 +47,11 @@ pub fn run(
                     let key_file = name_key_file(&pending, &places, store.id())?;
                     Ok(Initialized { store, key_file: Some(key_file) })
                 }
+                // Another run made the store, with another key: this one opens nothing.
+                Err(e @ StoreError::StoreExists(_)) => {
+                    _ = std::fs::remove_file(&pending);
+                    Err(e)
+                }
                 // The pending key file stays: it may open what was made before the failure.
                 Err(e) => Err(e),
             }

@@ -9,7 +9,7 @@ use crate::format::session::SessionPurpose;
 use crate::monitor::{Counter, Monitor, Problem, Silent};
 use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::StoredPack;
-use crate::storage::StorageKey;
+use crate::storage::{Area, Storage, StorageKey};
 use crate::store::session::Session;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -44,6 +44,16 @@ pub struct RepairStats {
     pub problems: Vec<Problem>,
     /// Wall time.
     pub duration: Duration,
+}
+
+/// Makes missing folders of a store again, unless in a dry run; gives their names. What lay in them is not made again,
+/// but the others can be read then. The store cannot be opened before.
+pub fn folders(storage: &dyn Storage, dry_run: bool) -> Result<Vec<&'static str>, StoreError> {
+    let missing = storage.missing_folders()?;
+    for area in missing.iter().filter(|_| !dry_run) {
+        storage.make_folder(*area)?;
+    }
+    Ok(missing.into_iter().map(Area::folder).collect())
 }
 
 /// Rebuilds lost or damaged index segments.

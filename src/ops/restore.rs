@@ -8,8 +8,10 @@ use crate::destination::Destination;
 use crate::destination::fs::{FsDestination, FsOptions};
 use crate::format::session::SessionPurpose;
 use crate::monitor::{Counter, Monitor};
+use crate::ops::list::{LIST_CACHE_BYTES, entry_at};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::restore::{Context, Request, Rules, Tally, run as run_pipeline};
+use crate::store::reader::Reader;
 use crate::store::session::Session;
 use crate::store::snapshots::Snapshot;
 use crate::store::trust::Authenticity;
@@ -71,8 +73,16 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         monitor.expect(Counter::Files, totals.files);
         monitor.expect(Counter::Bytes, totals.bytes);
     }
-    let destination = open_target(options)?;
     let lease = Lease::begin(store, options, &snapshot)?;
+    // Nothing is made for a path that is not there.
+    let opened = look_up(store, &snapshot, options).and_then(|()| open_target(options));
+    let destination = match opened {
+        Ok(destination) => destination,
+        Err(error) => {
+            lease.end(monitor);
+            return Err(error);
+        }
+    };
     let request = Request {
         root: snapshot.manifest.root,
         base,
@@ -125,6 +135,14 @@ fn doubt(snapshot: &Snapshot, tally: &Tally<'_>) {
     };
     tally.counts.damaged_ranges.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     tally.problem(b"/".to_vec(), message);
+}
+
+fn look_up(store: &Arc<Store>, snapshot: &Snapshot, options: &RestoreOptions) -> Result<(), StoreError> {
+    if options.path.is_empty() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
+    entry_at(&mut reader, snapshot, &options.path).map(|_| ())
 }
 
 /// The target; `None` when it is not there and a dry run must not make it.

@@ -224,6 +224,23 @@ impl Storage for LocalStorage {
     fn delete(&self, key: &StorageKey) -> Result<(), StorageError> {
         self.remove(key).map_err(|e| StorageError::new("delete", key, e))
     }
+
+    fn missing_folders(&self) -> Result<Vec<Area>, StorageError> {
+        let mut missing = Vec::new();
+        for area in Area::ALL {
+            match statat(&self.disk.root, area.folder(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => {}
+                Err(Errno::NOENT) => missing.push(area),
+                Err(e) => return Err(StorageError::new("look at", area.folder(), e.into())),
+            }
+        }
+        Ok(missing)
+    }
+
+    fn make_folder(&self, area: Area) -> Result<(), StorageError> {
+        let made = self.disk.make_folder(area.folder()).and_then(|()| self.disk.sync_folder(&self.disk.root, "."));
+        made.map_err(|e| StorageError::new("make the folder", area.folder(), e))
+    }
 }
 
 fn open_root(folder: &Path) -> io::Result<OwnedFd> {

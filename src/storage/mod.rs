@@ -75,6 +75,17 @@ pub trait Storage: Send + Sync {
 
     /// Removes an object, durably; one that is not there is no error.
     fn delete(&self, key: &StorageKey) -> Result<(), StorageError>;
+
+    /// Areas whose folder is missing (a copy may have dropped the empty ones): their listing fails, so that a store that
+    /// is not wholly there is never taken for an empty one. A storage without folders has none.
+    fn missing_folders(&self) -> Result<Vec<Area>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes the folder of such an area again, durably.
+    fn make_folder(&self, _area: Area) -> Result<(), StorageError> {
+        Ok(())
+    }
 }
 
 /// An object being written.

@@ -88,7 +88,10 @@ impl Store {
         let slot = new_slot(store, &bundle, credential, options.kdf, &options.label)?;
         let slot_key = StorageKey::KeySlot(object_id(&slot));
         storage.put_if_absent(&slot_key, &slot)?;
-        if storage.put_if_absent(&StorageKey::Config(0), &config)? == Created::Exists {
+        // A storage that repeats a request whose answer was lost may find our own there.
+        if storage.put_if_absent(&StorageKey::Config(0), &config)? == Created::Exists
+            && read_config(&*storage, 0)?.config.store != store
+        {
             storage.delete(&slot_key)?;
             return Err(StoreError::StoreExists(storage.location()));
         }

@@ -1,10 +1,10 @@
 //! `larder backup`: its words. What it tells is in `backup/report.rs`.
 
 mod ahead;
+mod first;
 pub mod report;
 mod sources;
 
-use super::init::create;
 use crate::base::time::Time;
 use crate::cli::context::{Context, Opened, host_name, snapshot};
 use crate::cli::exit_code::ExitCode;
@@ -12,19 +12,14 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::time;
 use crate::codec::Compression;
-use crate::crypto::keys::random_key;
-use crate::crypto::slot::Credential;
 use crate::monitor::Counter;
 use crate::ops::backup::{self, BackupOptions};
 use crate::source::fs::ReadMode;
-use crate::storage::MemoryStorage;
-use crate::store::open::CreateOptions;
-use crate::store::{Places, Store, StoreError};
+use crate::store::StoreError;
 use ahead::Ahead;
+use first::open_or_create;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
-use tempfile::TempDir;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -178,37 +173,6 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })?;
     report::tell(&context.out, &options, &stats, &progress.stages())?;
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
-}
-
-/// Opens the store. The default one is made when it is not there; a dry run pretends that it was.
-fn open_or_create(context: &Context, dry_run: bool) -> Result<(Opened, Option<TempDir>), Failure> {
-    let storage = match context.storage() {
-        Err(failure) if failure.code == ExitCode::NoStore && context.is_default_store() => None,
-        storage => Some(storage?),
-    };
-    match storage {
-        Some(storage) => Ok((context.open_storage(storage)?, None)),
-        None if dry_run => {
-            context.out.note("there is no store yet: everything is new");
-            let (opened, folder) = pretend()?;
-            Ok((opened, Some(folder)))
-        }
-        None => {
-            let folder = context.store_folder()?;
-            let opened = create(context, &folder, CreateOptions::default())?;
-            context.out.note(&format!("made store {} at {}", opened.store.id(), folder.display()));
-            Ok((opened, None))
-        }
-    }
-}
-
-/// A store in memory, and the folder of its files of this machine.
-fn pretend() -> Result<(Opened, TempDir), Failure> {
-    let folder = tempfile::tempdir().map_err(|e| Failure::failed(format!("cannot make a temporary folder: {e}")))?;
-    let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
-    let credential = Credential::KeyFile(random_key());
-    let store = Store::create(Arc::new(MemoryStorage::new()), &credential, places, CreateOptions::default())?;
-    Ok((Opened { store: Arc::new(store), credential, default_key_file: None }, folder))
 }
 
 /// A label that reads the same wherever it is shown.

@@ -52,12 +52,14 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     };
     let shown = Shown { verb: "checked", things: (Counter::ObjectsChecked, "objects"), bytes: Counter::BytesChecked };
     let mut options = CheckOptions { read_data, threads: args.threads, ..CheckOptions::default() };
+    let storage = context.storage()?;
     let outcome = if args.keyless {
-        let storage = context.storage()?;
         options.cancel = context.interrupt.deferred();
         check::keyless(&storage, &options, Progress::new(&context.out, shown).as_ref())
+    } else if let Some(report) = check::nobody_can_open(storage.as_ref())? {
+        Ok(report)
     } else {
-        let store = context.open()?.store;
+        let store = context.open_storage(storage)?.store;
         options.cancel = context.interrupt.deferred();
         check::run(&store, &options, Progress::new(&context.out, shown).as_ref())
     };

@@ -15,6 +15,7 @@ use crate::source::filter::Excludes;
 use crate::source::fs::FsOptions;
 use crate::store::reader::Reader;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -98,7 +99,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let directory = absolute(Path::new(&args.second))?;
         let path = first.path.unwrap_or_else(|| directory.as_os_str().as_bytes().to_vec());
         let before = side(&mut reader, &before, Some(&path))?;
-        let source = walk(&directory, path, args.exclude)?;
+        let never = source::never(context, &store)?;
+        let source = walk(&directory, path, args.exclude, never)?;
         let options = LocalOptions { read_all: args.read_all };
         diff::with_directory(&store, &before, source.as_ref(), options, &mut |change| printer.print(change), &remarks)?
     };
@@ -144,11 +146,17 @@ fn absolute(directory: &Path) -> Result<PathBuf, Failure> {
     Ok(absolute)
 }
 
-fn walk(directory: &Path, path: Vec<u8>, patterns: Vec<String>) -> Result<Box<dyn Source>, Failure> {
+fn walk(
+    directory: &Path,
+    path: Vec<u8>,
+    patterns: Vec<String>,
+    never: HashSet<(u64, u64)>,
+) -> Result<Box<dyn Source>, Failure> {
     let options = FsOptions {
         roots: vec![directory.to_path_buf()],
         as_path: Some(OsString::from_vec(path).into()),
         excludes: Excludes { patterns, ..Excludes::default() },
+        never,
         ..FsOptions::default()
     };
     source::files(options)

@@ -25,7 +25,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Rebuild lost or damaged index segments from the packs' own tables
+    /// Rebuild lost or damaged index segments from the packs' own tables; make missing folders of the store again
     #[command(after_help = EXAMPLES)]
     Index(IndexArgs),
 }
@@ -40,7 +40,18 @@ struct IndexArgs {
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let Command::Index(IndexArgs { dry_run }) = args.command;
-    let store = context.open()?.store;
+    let storage = context.storage()?;
+    let folders = repair::folders(storage.as_ref(), dry_run)?;
+    if !folders.is_empty() {
+        let names = folders.join(", ");
+        if dry_run {
+            let message =
+                format!("folders of the store are missing: {names}; what else is can be told when they are there");
+            return Err(Failure::new(ExitCode::Damage, message).hint("without --dry-run they are made again first"));
+        }
+        context.out.warn(&format!("folders of the store were missing and were made again, empty: {names}"));
+    }
+    let store = context.open_storage(storage)?.store;
     let options = RepairOptions { dry_run, host: host_name(), cancel: context.interrupt.deferred() };
     let shown = Shown { verb: "read", things: (Counter::ObjectsChecked, "packs"), bytes: Counter::BytesChecked };
     let progress = Progress::new(&context.out, shown);
@@ -48,17 +59,18 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     progress.finish();
     context.interrupt.immediate();
     let stats = outcome?;
-    tell(&context.out, dry_run, &stats)?;
+    tell(&context.out, dry_run, &folders, &stats)?;
     Ok(if stats.problems.is_empty() { ExitCode::Ok } else { ExitCode::Damage })
 }
 
-fn tell(out: &Output, dry_run: bool, stats: &RepairStats) -> Result<(), Failure> {
+fn tell(out: &Output, dry_run: bool, folders: &[&str], stats: &RepairStats) -> Result<(), Failure> {
     if out.json {
         super::backup::report::problems_as_objects(out, "problem", &stats.problems)?;
         let ids = |ids: &[ObjectId]| ids.iter().map(ObjectId::to_string).collect::<Vec<_>>();
         return out.object(&serde_json::json!({
             "type": "summary",
             "dry_run": dry_run,
+            "folders_made": folders,
             "packs": stats.packs,
             "packs_listed": ids(&stats.packs_listed),
             "rows": stats.rows,

@@ -166,7 +166,14 @@ impl Applier {
                 // Not permitted, or a number that this user namespace does not map.
                 Err(Errno::PERM | Errno::INVAL | Errno::ACCESS | Errno::OPNOTSUPP)
                     if self.ownership == Ownership::Try => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let (uid, gid) = (attributes.uid, attributes.gid);
+                    let error = io::Error::from(error);
+                    let message = format!(
+                        "its owner {uid}:{gid} cannot be set ({error}); root can, and --owners try does without"
+                    );
+                    return Err(io::Error::new(error.kind(), message));
+                }
             }
             if !(uid_right && gid_right) {
                 self.owners_refused.fetch_add(1, Relaxed);

@@ -110,7 +110,14 @@ pub(super) fn rename_over(directory: impl AsFd, temporary: &[u8], name: &[u8]) -
     let rename = || rustix::fs::renameat(directory, temporary, directory, name);
     match rename() {
         Err(Errno::ISDIR) => {
-            rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR)?;
+            rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(|error| match error {
+                Errno::NOTEMPTY | Errno::EXIST => {
+                    let what =
+                        "a directory that holds something is there, and such a one is never replaced: move it away";
+                    io::Error::new(io::ErrorKind::DirectoryNotEmpty, what)
+                }
+                error => error.into(),
+            })?;
             Ok(rename()?)
         }
         renamed => Ok(renamed?),

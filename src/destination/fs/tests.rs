@@ -89,6 +89,25 @@ fn a_half_written_file_is_told_apart_and_can_be_abandoned() {
 }
 
 #[test]
+fn what_cannot_be_replaced_or_owned_is_said_in_words() {
+    let s = Setup::new();
+    let (root, _) = s.destination.root();
+    fs::create_dir_all(s.path("f/full")).unwrap();
+    let full = s.destination.whole(&root, b"f", b"x", 1, &plain(), true).unwrap_err().to_string();
+    assert!(full.contains("never replaced"), "{full}");
+    assert_eq!(fs::read_dir(s.path("")).unwrap().count(), 1, "a temporary name was left");
+    let options = FsOptions { ownership: Ownership::Require, ..FsOptions::default() };
+    let destination = FsDestination::open(&s.path("own"), options).unwrap();
+    // Root may give files to anyone.
+    if !is_root() {
+        let (root, _) = destination.root();
+        let other = Attributes { uid: plain().uid + 1, ..plain() };
+        let refused = destination.whole(&root, b"f", b"x", 1, &other, false).unwrap_err().to_string();
+        assert!(refused.contains("owner"), "{refused}");
+    }
+}
+
+#[test]
 fn holes_stay_holes() {
     let s = Setup::new();
     let (root, _) = s.destination.root();

@@ -5,7 +5,7 @@ use super::records::{check_plain, names};
 use super::{CheckOptions, CheckReport, Subject, threads};
 use crate::base::limits::RESTORE_READ_BYTES;
 use crate::crypto::hash::ObjectHasher;
-use crate::monitor::{Counter, Monitor};
+use crate::monitor::{Counter, Monitor, Silent};
 use crate::pipeline::parallel;
 use crate::storage::{Area, Storage, StorageKey};
 use crate::store::StoreError;
@@ -46,6 +46,15 @@ pub fn keyless(
     findings.finish(&mut report);
     report.duration = start.elapsed();
     Ok(report)
+}
+
+/// What is wrong with a store that has no config or no key slot, so that it cannot be opened for a check with keys.
+pub fn nobody_can_open(storage: &dyn Storage) -> Result<Option<CheckReport>, StoreError> {
+    let findings = Findings::new(&Silent);
+    check_plain(storage, &findings)?;
+    let mut report = CheckReport::default();
+    findings.finish(&mut report);
+    Ok(report.findings.iter().any(|finding| finding.subject == Subject::Store).then_some(report))
 }
 
 /// Compares an object's bytes with its name, piece by piece.

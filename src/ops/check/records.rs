@@ -70,7 +70,11 @@ pub(in crate::ops) fn check_plain(
     findings: &Findings<'_>,
 ) -> Result<Option<Config>, StoreError> {
     let mut newest = None;
-    for key in names(storage, Area::Config)? {
+    let configs = names(storage, Area::Config)?;
+    if configs.is_empty() {
+        findings.add(Severity::Damage, Subject::Store, "it has no config: nobody can open it without a copy of one");
+    }
+    for key in configs {
         let config = findings.read(&Subject::Object(key), || -> Result<Config, String> {
             let bytes = storage.get(&key, CONFIG_BYTES_MAX).map_err(|e| e.to_string())?;
             let signed = SignedConfig::decode(&bytes).map_err(|e| e.to_string())?;
@@ -87,7 +91,11 @@ pub(in crate::ops) fn check_plain(
         });
         newest = config.or(newest);
     }
-    for key in names(storage, Area::Keys)? {
+    let slots = names(storage, Area::Keys)?;
+    if slots.is_empty() {
+        findings.add(Severity::Damage, Subject::Store, "it has no key slot: nobody can open it without a copy of one");
+    }
+    for key in slots {
         findings.read(&Subject::Object(key), || -> Result<(), String> {
             let bytes = storage.get(&key, KEY_SLOT_BYTES_MAX).map_err(|e| e.to_string())?;
             let slot = KeySlot::decode(&bytes).map_err(|e| e.to_string())?;

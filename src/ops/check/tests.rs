@@ -248,6 +248,23 @@ fn a_read_that_was_wrong_once_is_told_from_damage() {
 }
 
 #[test]
+fn a_store_that_nobody_can_open_is_damaged() {
+    for area in [crate::storage::Area::Config, crate::storage::Area::Keys] {
+        let (bench, _) = sample();
+        for key in records::names(&*bench.storage, area).unwrap() {
+            bench.storage.delete(&key).unwrap();
+        }
+        // A store that was open before tells it too.
+        let storage: Arc<dyn Storage> = bench.storage.clone();
+        let options = CheckOptions::default();
+        for report in [keyless(&storage, &options, &Silent).unwrap(), run(&bench.store, &options, &Silent).unwrap()] {
+            assert!(report.is_damaged() && report.findings[0].subject == Subject::Store, "{:?}", messages(&report));
+            assert!(report.findings[0].message.contains("nobody can open it"), "{:?}", messages(&report));
+        }
+    }
+}
+
+#[test]
 fn a_lost_snapshot_is_named() {
     let (bench, [first, second]) = sample();
     bench.storage.delete(&StorageKey::Snapshot(first)).unwrap();

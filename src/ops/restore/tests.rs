@@ -139,9 +139,14 @@ fn a_part_comes_straight_into_the_target() {
     assert_no_problems(&stats);
     assert_eq!(fs::read(folder.path().join("f/small")).unwrap(), noise(5000, 1));
     assert_eq!(picture(&folder.path().join("f")).len(), 1);
+    // The folder stands for no entry: it is like any new one, whoever may enter the target of an unfinished restore.
+    fs::create_dir(folder.path().join("any")).unwrap();
+    let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().mode();
+    assert_eq!(format!("{:o}", mode("f")), format!("{:o}", mode("any")));
     let missing = RestoreOptions { path: b"/a/none".to_vec(), ..options(&folder.path().join("n")) };
     let error = run(&bench.store, &missing, &Silent).unwrap_err();
-    assert!(error.to_string().contains("/a/none"), "{error}");
+    assert!(error.to_string().contains("/a/none") && !matches!(error, StoreError::Refused(_)), "{error:?}");
+    assert!(!folder.path().join("n").exists(), "nothing is made for a path that is not there");
 }
 
 #[test]
@@ -471,6 +476,36 @@ fn extended_attributes_come_back_on_files_directories_and_links() {
     let none = tempfile::tempdir_in("/var/tmp").unwrap();
     restore(&bench, &RestoreOptions { no_xattrs: true, ..options(none.path()) });
     assert!(rustix::fs::getxattr(none.path().join("d"), "user.note", &mut [0u8; 32]).is_err());
+}
+
+#[test]
+fn nothing_is_inherited_from_a_default_acl_around_the_target() {
+    // Version 2; user::rwx, user:65534:rwx, group::r-x, mask::rwx, other::r-x.
+    let mut acl = 2u32.to_le_bytes().to_vec();
+    for (tag, perm, id) in
+        [(1u16, 7u16, u32::MAX), (2, 7, 65534), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 5, u32::MAX)]
+    {
+        acl.extend([tag.to_le_bytes(), perm.to_le_bytes()].concat());
+        acl.extend(id.to_le_bytes());
+    }
+    let bench = Bench::new();
+    bench.backup(&sample());
+    let folder = tempfile::tempdir_in("/var/tmp").unwrap();
+    let (default, access) = ("system.posix_acl_default", "system.posix_acl_access");
+    if rustix::fs::setxattr(folder.path(), default, &acl, rustix::fs::XattrFlags::empty()).is_err() {
+        return;
+    }
+    for (path, name) in [("", "whole"), ("/a", "part"), ("/a/small", "one")] {
+        let target = folder.path().join(name);
+        assert_no_problems(&restore(&bench, &RestoreOptions { path: path.into(), ..options(&target) }));
+        let mut paths: Vec<_> = picture(&target).into_keys().map(|name| target.join(name)).collect();
+        paths.push(target);
+        for path in paths.iter().filter(|path| !path.is_symlink()) {
+            for acl in [default, access] {
+                assert!(rustix::fs::getxattr(path, acl, &mut [0u8; 256]).is_err(), "{acl} on {}", path.display());
+            }
+        }
+    }
 }
 
 #[test]

@@ -19,6 +19,8 @@ use std::sync::Arc;
 /// From the outermost directory to where the walk is.
 pub struct Directories<D: Destination> {
     open: Vec<Open<D>>,
+    /// The outermost one stands for no entry of the snapshot.
+    for_one_entry: bool,
 }
 
 struct Open<D: Destination> {
@@ -69,6 +71,7 @@ impl<D: Destination> Directories<D> {
                 refused: false,
                 later: VecDeque::new(),
             }],
+            for_one_entry: false,
         }
     }
 
@@ -82,6 +85,7 @@ impl<D: Destination> Directories<D> {
     /// The outermost directory takes one entry, which is not a directory.
     pub fn is_for_one_entry(&mut self, key: &[u8]) {
         let (parents, _) = split_key(key).unwrap_or_default();
+        self.for_one_entry = true;
         let outermost = &mut self.open[0];
         outermost.prefix = parents.to_vec();
         // Chosen by its path: no rule need name it again.
@@ -220,8 +224,14 @@ impl<D: Destination> Directories<D> {
             self.push(later);
             self.close_empty(context, window);
         }
-        if let Some(open) = self.open.pop() {
-            complete(open, true, context, window);
+        match self.open.pop() {
+            Some(Open { folder: Some(folder), found: Found::New | Found::Unfinished, .. })
+                if self.for_one_entry && !context.request.dry_run =>
+            {
+                window.closing(Closing { folder, finish: None, new: true });
+            }
+            Some(open) => complete(open, true, context, window),
+            None => {}
         }
     }
 }
@@ -282,7 +292,7 @@ fn complete<D: Destination>(open: Open<D>, outermost: bool, context: &Context<'_
     if context.request.dry_run {
         return count(&context.tally.counts.directories);
     }
-    window.closing(Closing { folder, finish, new: open.found == Found::New });
+    window.closing(Closing { folder, finish: Some(finish), new: open.found == Found::New });
 }
 
 #[cfg(test)]

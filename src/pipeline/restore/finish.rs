@@ -119,7 +119,12 @@ pub fn finish<D: Destination>(window: &Window<D>, context: &Context<'_, D>) {
     }
     for closing in &window.closing {
         let (Some(destination), Some(handle)) = (context.destination, &closing.folder.handle) else { continue };
-        match destination.finish_directory(handle, &closing.finish.attributes(), closing.new) {
+        let completed = match &closing.finish {
+            Some(finish) => destination.finish_directory(handle, &finish.attributes(), closing.new),
+            None => destination.finish_as_new(handle),
+        };
+        match completed {
+            Ok(()) if closing.finish.is_none() => {}
             Ok(()) => count(&context.tally.counts.directories),
             Err(error) => {
                 let path = crate::base::path::path_of(&closing.folder.key);

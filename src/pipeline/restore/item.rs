@@ -266,8 +266,8 @@ pub struct OtherName<D: Destination> {
 pub struct Closing<D: Destination> {
     /// The directory.
     pub folder: Arc<Folder<D>>,
-    /// What it gets.
-    pub finish: Finish,
+    /// What it gets; `None`: it stands for no entry of the snapshot.
+    pub finish: Option<Finish>,
     /// It was made by this restore.
     pub new: bool,
 }

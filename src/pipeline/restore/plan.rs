@@ -73,7 +73,7 @@ pub(super) fn plan<'a, D: Destination>(
         match reader.entry(root, base)? {
             None => {
                 let path = String::from_utf8_lossy(&path_of(base)).into_owned();
-                return Err(StoreError::Refused(format!("the snapshot has no {path:?}")));
+                return Err(StoreError::NoMatch(format!("the snapshot has no {path:?}")));
             }
             Some(entry) if entry.meta.kind != EntryKind::Directory => {
                 planner.directories.is_for_one_entry(&entry.key);

@@ -260,6 +260,14 @@ impl Storage for FaultStorage {
     fn delete(&self, key: &StorageKey) -> Result<(), StorageError> {
         self.state.simple(OperationKind::Delete, key, || self.inner.delete(key))
     }
+
+    fn missing_folders(&self) -> Result<Vec<Area>, StorageError> {
+        self.inner.missing_folders()
+    }
+
+    fn make_folder(&self, area: Area) -> Result<(), StorageError> {
+        self.inner.make_folder(area)
+    }
 }
 
 fn flip(bytes: &mut [u8], bit: u64) {

@@ -123,6 +123,14 @@ impl Storage for RecordStorage {
     fn delete(&self, key: &StorageKey) -> Result<(), StorageError> {
         self.log.add(OperationKind::Delete, of(key), |()| 0, self.inner.delete(key))
     }
+
+    fn missing_folders(&self) -> Result<Vec<Area>, StorageError> {
+        self.inner.missing_folders()
+    }
+
+    fn make_folder(&self, area: Area) -> Result<(), StorageError> {
+        self.inner.make_folder(area)
+    }
 }
 
 struct RecordWriter {

@@ -14,10 +14,7 @@ const NAMES_BYTES: usize = 32 << 10;
 
 pub(super) fn list(disk: &Disk, area: Area, found: &mut dyn FnMut(Listed)) -> Result<(), StorageError> {
     let error = |path: &str, e: io::Error| match e.kind() {
-        io::ErrorKind::NotFound => {
-            let what = "this folder of the store is missing: the store is damaged or not wholly there";
-            StorageError::new("list", path, io::Error::new(io::ErrorKind::NotFound, what))
-        }
+        io::ErrorKind::NotFound => StorageError::new("list", path, missing_folder()),
         _ => StorageError::new("list", path, e),
     };
     let mut folders = Vec::new();
@@ -35,6 +32,13 @@ pub(super) fn list(disk: &Disk, area: Area, found: &mut dyn FnMut(Listed)) -> Re
         }
     }
     Ok(())
+}
+
+/// A store that is only partly there must not look empty.
+pub(super) fn missing_folder() -> io::Error {
+    let what = "this folder of the store is missing. If all of the store is there (mounted, copied to the end), \
+                `larder repair index` makes the folder again";
+    io::Error::new(io::ErrorKind::NotFound, what)
 }
 
 /// The objects of one folder, and the folders in it that can hold objects.

@@ -2,6 +2,7 @@
 
 use super::super::{Area, Block, Created, StorageError, StorageKey, StorageWriter};
 use super::disk::{Disk, Temporary, refused};
+use super::list::missing_folder;
 use crate::base::limits::BLOCK_ALIGN;
 use rustix::fd::OwnedFd;
 use std::collections::HashSet;
@@ -63,6 +64,7 @@ impl Creator {
                 self.disk.make_folder(folder_path)?;
                 self.disk.open_folder(folder_path)
             }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(missing_folder()),
             other => other,
         }
     }

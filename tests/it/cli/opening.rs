@@ -1,11 +1,12 @@
 //! What makes a store and what opens it.
 
-use crate::sandbox::{Sandbox, names};
+use crate::sandbox::{Ran, Sandbox, names};
 use crate::terminal::Terminal;
 use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -37,6 +38,26 @@ fn the_first_backup_makes_the_default_store_and_a_key_file_and_says_so() {
     fs::rename(config.join(key), sandbox.path("elsewhere")).unwrap();
     assert_eq!(sandbox.run(["snapshots"]).code, 12);
     sandbox.ok(["snapshots", "--key-file", "elsewhere"]);
+}
+
+#[test]
+fn several_first_backups_at_once_share_the_store_that_one_of_them_makes() {
+    for _ in 0..4 {
+        let sandbox = Sandbox::new();
+        sandbox.write("source/a", "content");
+        let run =
+            || sandbox.command(["backup", "source"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let running = [run(), run(), run(), run()];
+        for run in running {
+            let ran = Ran::new(run.wait_with_output().unwrap());
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+        let keys = names(&sandbox.home().join(".config/larder"));
+        let keys: Vec<_> = keys.iter().filter(|name| name.contains("key-")).collect();
+        assert!(keys.len() == 1 && keys[0].starts_with("key-"), "one key file, with its store's name: {keys:?}");
+        assert_eq!(names(&sandbox.home().join(".larder/keys")).len(), 1);
+        assert_eq!(sandbox.ok(["snapshots", "--json"]).objects().len(), 4);
+    }
 }
 
 #[test]
@@ -91,7 +112,7 @@ fn wrong_keys_are_exit_12_and_say_what_is_wrong() {
         assert_eq!(ran.code, 12, "{ran:?}");
         assert!(ran.stderr.contains("exactly 32"), "{}", ran.stderr);
     }
-    assert_eq!(snapshots(&["--key-file", "none"]).code, 1);
+    assert_eq!(snapshots(&["--key-file", "none"]).code, 12);
     let in_environment = sandbox.command(["-s", "store", "snapshots"]).env("LARDER_KEY_FILE", &right).output().unwrap();
     assert_eq!(in_environment.status.code(), Some(0));
 }
@@ -126,8 +147,8 @@ fn a_passphrase_comes_from_a_file_a_command_or_the_environment() {
     assert_eq!(with("corn flakes"), Some(0));
     assert_eq!(with("corn flake"), Some(12));
     assert_eq!(with(""), Some(12), "an empty passphrase is refused");
-    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-command", "exit 1"]).code, 1);
-    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-file", "none"]).code, 1);
+    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-command", "exit 1"]).code, 12);
+    assert_eq!(sandbox.run(["-s", "store", "snapshots", "--passphrase-file", "none"]).code, 12);
 }
 
 #[test]
@@ -195,4 +216,43 @@ fn a_terminal_is_asked_twice_for_a_new_passphrase_and_once_to_open() {
     let mut interrupted = Terminal::start(sandbox.command(["-s", "store", "snapshots"]), true);
     interrupted.answer("Passphrase: ", "\u{3}");
     assert_eq!(interrupted.end().0, 130);
+}
+
+#[test]
+fn missing_folders_of_a_store_are_said_and_made_again_by_a_repair_only() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    sandbox.ok(["backup", "source"]);
+    let store = sandbox.home().join(".larder");
+    fs::remove_dir_all(store.join("index")).unwrap();
+    // As a copy does that takes no empty folders along.
+    let dropped = std::process::Command::new("find").arg(&store).args(["-type", "d", "-empty", "-delete"]).status();
+    assert!(dropped.unwrap().success());
+    for words in [&["check"][..], &["restore", "latest", "--to", "out"], &["backup", "source"]] {
+        let ran = sandbox.run(words);
+        assert!(![0, 10].contains(&ran.code) && ran.stderr.contains("makes the folder again"), "{ran:?}");
+    }
+    assert!(!store.join("index").exists());
+    let dry = sandbox.run(["repair", "index", "--dry-run"]);
+    assert!(dry.code == 20 && dry.stderr.contains("index") && !store.join("index").exists(), "{dry:?}");
+    let repaired = sandbox.ok(["repair", "index"]);
+    assert!(repaired.stderr.contains("made again") && repaired.stderr.contains("index"), "{repaired:?}");
+    sandbox.ok(["check", "--read-data"]);
+    sandbox.ok(["restore", "latest", "--to", "out"]);
+    assert!(!sandbox.ok(["repair", "index"]).stderr.contains("made again"));
+}
+
+#[test]
+fn a_check_says_that_a_store_without_config_or_key_slot_opens_to_nobody() {
+    for area in ["config", "keys"] {
+        let sandbox = Sandbox::new();
+        sandbox.write("source/a", "content");
+        sandbox.ok(["backup", "source"]);
+        let folder = sandbox.home().join(".larder").join(area);
+        names(&folder).iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
+        for words in [&["check"][..], &["check", "--keyless"]] {
+            let ran = sandbox.run(words);
+            assert!(ran.code == 20 && ran.stdout.contains("nobody can open it"), "{words:?}: {ran:?}");
+        }
+    }
 }

@@ -208,6 +208,22 @@ fn diff_marks_what_was_added_removed_and_changed() {
 }
 
 #[test]
+fn diff_passes_over_the_store_and_the_cache_as_backup_does() {
+    let sandbox = Sandbox::new();
+    sandbox.write("home/docs/a", "content");
+    let home = sandbox.home().to_str().unwrap().to_string();
+    sandbox.ok(["backup", &home]);
+    let changed = sandbox.ok(["diff", "latest", &home, "--json", "--no-metadata"]);
+    let objects = changed.objects();
+    assert!(!objects.iter().any(|o| o["path"].as_str().is_some_and(|p| p.contains(".larder"))), "{}", changed.stdout);
+    assert!(
+        !objects.iter().any(|o| o["path"].as_str().is_some_and(|p| p.contains("cache/larder"))),
+        "{}",
+        changed.stdout
+    );
+}
+
+#[test]
 fn a_copy_with_other_times_is_compared_by_content() {
     let store = Store::new();
     store.backup(&[]);

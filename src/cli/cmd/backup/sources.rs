@@ -9,11 +9,9 @@ use crate::source::Source;
 use crate::source::filter::{Excludes, Filter};
 use crate::source::fs::{FsOptions, parse_list};
 use crate::store::Store;
-use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Paths to back up.
@@ -80,25 +78,13 @@ pub fn source(args: &Args, roots: Roots, context: &Context, store: &Store) -> Re
         let wrong = || Failure::usage(format!("--stdin {}: not the name of a file", name.to_string_lossy()));
         return source::stdin(path.ok_or_else(wrong)?, context.interrupt.deferred());
     }
-    let cache = &store.places.cache;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(cache)
-        .map_err(|e| Failure::io("cannot make the cache folder", cache, &e))?;
-    let folder = context.store_folder()?;
-    let never: HashSet<_> = [&folder, cache]
-        .into_iter()
-        .filter_map(|path| fs::metadata(path).ok())
-        .map(|meta| (meta.dev(), meta.ino()))
-        .collect();
     source::files(FsOptions {
         roots: roots.named,
         listed: roots.listed,
         as_path: args.as_path.clone(),
         one_file_system: args.one_file_system,
         excludes: excludes(args),
-        never,
+        never: source::never(context, store)?,
         read: args.read.into(),
         threads: args.threads,
         no_xattrs: args.no_xattrs,
