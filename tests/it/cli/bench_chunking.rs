@@ -39,7 +39,7 @@ fn words_that_make_no_sense_say_what_would() {
     };
     refused(&[file, "--chunker", "rabin"], 2, "there are larder, larder-across, fastcdc-v2020");
     refused(&[file, "--profile", "1K/2K"], 2, "smallest/average/largest");
-    refused(&[file, "--profile", "64M"], 2, "largest chunk must have");
+    refused(&[file, "--profile", "64M"], 2, "smallest chunk must have");
     refused(&[file, "--profile", "4M", "--chunker", "larder"], 1, "largest chunk above 2 MiB");
     refused(&["nowhere"], 1, "larder bench data list");
     refused(&[file, "--second", "nowhere"], 1, "larder bench data list");
