@@ -21,7 +21,7 @@ fn a_report_comes_as_one_object_and_is_kept() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(ran.stdout.lines().count(), 1);
     let ids: Vec<_> = report["sections"].as_array().unwrap().iter().map(|section| section["id"].clone()).collect();
-    assert_eq!(ids, ["chunk_sizes", "dedup", "resync", "throughput"]);
+    assert_eq!(ids, ["chunkers", "chunk_sizes", "dedup", "resync", "throughput"]);
     assert_eq!(report["kind"], "chunking");
     assert_eq!(std::fs::read_dir(save).unwrap().count(), 1);
 }
