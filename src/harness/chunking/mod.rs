@@ -97,7 +97,8 @@ pub fn run<E: From<BenchError>>(
         data.second.as_deref().map(|path| read(&path.display().to_string(), path, options, stop)).transpose()?;
 
     let mut rows = Rows::cut(&first, options, &cores, say)?;
-    add(sections::sizes(&first, &rows, options.match_mean))?;
+    add(sections::chunkers(&first, &rows, options.match_mean))?;
+    add(sections::sizes(&first, &rows))?;
     count(&first, second.as_ref(), &mut rows, &cores, say)?;
     add(sections::dedup(&first, second.as_ref(), &rows))?;
     edit(&first, &mut rows, options.seed, &cores, say)?;
@@ -184,13 +185,14 @@ mod tests {
             Ok::<(), BenchError>(())
         };
         run(&data(dir.path()), &small(), &stop, &|_| {}, &mut report, keep).unwrap();
-        assert_eq!(*kept.borrow(), [1, 2, 3, 4]);
-        let [sizes, dedup, resync, throughput] = &report.sections[..] else { panic!() };
+        assert_eq!(*kept.borrow(), [1, 2, 3, 4, 5]);
+        let [chunkers, sizes, dedup, resync, throughput] = &report.sections[..] else { panic!() };
         let number = |section, row, column| cell(section, row, column).number().unwrap();
         let mean = number(sizes, "larder", "mean");
-        for algorithm in chunkers::ALL {
+        for algorithm in super::chunkers::ALL {
             let name = algorithm.name();
             assert!((number(sizes, name, "mean") / mean - 1.0).abs() < 0.05, "{name}");
+            assert!(number(chunkers, name, "mean_untuned") > 0.0 && *cell(chunkers, name, "parameters") != Cell::Empty);
             let shared = number(dedup, name, "second_shared");
             // An insert after a megabyte of six: chunks of one size are lost from there on.
             assert!(if name == "fixed" { shared < 0.2 } else { shared > 0.95 }, "{name} {shared}");
@@ -211,12 +213,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut report, stop) = (Report::new("chunking", &[]), AtomicBool::new(false));
         let keep = |report: &Report| {
-            stop.store(report.sections.len() == 2, Relaxed);
+            stop.store(report.sections.len() == 3, Relaxed);
             Ok::<(), BenchError>(())
         };
         let ended = run(&data(dir.path()), &small(), &stop, &|_| {}, &mut report, keep);
         assert!(matches!(ended, Err(BenchError::Interrupted)));
-        assert_eq!(report.sections.len(), 2);
+        assert_eq!(report.sections.len(), 3);
     }
 
     #[test]

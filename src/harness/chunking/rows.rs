@@ -15,6 +15,8 @@ use crate::harness::report::{Cell, Unit, number};
 pub struct Row {
     /// Its algorithm's name.
     pub name: &'static str,
+    /// What that is.
+    pub about: &'static str,
     /// What was asked for.
     pub profile: Profile,
     /// The chunker.
@@ -115,8 +117,8 @@ fn row(
         }
     }
     let sizes = Sizes::of(&lengths);
-    let (name, profile) = (algorithm.name(), *profile);
-    Ok(Ok(Row { name, profile, chunker, lengths, sizes, untuned, ranked: false, dedup: None, resync: None }))
+    let (name, about, profile) = (algorithm.name(), algorithm.about(), *profile);
+    Ok(Ok(Row { name, about, profile, chunker, lengths, sizes, untuned, ranked: false, dedup: None, resync: None }))
 }
 
 /// Decides who of one profile is ranked; in words, who is not and why.

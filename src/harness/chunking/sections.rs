@@ -34,23 +34,43 @@ fn unranked(rows: &Rows) -> Option<String> {
     })
 }
 
-/// Sizes of chunks. `matched`: means were tuned.
-pub fn sizes(corpus: &Corpus, rows: &Rows, matched: bool) -> Section {
+/// Who is measured, with which parameters. `matched`: means were tuned.
+pub fn chunkers(corpus: &Corpus, rows: &Rows, matched: bool) -> Section {
+    let text = |id: &str, title: &str| Column::new(id, title, Unit::Text, Better::Neither);
+    let mut columns = vec![text("about", "what"), text("parameters", "parameters")];
+    columns.extend(matched.then(|| Column::new("mean_untuned", "untuned mean", Unit::Bytes, Better::Neither)));
+    columns.extend(matched.then(|| Column::new("mean", "mean", Unit::Bytes, Better::Neither)));
+    let cells = |row: &Row| {
+        let mut cells = vec![Cell::Text(row.about.into()), Cell::Text(row.chunker.settings())];
+        cells.extend([row.untuned, row.sizes.mean].into_iter().filter(|_| matched).map(Cell::Exact));
+        cells
+    };
+    let notes = matched.then(|| "Each chunker is tuned on this data to the mean of the first of its profile.".into());
+    Section {
+        id: "chunkers".into(),
+        title: "Chunkers".into(),
+        data: Some(corpus.used()),
+        columns,
+        rows: rows_of(rows, rows.rows.iter().map(cells).collect()),
+        plots: vec![],
+        notes: notes.into_iter().collect(),
+    }
+}
+
+/// Sizes of chunks.
+pub fn sizes(corpus: &Corpus, rows: &Rows) -> Section {
     let bytes = |id: &str, title: &str| Column::new(id, title, Unit::Bytes, Better::Neither);
     let mut columns = vec![Column::new("chunks", "chunks", Unit::Count, Better::Neither), bytes("mean", "mean")];
-    columns.extend(matched.then(|| bytes("mean_untuned", "untuned mean")));
     columns.push(bytes("min", "min"));
     columns.extend((1..10).map(|tenth| bytes(&format!("d{}", tenth * 10), &format!("{} %", tenth * 10))));
     columns.push(bytes("max", "max"));
-    columns.push(Column::new("settings", "parameters", Unit::Text, Better::Neither));
     let cells = |row: &Row| {
         let sizes = &row.sizes;
         let mut numbers = vec![sizes.chunks as f64, sizes.mean];
-        numbers.extend(matched.then_some(row.untuned));
         numbers.push(sizes.min);
         numbers.extend(sizes.deciles);
         numbers.push(sizes.max);
-        numbers.into_iter().map(Cell::Exact).chain([Cell::Text(row.chunker.settings())]).collect()
+        numbers.into_iter().map(Cell::Exact).collect()
     };
     let histogram = |group: &[Row]| Plot::Histogram {
         title: format!("Chunk sizes, {}", group[0].profile),

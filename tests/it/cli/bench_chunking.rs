@@ -21,7 +21,7 @@ fn a_report_comes_as_one_object_and_is_kept() {
     let report: Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(ran.stdout.lines().count(), 1);
     let ids: Vec<_> = report["sections"].as_array().unwrap().iter().map(|section| section["id"].clone()).collect();
-    assert_eq!(ids, ["chunk_sizes", "dedup", "resync", "throughput"]);
+    assert_eq!(ids, ["chunkers", "chunk_sizes", "dedup", "resync", "throughput"]);
     assert_eq!(report["kind"], "chunking");
     assert_eq!(std::fs::read_dir(save).unwrap().count(), 1);
 }
@@ -39,7 +39,7 @@ fn words_that_make_no_sense_say_what_would() {
     };
     refused(&[file, "--chunker", "rabin"], 2, "there are larder, larder-across, fastcdc-v2020");
     refused(&[file, "--profile", "1K/2K"], 2, "smallest/average/largest");
-    refused(&[file, "--profile", "64M"], 2, "largest chunk must have");
+    refused(&[file, "--profile", "64M"], 2, "smallest chunk must have");
     refused(&[file, "--profile", "4M", "--chunker", "larder"], 1, "largest chunk above 2 MiB");
     refused(&["nowhere"], 1, "larder bench data list");
     refused(&[file, "--second", "nowhere"], 1, "larder bench data list");

@@ -17,7 +17,7 @@ impl Algorithm for V2016 {
     }
 
     fn about(&self) -> &'static str {
-        "the fastcdc crate's v2016, normalization level 1"
+        "the fastcdc crate's v2016, a byte at a time"
     }
 
     fn make(&self, profile: &Profile, dial: Option<Dial>) -> Result<Box<dyn Chunker>, String> {

@@ -13,7 +13,7 @@ impl Algorithm for V2020 {
     }
 
     fn about(&self) -> &'static str {
-        "the fastcdc crate's v2020, normalization level 1"
+        "the fastcdc crate's v2020, two bytes at a time"
     }
 
     /// The dial moves where the loose mask takes over; the masks stay those of the profile.
