@@ -20,9 +20,10 @@ Examples:
   larder bench data make kernel logs-small
   larder bench data verify
 
-Every verb of bench takes the name of a data set in place of a path; a path that is there comes first. Seeded ones are
-made when they are first used, the others only by `make`: they need other programs (apt-get, mke2fs, sqlite3), the
-network, or much time. NAME-small is the same in little, for trying things.";
+Every verb of bench takes the name of a data set in place of a path; a path that is there comes
+first. Seeded ones are made when they are first used, the others only by `make`: they need other
+programs (apt-get, mke2fs, sqlite3), the network, or much time. NAME-small is the same in little,
+for trying things.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -36,16 +37,16 @@ Examples:
   larder bench data make kernel image --data-dir /srv/bench
   larder bench data make sparse --again
 
-A package that the mirrors no longer have, or a machine without network: put the package file into the folder `packages`
-below the data folder.";
+A package that the mirrors no longer have, or a machine without network: put the package file
+into the folder `packages` below the data folder.";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   larder bench data verify
   larder bench data verify tiny kernel
 
-Seeded data has a digest in its recipe and is equal to the byte everywhere. Other data is held against what was made.
-Exit code 20 when something differs.";
+Seeded data has a digest in its recipe and is equal to the byte everywhere. Other data is held
+against what was made. Exit code 20 when something differs.";
 
 /// List, make and verify data sets
 #[derive(Debug, clap::Args)]
