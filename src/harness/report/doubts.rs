@@ -51,7 +51,7 @@ fn of_section(section: &Section) -> Vec<String> {
     if let Some((point, _)) = cold.clone().next() {
         doubts.push(said(format!(
             "the first round was slower by more than a quarter in {} of {}, such as {}: the cache was cold; \
-             a round that does not count warms it, --drop-caches makes every round cold",
+             a round that does not count warms it, `bench compare --drop-caches` makes every round cold",
             cold.count(),
             values(measured.len()),
             escape::text(&point.row)

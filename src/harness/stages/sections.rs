@@ -37,14 +37,24 @@ fn kernels(stages: &Stages) -> Section {
         column("items", "items", Unit::Count, Better::Neither),
         column("cpu_path", "CPU path", Unit::Text, Better::Neither),
     ];
-    let bars =
-        |title: &str, column: &str| Plot::Bars { title: title.into(), column: column.into(), limit: None, line: None };
+    // All kernels together cannot be faster than this line, however tall each bar alone.
+    let work = stages.first_backup();
+    let roof = |bound: Bound| Some(work.read / bound.seconds).filter(|rate| rate.is_finite());
+    let bars = |title: &str, column: &str, line| Plot::Bars {
+        title: format!("{title}, and the roofline they add up to"),
+        column: column.into(),
+        limit: None,
+        line,
+    };
     Section {
         id: "kernels".into(),
         title: "Kernels alone".into(),
         columns,
         rows: stages.kernels.iter().map(kernel_row).collect(),
-        plots: vec![bars("Kernels, one core", "one_core"), bars("Kernels, all cores", "all_cores")],
+        plots: vec![
+            bars("Kernels, one core", "one_core", roof(stages.roofline.one_core(&work))),
+            bars("Kernels, all cores", "all_cores", roof(stages.roofline.all_cores(&work))),
+        ],
         notes: notes(stages),
         ..Section::default()
     }
