@@ -92,13 +92,6 @@ pub trait Watch {
 pub fn run(plan: &Plan, samples: &mut Samples, watch: &mut dyn Watch) -> Result<(), BenchError> {
     check(plan)?;
     let folders = Folders::new(plan)?;
-    if !plan.drop_caches {
-        watch.progress("reading the data once, so that all tools find it in the page cache");
-        warm(&plan.data.path, &plan.cancel)?;
-        if let (Some(second), true) = (&plan.data.second, plan.steps.contains(&Step::Second)) {
-            warm(second, &plan.cancel)?;
-        }
-    }
     let mounts = plan.steps.contains(&Step::Second) && can_mount(plan, &folders)?;
     for round in 0..plan.rounds {
         for turn in 0..plan.tools.len() {
@@ -107,6 +100,9 @@ pub fn run(plan: &Plan, samples: &mut Samples, watch: &mut dyn Watch) -> Result<
                 continue;
             }
             watch.progress(&format!("round {} of {}: {}", round + 1, plan.rounds, found.label));
+            if !plan.drop_caches {
+                warm_all(plan)?;
+            }
             let turn = Turn { plan, found, folders: &folders, round, mounts };
             if let Err(failure) = turn.run(samples) {
                 match failure {
@@ -160,6 +156,15 @@ fn drop_caches() -> Result<(), BenchError> {
             "the page cache cannot be emptied ({error}): --drop-caches needs root, outside a container"
         ))
     })
+}
+
+/// Before each turn, not once: a system that takes idle pages back would have whoever comes next read from the disk.
+fn warm_all(plan: &Plan) -> Result<(), BenchError> {
+    warm(&plan.data.path, &plan.cancel)?;
+    match &plan.data.second {
+        Some(second) if plan.steps.contains(&Step::Second) => warm(second, &plan.cancel),
+        _ => Ok(()),
+    }
 }
 
 /// Reads everything once.

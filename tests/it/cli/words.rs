@@ -4,7 +4,7 @@ use crate::sandbox::{Sandbox, names};
 use serde_json::json;
 use std::fs;
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "backup",
     "snapshots",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 14] = [
     "repair",
     "key",
     "stats",
+    "bench",
     "completions",
     "man",
 ];
@@ -42,7 +43,7 @@ fn help_lists_what_works_and_nothing_else() {
 fn help_documents_the_exit_codes() {
     let help = Sandbox::new().ok(["--help"]).stdout;
     let codes = help.split("Exit codes:").nth(1).expect("exit codes are documented");
-    for code in ["0", "1", "2", "3", "10", "11", "12", "20", "130"] {
+    for code in ["0", "1", "2", "3", "4", "5", "10", "11", "12", "20", "130"] {
         assert!(codes.lines().any(|line| line.split_whitespace().next() == Some(code)), "{code}");
     }
 }

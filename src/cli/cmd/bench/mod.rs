@@ -16,8 +16,16 @@ use crate::cli::failure::Failure;
 use crate::harness::BenchError;
 use clap::Subcommand;
 
+const EXAMPLES: &str = "\
+Examples:
+  larder bench stages ~/src                     what this machine can do with this data, and what stands in its way
+  larder bench pipeline ~/src                   what larder makes of it
+  larder bench compare --data ~/src --with restic,borg
+  larder bench gate --baseline benches/baseline.toml";
+
 /// Measure this machine, this program and others
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
