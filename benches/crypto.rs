@@ -5,6 +5,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use larder::base::id::StoreId;
 use larder::base::limits::{GROUP_BYTES, KIB};
 use larder::crypto::hash::content_id;
+use larder::crypto::lanes::ManyHasher;
 use larder::crypto::pack::{NonceInput, PackKey};
 use larder::crypto::sign::{Domain, SigningKey, verify};
 use larder::crypto::slot::{Credential, KdfCost, unwrap, wrap};
@@ -33,6 +34,38 @@ fn bulk(c: &mut Criterion) {
                 key.seal(BlobKind::Chunks, 9, ids(), black_box(&mut blob));
                 assert!(key.open(BlobKind::Chunks, 9, &mut blob).is_ok());
             });
+        });
+        group.finish();
+    }
+}
+
+/// Ids of a batch of small contents, one by one and side by side.
+fn many(c: &mut Criterion) {
+    let mut plain = vec![0; 2 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut plain);
+    let mut hasher = ManyHasher::default();
+    for (name, least, span) in [("below 2 KB", 600, 1400), ("1 to 4 KiB", 1024, 3072), ("4 to 16 KiB", 4096, 12288)] {
+        // Lengths spread evenly, in no order.
+        let lengths = (0..1024u32).map(|n| least + n.wrapping_mul(0x9e37_79b9) % span);
+        let contents: Vec<(u32, u32)> = lengths
+            .scan(0, |at, len| {
+                let start = *at;
+                *at += len;
+                Some((start, len))
+            })
+            .take_while(|(at, len)| (at + len) as usize <= plain.len())
+            .collect();
+        let mut group = c.benchmark_group(format!("crypto/ids of contents {name}"));
+        group.throughput(Throughput::Elements(contents.len() as u64));
+        group.bench_function("one by one", |b| {
+            b.iter(|| {
+                for (at, len) in &contents {
+                    black_box(content_id(&[2; 32], black_box(&plain[*at as usize..(at + len) as usize])));
+                }
+            });
+        });
+        group.bench_function("side by side", |b| {
+            b.iter(|| hasher.content_ids(&[2; 32], black_box(&plain), contents.iter().copied()).len());
         });
         group.finish();
     }
@@ -74,5 +107,5 @@ fn slots(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, bulk, small, slots);
+criterion_group!(benches, bulk, many, small, slots);
 criterion_main!(benches);
