@@ -41,8 +41,8 @@ fn words_that_make_no_sense_say_what_would() {
     refused(&[file, "--profile", "1K/2K"], 2, "smallest/average/largest");
     refused(&[file, "--profile", "64M"], 2, "smallest chunk must have");
     refused(&[file, "--profile", "4M", "--chunker", "larder"], 1, "largest chunk above 2 MiB");
-    refused(&["nowhere"], 1, "larder bench data list");
-    refused(&[file, "--second", "nowhere"], 1, "larder bench data list");
+    refused(&["nowhere"], 1, "neither a path nor a data set; there are kernel");
+    refused(&[file, "--second", "nowhere"], 1, "neither a path nor a data set; there are kernel");
     let empty = sandbox.write("empty", "");
     refused(&[empty.to_str().unwrap()], 1, "has no bytes");
 }
