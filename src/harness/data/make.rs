@@ -7,7 +7,7 @@ use super::catalog::Catalog;
 use super::digest::{self, TreeDigest};
 use super::recipe::{Recipe, Source};
 use super::tree::{Tree, Version};
-use super::{DataPlaces, Watch, command, database, image, package};
+use super::{DataPlaces, DataSet, Watch, command, database, image, package};
 use crate::harness::error::BenchError;
 use crate::harness::report::{Unit, number};
 use serde::{Deserialize, Serialize};
@@ -115,7 +115,10 @@ pub fn make(
     fs::create_dir_all(&places.made).map_err(BenchError::io("make", &places.made))?;
     let _lock = lock(recipe, places, watch)?;
     match state(recipe, places)? {
-        State::Made(record) if !again => return Ok(record),
+        State::Made(record) if !again => {
+            check(recipe, &record, places)?;
+            return Ok(record);
+        }
         State::Foreign => {
             let home = home.display();
             return Err(BenchError::Invalid(format!(
@@ -139,6 +142,30 @@ pub fn make(
     fs::set_permissions(&new, Permissions::from_mode(0o755)).map_err(BenchError::io("set the mode of", &new))?;
     put(&new, &home, temporary.path())?;
     Ok(record)
+}
+
+/// Whether what lies there has as many files and bytes as were made: a walk without reading, for whoever only uses it.
+pub fn check(recipe: &Recipe, record: &Record, places: &DataPlaces) -> Result<(), BenchError> {
+    for version in Version::BOTH {
+        let Some(made) = record.version(version) else { continue };
+        let set = DataSet { path: place(recipe, version, places), ..DataSet::default() };
+        let (name, word) = (&recipe.name, version.word());
+        let why = match set.path.symlink_metadata() {
+            Err(_) => "is gone".into(),
+            Ok(_) => match set.used()? {
+                used if (used.bytes, used.files) == (made.bytes, made.files) => continue,
+                used => format!(
+                    "has {} bytes in {} files and was made of {} in {}",
+                    used.bytes, used.files, made.bytes, made.files
+                ),
+            },
+        };
+        return Err(BenchError::NotMeasured(format!(
+            "the {word} version of {name} {why}: `larder bench data verify {name}` reads it, `larder bench data make {name} \
+             --again` makes it anew"
+        )));
+    }
+    Ok(())
 }
 
 /// The data set that another is made of, in both versions.
@@ -429,7 +456,14 @@ mod tests {
         bytes[77] ^= 1;
         fs::write(&file, &bytes).unwrap();
         assert_eq!(differing(), ["second"]);
+        // Only reading sees that; a missing file is seen by whoever uses the data, too.
+        resolve("w", &places).unwrap();
         fs::remove_file(places.made.join("w/first/counter")).unwrap();
+        for told in [resolve("w", &places).unwrap_err(), make_named("w", &places).unwrap_err()] {
+            let told = told.to_string();
+            assert!(told.contains("first version of w has 15728640 bytes in 15 files"), "{told}");
+            assert!(told.contains("data verify w`") && told.contains("--again"), "{told}");
+        }
         assert_eq!(differing(), ["first", "second"]);
         let catalog = Catalog::load(&places).unwrap();
         make(&catalog, catalog.find("w").unwrap(), &places, true, &Watch::default()).unwrap();

@@ -68,6 +68,16 @@ impl DataSet {
         }
         Ok(DataUsed { name: self.name.clone(), bytes, files })
     }
+
+    /// The same; data without a byte is an error, as every rate of it would be of nothing.
+    pub fn used_with_content(&self) -> Result<DataUsed, BenchError> {
+        let used = self.used()?;
+        if used.bytes == 0 {
+            let what = format!("{} holds no content: name other data", self.path.display());
+            return Err(BenchError::NotMeasured(what));
+        }
+        Ok(used)
+    }
 }
 
 /// The data a person named: a path that is there, or a data set. A seeded one is made when it is not there yet; what needs
@@ -92,7 +102,7 @@ pub fn resolve_watched(word: &str, places: &DataPlaces, watch: &Watch<'_>) -> Re
             make::make(&catalog, recipe, places, false, watch)?;
         }
         _ => match make::state(recipe, places)? {
-            State::Made(_) => {}
+            State::Made(record) => make::check(recipe, &record, places)?,
             state => {
                 let why = if state == State::Outdated { "was made by another recipe" } else { "is not made yet" };
                 return Err(BenchError::Missing(format!("{word} {why}: `larder bench data make {word}` makes it")));

@@ -175,7 +175,7 @@ pub fn run(
         return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
     }
     job::read_mode(&options.read)?;
-    let used = data.used()?;
+    let used = data.used_with_content()?;
     let selected = |s: Scenario| options.scenarios.is_empty() || options.scenarios.contains(&s);
     let copies = Scenario::ALL.iter().any(|s| selected(*s) && s.change().is_some());
     let target = options.target.clone().unwrap_or_else(|| work::default_target(&options.work, used.bytes));

@@ -28,6 +28,9 @@ fn data_sets_are_listed_made_and_verified() {
     assert_eq!(made[0]["first"]["digest"], of("logs-small")["first"]["digest"]);
     let folder = sandbox.home().join(".cache/larder/bench-data/logs-small");
     assert_eq!(names(&folder), ["first", "made.json", "second"]);
+    let digest = made[0]["first"]["digest"].as_str().unwrap();
+    let again = sandbox.ok(["bench", "data", "make", "logs-small"]).stdout;
+    assert!(again.starts_with("logs-small: there already\n") && !again.contains(digest), "{again}");
     let table = sandbox.ok(["bench", "data", "list"]).stdout;
     let line = table.lines().find(|line| line.starts_with("logs-small ")).unwrap();
     assert!(line.contains(" made ") && line.contains("logs of servers"), "{line}");
@@ -39,6 +42,9 @@ fn data_sets_are_listed_made_and_verified() {
     let ran = sandbox.run(["bench", "data", "verify", "logs-small"]);
     assert_eq!(ran.code, 20, "{ran:?}");
     assert!(ran.stdout.contains("first: ok") && ran.stdout.contains("second: differs: its digest is"), "{ran:?}");
+    let ran = sandbox.run(["bench", "data", "make", "logs-small"]);
+    assert!(ran.code == 1 && ran.stderr.contains("second version of logs-small has "), "{ran:?}");
+    assert!(ran.stderr.contains("`larder bench data verify logs-small`"), "{ran:?}");
 }
 
 #[test]

@@ -192,20 +192,23 @@ fn make(context: &Context, names: &[String], again: bool, options: &DataOptions)
     // A wrong name shall not be told after the first hour.
     let recipes = names.iter().map(|name| catalog.find(name)).collect::<Result<Vec<_>, _>>()?;
     for recipe in recipes {
+        let is_there = !again && matches!(make::state(recipe, &places)?, State::Made(_));
         watched(context, |watch| Ok(make::make(&catalog, recipe, &places, again, watch)?))?;
-        let object = object(recipe, &places)?;
+        let mut object = object(recipe, &places)?;
+        if is_there {
+            // A digest would look as if it had been read.
+            object.state = "there already";
+            [Some(&mut object.first), object.second.as_mut()].into_iter().flatten().for_each(|v| v.digest = None);
+        }
         context.out.result(&object, || {
             let parts = [Some(&object.first), object.second.as_ref()].into_iter().flatten().map(|version| {
                 let (bytes, files) = (version.bytes.unwrap_or(0), version.files.unwrap_or(0));
-                format!(
-                    "\n  {}: {} in {}, {}",
-                    escape::text(&version.path),
-                    human::bytes(bytes),
-                    human::counted(files, "file", "files"),
-                    version.digest.as_deref().unwrap_or("")
-                )
+                let digest = version.digest.as_ref().map_or(String::new(), |digest| format!(", {digest}"));
+                let (bytes, files) = (human::bytes(bytes), human::counted(files, "file", "files"));
+                format!("\n  {}: {bytes} in {files}{digest}", escape::text(&version.path))
             });
-            format!("{}{}", recipe.name, parts.collect::<String>())
+            let there = if is_there { ": there already" } else { "" };
+            format!("{}{there}{}", recipe.name, parts.collect::<String>())
         })?;
     }
     Ok(ExitCode::Ok)
