@@ -34,9 +34,27 @@ pub enum BenchError {
     Interrupted,
 }
 
+/// What is wrong in a TOML text, on one line: messages are escaped whole, and the parser's own is of several lines.
+pub(super) fn toml_says(text: &str, error: &toml::de::Error) -> String {
+    let why = error.message().trim().replace('\n', " ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return why };
+    let line = before.rsplit('\n').next().unwrap_or("");
+    format!("line {}, column {}: {why}", before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
 impl BenchError {
     /// For `map_err`: a failed call on a path.
     pub fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> BenchError {
         move |source| BenchError::Io { what, path: path.to_path_buf(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_wrong_in_a_toml_text_is_one_line() {
+        let text = "a = 1\nb = = 2\n";
+        let says = super::toml_says(text, &text.parse::<toml::Table>().unwrap_err());
+        assert!(says.starts_with("line 2, column 5: ") && !says.contains('\n'), "{says}");
     }
 }

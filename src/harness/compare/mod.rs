@@ -43,7 +43,7 @@ pub fn tools(wanted: &Wanted) -> Result<(Vec<Found>, Vec<String>), BenchError> {
     let mut found = vec![Tool::built_in("larder")?.find(Some(&wanted.larder))?];
     let mut missing = Vec::new();
     if let Some(base) = &wanted.base {
-        found.push(Found { label: BASE.into(), ..Tool::built_in("larder")?.find(Some(base))? });
+        found.push(find_base(base)?);
     }
     if let Some(limit) = &wanted.limit {
         // What cannot be found although it was named is an error.
@@ -68,10 +68,22 @@ pub fn tools(wanted: &Wanted) -> Result<(Vec<Found>, Vec<String>), BenchError> {
         }
     }
     if found.len() == 1 {
-        let what = format!("nothing is left to compare with.\n{}", missing.join("\n"));
-        return Err(BenchError::Missing(what));
+        let left = std::iter::once("nothing is left to compare with".to_string()).chain(missing);
+        return Err(BenchError::Missing(left.collect::<Vec<_>>().join("; ")));
     }
     Ok((found, missing))
+}
+
+/// The other build, named by `--base`.
+pub fn find_base(program: &Path) -> Result<Found, BenchError> {
+    let found = Tool::built_in("larder")?.find(Some(program)).map_err(|error| match error {
+        BenchError::Missing(_) => {
+            let what = format!("there is no program {}: --base names another build of larder", program.display());
+            BenchError::Missing(what)
+        }
+        other => other,
+    })?;
+    Ok(Found { label: BASE.into(), ..found })
 }
 
 /// The first line with a digit that a tool prints for its version.

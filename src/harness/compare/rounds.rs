@@ -72,6 +72,12 @@ impl Samples {
         }
     }
 
+    fn lose(&mut self, label: &str) {
+        if !self.lost.iter().any(|lost| lost == label) {
+            self.lost.push(label.into());
+        }
+    }
+
     /// Samples of one tool and step that another tool has from the same round: (its own, the other's).
     pub fn pairs(&self, label: &str, other: &str, step: Step, value: impl Fn(&Sample) -> f64) -> Vec<(f64, f64)> {
         let of = |label: &str| self.taken.get(&(label.to_string(), step)).map_or(&[][..], Vec::as_slice);
@@ -135,6 +141,7 @@ fn check(plan: &Plan) -> Result<(), BenchError> {
     if plan.rounds == 0 || plan.steps.is_empty() || plan.tools.is_empty() {
         return Err(BenchError::Invalid("no rounds, no steps or no tools: nothing to measure".into()));
     }
+    plan.data.used_with_content()?;
     for folder in [&plan.work, &plan.target] {
         let folder = folder.canonicalize().map_err(BenchError::io("find", folder))?;
         if folder.starts_with(data) {
@@ -384,17 +391,15 @@ impl Turn<'_> {
         let (tool, label) = (&self.found.tool, &self.found.label);
         let folder = PathBuf::from(self.found.fill(&tool.restored, names));
         if !folder.is_dir() {
-            samples.warn(format!("{label}: the restore gave no {}", tool.restored));
-            samples.lost.push(label.clone());
+            samples.warn(format!("{label}: THE RESTORE DIFFERS from the source: it gave no {}", tool.restored));
+            samples.lose(label);
             return Ok(());
         }
         let files_only = tool.restores == Restores::Files;
         let differences = tree::compare(&names.data, &folder, files_only, &self.plan.cancel)?;
         if differences.lost() {
             samples.warn(format!("{label}: THE RESTORE DIFFERS from the source: {}", differences.says()));
-            if !samples.lost.contains(label) {
-                samples.lost.push(label.clone());
-            }
+            samples.lose(label);
         } else if !differences.found.is_empty() {
             samples.warn(format!("{label}: what came back has other metadata: {}", differences.says()));
         }

@@ -2,6 +2,7 @@
 
 use super::process::find;
 use crate::harness::BenchError;
+use crate::harness::error::toml_says;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -122,6 +123,9 @@ pub struct Tool {
     /// What comes back.
     #[serde(default)]
     pub restores: Restores,
+    /// Its backups look at what files hold; what does not has no throughput.
+    #[serde(default = "yes")]
+    pub reads_contents: bool,
     /// The second version; without it, `unchanged` with the second version mounted over the data.
     #[serde(default)]
     pub second: Vec<String>,
@@ -132,6 +136,10 @@ pub struct Tool {
 
 fn target() -> String {
     "{target}".into()
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A tool that is here.
@@ -160,7 +168,7 @@ impl Tool {
     /// Reads a description.
     pub fn parse(text: &str, from: &str) -> Result<Tool, BenchError> {
         let invalid = |what: &str| BenchError::Invalid(format!("the description of a tool {from}: {what}"));
-        let tool: Tool = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end()))?;
+        let tool: Tool = toml::from_str(text).map_err(|error| invalid(&toml_says(text, &error)))?;
         if tool.name.is_empty() || tool.programs.is_empty() {
             return Err(invalid("it needs a `name`, and `programs` with at least one word"));
         }
@@ -299,7 +307,7 @@ mod tests {
             ("restore = ['x']", "restores what nothing has stored"),
         ] {
             let error = Tool::parse(&format!("{start}{text}"), "x.toml").unwrap_err().to_string();
-            assert!(error.contains(says) && error.contains("x.toml"), "{error}");
+            assert!(error.contains(says) && error.contains("x.toml") && !error.contains('\n'), "{error}");
         }
         let error = Tool::parse("name = 'x'\nprograms = []\ninstall = ''\nparameters = ''", "x").unwrap_err();
         assert!(error.to_string().contains("at least one word"), "{error}");

@@ -114,12 +114,12 @@ fn conclude(
 ) -> Result<ExitCode, Failure> {
     if samples.taken.is_empty() {
         outcome?;
-        return Err(BenchError::NotMeasured(samples.warnings.join("\n")).into());
+        return Err(BenchError::NotMeasured(samples.warnings.join("; ")).into());
     }
     let report = table::report(&words(), plan, versions, data, samples);
     let ours = plan.tools[0].label.as_str();
     if !samples.taken.keys().any(|(label, _)| label == ours) {
-        return Err(BenchError::NotMeasured(samples.warnings.join("\n")).into());
+        return Err(BenchError::NotMeasured(samples.warnings.join("; ")).into());
     }
     finish(context, &args.report, &report)?;
     if let Some(folder) = &args.report.save {
@@ -127,7 +127,10 @@ fn conclude(
         _ = std::fs::remove_file(partial(folder));
     }
     outcome?;
-    if samples.failed.iter().any(|label| label == ours) || samples.lost.iter().any(|label| label == ours) {
+    if !samples.lost.is_empty() {
+        context.out.warn(&format!("restore differs from the source: {}", samples.lost.join(", ")));
+    }
+    if samples.failed.iter().any(|label| label == ours) || !samples.lost.is_empty() {
         return Ok(ExitCode::Failed);
     }
     Ok(ExitCode::Ok)
