@@ -1,6 +1,7 @@
 //! The baseline: what was measured when somebody said that it was right, with the reason. A TOML file beside the code.
 
 use crate::harness::BenchError;
+use crate::harness::error::toml_says;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -110,7 +111,7 @@ impl Baseline {
     fn parse(text: &str, file: &Path) -> Result<Baseline, BenchError> {
         let bad =
             |what: &dyn std::fmt::Display| BenchError::Missing(format!("the baseline {}: {what}", file.display()));
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| bad(&error))?;
+        let table: toml::Table = text.parse().map_err(|error| bad(&toml_says(text, &error)))?;
         match table.get("schema").and_then(toml::Value::as_integer) {
             Some(schema) if schema == i64::from(SCHEMA) => {}
             Some(schema) => {
@@ -122,11 +123,45 @@ impl Baseline {
             }
             None => return Err(bad(&"it has no `schema`: this is no baseline of `larder bench gate`")),
         }
-        toml::from_str(text).map_err(|error| bad(&error))
+        let baseline: Baseline = toml::from_str(text).map_err(|error| bad(&toml_says(text, &error)))?;
+        baseline.check().map_err(|why| bad(&why))?;
+        Ok(baseline)
+    }
+
+    /// What is no value would pass whatever is measured, and of two sections on the same only one would count.
+    fn check(&self) -> Result<(), String> {
+        let parts = [
+            ("syscalls", &self.syscalls),
+            ("memory", &self.memory),
+            ("instructions", &self.instructions),
+            ("ratios", &self.ratios),
+        ];
+        let mut values: Vec<(&str, &Values)> = vec![("counters", &self.counters)];
+        for (part, sections) in parts {
+            for (at, taken) in sections.iter().enumerate() {
+                if sections[..at].iter().any(|other| other.on == taken.on) {
+                    return Err(format!("{part} has two sections on {:?}: leave one", taken.on));
+                }
+                values.push((part, &taken.values));
+            }
+        }
+        for (part, values) in values {
+            for (name, value) in values {
+                let number = value.number();
+                if number.is_some_and(|n| !n.is_finite()) {
+                    return Err(format!("{part}, {name}: {} is no value", number.unwrap_or(f64::NAN)));
+                }
+                if part == "ratios" && number.is_none_or(|n| n <= 0.0) {
+                    return Err(format!("{part}, {name}: a ratio of times must be a number above 0"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes it, whole or not at all.
     pub fn write(&self, file: &Path) -> Result<(), BenchError> {
+        self.check().map_err(|why| BenchError::NotMeasured(format!("no baseline was written: {why}")))?;
         let text =
             toml::to_string(self).map_err(|error| BenchError::Invalid(format!("cannot write a baseline: {error}")))?;
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -196,5 +231,23 @@ mod tests {
         assert!(parse("a = 1").contains("no baseline of"));
         assert!(parse("schema = 1\nextra = 2").contains("extra"));
         assert!(parse("schema = ").contains("x.toml"));
+        let says = parse("schema = 1\n\ncounters = 3\n");
+        assert!(says.contains("line 3, column 12: ") && !says.contains('\n'), "{says}");
+    }
+
+    #[test]
+    fn what_is_no_value_is_refused() {
+        let parse = |text: &str| Baseline::parse(&format!("schema = 1\n{text}"), Path::new("x.toml"));
+        let ratios = |value: &str| format!("[[ratios]]\non = 'a'\nvalues = {{ seal = {value} }}\n");
+        parse(&ratios("0.5")).unwrap();
+        parse(&ratios("2")).unwrap();
+        for bad in ["nan", "inf", "-inf", "0.0", "0", "-1", "-1.5", "'x'"] {
+            let error = parse(&ratios(bad)).unwrap_err();
+            assert!(matches!(error, BenchError::Missing(_)) && error.to_string().contains("ratios, seal: "), "{error}");
+        }
+        let error = parse("[counters]\nx = nan\n").unwrap_err().to_string();
+        assert!(error.contains("x.toml: counters, x: NaN is no value"), "{error}");
+        let error = parse(&ratios("2.0").repeat(2)).unwrap_err().to_string();
+        assert!(error.contains("ratios has two sections on \"a\""), "{error}");
     }
 }

@@ -97,6 +97,10 @@ pub struct Outcome {
     pub report: Report,
     /// The worst of all.
     pub verdict: Verdict,
+    /// What each tier compared and passed over, a sentence each.
+    pub tiers: Vec<String>,
+    /// Something was left out or passed over: what is within is so only as far as it was compared.
+    pub in_part: bool,
 }
 
 /// Measures, and compares or updates. An error: nothing was measured at all.
@@ -107,6 +111,9 @@ pub fn run(plan: &Plan, command: &[String], progress: &mut dyn FnMut(&str)) -> R
     if plan.tiers.contains(&Tier::C) && plan.criterion.is_none() && plan.pipeline.is_none() {
         let what = "tier c needs --criterion DIR (what `cargo bench --bench gate` left) or --base BINARY, or both";
         return Err(BenchError::Invalid(what.into()));
+    }
+    if let Some(pair) = &plan.pipeline {
+        pair.check()?;
     }
     let baseline = match (Baseline::read(&plan.baseline)?, &plan.update) {
         (Some(baseline), _) => baseline,
@@ -119,10 +126,10 @@ pub fn run(plan: &Plan, command: &[String], progress: &mut dyn FnMut(&str)) -> R
     };
     let folder = tempfile::Builder::new().prefix("larder-gate-").tempdir_in(&plan.work);
     let folder = folder.map_err(BenchError::io("make a folder in", &plan.work))?;
-    let mut gate =
-        Gate { plan, baseline, report: Report::new("gate", command), verdict: Verdict::Within, updated: vec![] };
+    let mut gate = Gate::new(plan, baseline, Report::new("gate", command));
     let mut done = 0;
     for tier in &plan.tiers {
+        gate.tried.push(Tried { tier: *tier, compared: vec![], passed_over: vec![] });
         done += match tier {
             Tier::A => gate.counters(folder.path(), progress)?,
             Tier::B => gate.instructions(folder.path(), progress)?,
@@ -142,12 +149,52 @@ struct Gate<'a> {
     report: Report,
     verdict: Verdict,
     updated: Vec<String>,
+    /// One a tier so far.
+    tried: Vec<Tried>,
+}
+
+/// What became of the parts of a tier.
+#[derive(Debug)]
+struct Tried {
+    tier: Tier,
+    compared: Vec<String>,
+    passed_over: Vec<String>,
+}
+
+impl Tried {
+    fn says(&self) -> String {
+        let tier = format!("{:?}", self.tier).to_lowercase();
+        let compared = match self.compared.as_slice() {
+            [] => "nothing was compared".into(),
+            parts => format!("compared: {}", parts.join(", ")),
+        };
+        match self.passed_over.as_slice() {
+            [] => format!("tier {tier}: {compared}"),
+            parts => format!("tier {tier}: {compared}; passed over: {}", parts.join(", ")),
+        }
+    }
 }
 
 /// A part of the baseline that depends on where it was taken.
 type Part = fn(&mut Baseline) -> &mut Vec<Taken>;
 
-impl Gate<'_> {
+impl<'a> Gate<'a> {
+    fn new(plan: &'a Plan, baseline: Baseline, report: Report) -> Gate<'a> {
+        Gate { plan, baseline, report, verdict: Verdict::Within, updated: vec![], tried: vec![] }
+    }
+
+    fn compared(&mut self, title: &str, values: usize) {
+        if let Some(tried) = self.tried.last_mut() {
+            tried.compared.push(format!("{title} ({values})"));
+        }
+    }
+
+    fn passed_over(&mut self, title: &str) {
+        if let Some(tried) = self.tried.last_mut() {
+            tried.passed_over.push(title.into());
+        }
+    }
+
     fn unmeasured(&mut self, why: String) {
         self.report.warnings.push(why);
         self.verdict = self.verdict.max(Verdict::NotMeasured);
@@ -169,6 +216,7 @@ impl Gate<'_> {
         let worst = findings.iter().map(|finding| finding.verdict).max().unwrap_or_default();
         self.verdict = self.verdict.max(worst);
         self.report.sections.push(section(id, title, findings, notes));
+        self.compared(title, findings.len());
         findings.len()
     }
 
@@ -199,6 +247,7 @@ impl Gate<'_> {
             }
             Err(error) if self.plan.skip_elsewhere => {
                 self.report.warnings.push(format!("PASSED OVER: {error}"));
+                self.passed_over(title);
                 0
             }
             Err(error) => {
@@ -226,7 +275,9 @@ impl Gate<'_> {
             let limit = |name: &str| Limit::Counter(if name.ends_with("peak bytes") { PEAK } else { ALLOCATIONS });
             done += self.part(("memory", "Allocations and peak memory"), |b| &mut b.memory, on, counted.memory, limit);
         }
-        if !self.plan.without_syscalls {
+        if self.plan.without_syscalls {
+            self.passed_over("File system calls");
+        } else {
             progress("counting file system calls");
             let taken = syscalls::take(&self.plan.child, folder, &self.plan.cancel);
             if let Some(values) = self.taken(taken)? {
@@ -258,6 +309,7 @@ impl Gate<'_> {
             let taken = pipeline::take(pair, &self.plan.work, &self.plan.cancel, progress);
             if let Some((section, verdict)) = self.taken(taken)? {
                 done += section.rows.len();
+                self.compared(&section.title, section.rows.len());
                 self.verdict = self.verdict.max(verdict);
                 self.report.sections.push(section);
             }
@@ -287,7 +339,7 @@ impl Gate<'_> {
         if let Some(reason) = &self.plan.update {
             if self.verdict >= Verdict::NotMeasured {
                 self.report.warnings.push("the baseline was NOT written, as not all could be measured".into());
-                return Ok(Outcome { report: self.report, verdict: self.verdict });
+                return Ok(self.outcome());
             }
             self.baseline.history.push(Change {
                 date: jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
@@ -297,7 +349,13 @@ impl Gate<'_> {
             });
             self.baseline.write(&self.plan.baseline)?;
         }
-        Ok(Outcome { report: self.report, verdict: self.verdict })
+        Ok(self.outcome())
+    }
+
+    fn outcome(self) -> Outcome {
+        let tiers = self.tried.iter().map(Tried::says).collect();
+        let in_part = self.tried.iter().any(|tried| tried.compared.is_empty() || !tried.passed_over.is_empty());
+        Outcome { report: self.report, verdict: self.verdict, tiers, in_part }
     }
 }
 

@@ -4,7 +4,7 @@ use super::SLOWER;
 use super::judge::Verdict;
 use super::work::Work;
 use crate::harness::BenchError;
-use crate::harness::compare::{BASE, Found, Plan, Samples, Step, Tool, Watch, rounds};
+use crate::harness::compare::{BASE, Plan, Samples, Step, Tool, Watch, find_base, rounds};
 use crate::harness::data::DataSet;
 use crate::harness::report::{Better, Cell, Column, Plot, Row, Section, Unit};
 use crate::harness::stats::{measured, ratio_of_medians};
@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// How often the gate's own work is written, for a run long enough to be timed.
 const COPIES: usize = 6;
+/// With fewer, the interval's ends are single rounds.
+const ROUNDS_MIN: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Two builds.
@@ -30,6 +32,20 @@ pub struct Pair {
     pub rounds: usize,
     /// Where restores go.
     pub target: PathBuf,
+}
+
+impl Pair {
+    /// Refuses what could only be judged by chance.
+    pub fn check(&self) -> Result<(), BenchError> {
+        if self.rounds < ROUNDS_MIN {
+            return Err(BenchError::Invalid(format!(
+                "--rounds {}: of fewer than {ROUNDS_MIN} rounds the interval's ends are single rounds, and chance would pass \
+                 or fail a build: ask for at least {ROUNDS_MIN}",
+                self.rounds
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// Measures, and says whether the intervals' lower ends are within.
@@ -49,9 +65,8 @@ pub fn take(
             DataSet { name: "the gate's own files".into(), path, second: None }
         }
     };
-    let find = |program: &Path| Tool::built_in("larder")?.find(Some(program));
     let plan = Plan {
-        tools: vec![find(&pair.ours)?, Found { label: BASE.into(), ..find(&pair.base)? }],
+        tools: vec![Tool::built_in("larder")?.find(Some(&pair.ours))?, find_base(&pair.base)?],
         data,
         steps: vec![Step::First, Step::Unchanged, Step::Restore],
         rounds: pair.rounds,
@@ -61,14 +76,22 @@ pub fn take(
         timeout: TIMEOUT,
         cancel: cancel.clone(),
     };
-    let mut samples = Samples::default();
-    rounds::run(&plan, &mut samples, &mut Said(progress))?;
-    if !samples.failed.is_empty() || !samples.lost.is_empty() {
-        return Err(BenchError::NotMeasured(samples.warnings.join("; ")));
-    }
+    // One round that does not count: what is cold in it, a program or a folder, would be held against one build.
+    progress("warming up: a round that does not count");
+    measure(&Plan { rounds: 1, ..plan.clone() }, &mut |_| {})?;
+    let samples = measure(&plan, progress)?;
     let mut section = judge(&samples, &plan.steps)?;
     section.0.data = Some(plan.data.used()?);
     Ok(section)
+}
+
+fn measure(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Samples, BenchError> {
+    let mut samples = Samples::default();
+    rounds::run(plan, &mut samples, &mut Said(progress))?;
+    if !samples.failed.is_empty() || !samples.lost.is_empty() {
+        return Err(BenchError::NotMeasured(samples.warnings.join("; ")));
+    }
+    Ok(samples)
 }
 
 fn judge(samples: &Samples, steps: &[Step]) -> Result<(Section, Verdict), BenchError> {
@@ -102,7 +125,7 @@ fn judge(samples: &Samples, steps: &[Step]) -> Result<(Section, Verdict), BenchE
         rows,
         plots: vec![Plot::Bars { title: "time, × base".into(), column: "ratio".into(), limit: None, line: Some(1.0) }],
         notes: vec![format!(
-            "{} interleaved rounds; fails where the interval's lower end is above +5 %",
+            "{} interleaved rounds after one that does not count; fails where the interval's lower end is above +5 %",
             samples.rounds
         )],
         ..Section::default()

@@ -96,6 +96,16 @@ fn a_missing_baseline_and_one_of_another_schema_say_what_to_do() {
     assert!(error.contains("schema 2") && error.contains("--update"), "{error}");
     let error = go(&Plan { update: Some(" ".into()), ..plan.clone() }).unwrap_err().to_string();
     assert!(error.contains("needs a reason"), "{error}");
+    let pair = |rounds| pipeline::Pair {
+        ours: "/no/such/larder".into(),
+        base: "/no/such/base".into(),
+        data: None,
+        rounds,
+        target: folder.path().into(),
+    };
+    pair(5).check().unwrap();
+    let error = go(&Plan { pipeline: Some(pair(4)), ..plan.clone() }).unwrap_err();
+    assert!(matches!(error, BenchError::Invalid(_)) && error.to_string().contains("--rounds 4: "), "{error}");
     let error = go(&Plan { tiers: [Tier::C].into(), ..plan }).unwrap_err().to_string();
     assert!(error.contains("--criterion"), "{error}");
 }
@@ -127,17 +137,20 @@ fn a_baseline_of_another_machine_is_an_error_or_passed_over_and_never_a_pass() {
     let judge = |skip_elsewhere| {
         let plan = Plan { skip_elsewhere, ..plan(folder.path()) };
         let (report, baseline) = (Report::new("gate", &[]), elsewhere.clone());
-        let mut gate = Gate { plan: &plan, baseline, report, verdict: Verdict::Within, updated: vec![] };
+        let mut gate = Gate::new(&plan, baseline, report);
+        gate.tried.push(Tried { tier: Tier::C, compared: vec![], passed_over: vec![] });
         let done = gate.part(("ratios", "Ratios"), |b| &mut b.ratios, "this".into(), values.clone(), |_| Limit::Exact);
-        (done, gate.verdict, gate.report.warnings.join("\n"))
+        let outcome = gate.outcome();
+        (done, outcome.verdict, outcome.report.warnings.join("\n"), (outcome.tiers.join("\n"), outcome.in_part))
     };
-    let (done, verdict, warnings) = judge(false);
+    let (done, verdict, warnings, _) = judge(false);
     assert_eq!((done, verdict), (0, Verdict::NotMeasured));
     assert!(warnings.contains("taken elsewhere (another) and this is this"), "{warnings}");
-    let (done, verdict, warnings) = judge(true);
+    let (done, verdict, warnings, tiers) = judge(true);
     // Nothing compared: the run as a whole fails on that.
     assert_eq!((done, verdict), (0, Verdict::Within));
     assert!(warnings.contains("PASSED OVER"), "{warnings}");
+    assert_eq!(tiers, ("tier c: nothing was compared; passed over: Ratios".into(), true));
 }
 
 #[test]

@@ -52,6 +52,12 @@ fn tools_are_compared_and_what_is_wrong_with_one_is_named() {
     assert!(warnings.contains("broken: restore failed") && warnings.contains("it does not work"), "{warnings}");
     assert!(!warnings.contains("good:") && !warnings.contains("larder:"), "{warnings}");
     assert!(ran.stdout.contains("good 1.2.3"), "{}", ran.stdout);
+    assert!(ran.code == 1 && ran.stderr.contains("restore differs from the source: lossy"), "{ran:?}");
+    let restore = report["sections"].as_array().unwrap().iter().find(|section| section["id"] == "restore").unwrap();
+    let cells = restore["rows"][2]["cells"].as_array().unwrap();
+    let (says, figures) = cells.split_last().unwrap();
+    assert_eq!(says["text"], "restore differs");
+    assert!(figures.iter().all(|cell| cell == "empty"), "{cells:?}");
     assert_eq!(fs::read_dir(s.path("work")).unwrap().count(), 0, "all is cleaned up");
 }
 
@@ -70,6 +76,11 @@ fn a_missing_tool_is_named_and_nothing_left_is_an_error() {
     let ran = s.run(with_cp);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("left out: x: there is no program no-such-tool here"), "{}", ran.stderr);
+    s.write("empty/a", "");
+    let ran = s.run(["bench", "compare", "--data", "empty", "--with", "cp"]);
+    assert!(ran.code == 1 && ran.stderr.contains("holds no content"), "{ran:?}");
+    let ran = s.run(["bench", "compare", "--data", "data", "--with", "cp", "--base", "gone", "--rounds", "1"]);
+    assert!(ran.code == 1 && ran.stderr.contains("--base") && !ran.stderr.contains("--binary"), "{ran:?}");
     let ran = s.run(["bench", "compare", "--data", "none", "--with", "cp"]);
     assert!(ran.code != 0 && ran.stderr.contains("none: "), "{}", ran.stderr);
 }
@@ -84,6 +95,8 @@ fn the_gate_passes_the_same_program_and_fails_on_a_changed_counter() {
     let ran = gate(&[]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("no baseline at b.toml"), "{}", ran.stderr);
+    let ran = gate(&["--update", "the first", "--base", "gone", "--rounds", "4"]);
+    assert!(ran.code == 2 && ran.stderr.contains("at least 5"), "{ran:?}");
     let ran = gate(&["--update", "the first"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     // Ten times in a row are a unit test of the gate; here it is the whole program with its allocator.
@@ -103,5 +116,9 @@ fn the_gate_passes_the_same_program_and_fails_on_a_changed_counter() {
     s.write("b.toml", &elsewhere);
     let ran = gate(&[]);
     assert!(ran.code == 1 && ran.stderr.contains("taken elsewhere"), "{}", ran.stderr);
-    assert_eq!(gate(&["--elsewhere", "skip"]).code, 0);
+    let ran = gate(&["--elsewhere", "skip"]);
+    assert!(ran.code == 0 && ran.stderr.contains("within the baseline, as far as it was compared"), "{ran:?}");
+    let tier = "tier a: compared: Counters (";
+    let passed_over = "passed over: Allocations and peak memory, File system calls";
+    assert!(ran.stderr.contains(tier) && ran.stderr.contains(passed_over), "{}", ran.stderr);
 }
