@@ -20,6 +20,14 @@ pub fn parse(text: &str) -> Result<u64, String> {
     Ok((number * (1u64 << shift) as f64) as u64)
 }
 
+/// The same; nothing is no size.
+pub fn above_0(text: &str) -> Result<u64, String> {
+    match parse(text)? {
+        0 => Err("it must be above 0".into()),
+        size => Ok(size),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,6 +38,8 @@ mod tests {
         assert_eq!(parse("10K"), Ok(10 << 10));
         assert_eq!(parse("4MiB"), Ok(4 << 20));
         assert_eq!(parse("1.5g"), Ok(3 << 29));
+        assert_eq!(above_0("1K"), Ok(1 << 10));
+        assert!(above_0("0").is_err() && above_0("0.1").is_err());
         for bad in ["", "K", "1x", "1..5K", "-1", "99999999T"] {
             assert!(parse(bad).is_err(), "{bad}");
         }

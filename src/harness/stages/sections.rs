@@ -196,7 +196,7 @@ fn paths() -> Section {
         title: "CPU paths".into(),
         columns: vec![
             Column::new("used", "in use", Unit::Text, Better::Neither),
-            Column::new("here", "this build and processor have", Unit::Text, Better::Neither),
+            Column::new("here", "this processor could run", Unit::Text, Better::Neither),
             Column::new("change", "how another comes into use", Unit::Text, Better::Neither),
         ],
         rows: path::paths().into_iter().map(row).collect(),

@@ -45,6 +45,29 @@ fn a_path_that_is_not_in_use_is_an_error_that_names_those_that_are() {
 }
 
 #[test]
+fn nothing_to_measure_is_refused() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    for (verb, option) in [
+        ("stages", "--store-bytes"),
+        ("stages", "--index-rows"),
+        ("stages", "--limit"),
+        ("stages", "--rounds"),
+        ("pipeline", "--threads"),
+        ("pipeline", "--rounds"),
+        ("pipeline", "--kernel-rounds"),
+        ("compare", "--rounds"),
+    ] {
+        let data = if verb == "compare" { vec!["--with", "cp", "--data", "data"] } else { vec!["data"] };
+        let ran = sandbox.run(["bench", verb, option, "0"].into_iter().chain(data));
+        assert_eq!(ran.code, 2, "{verb} {option}: {ran:?}");
+    }
+    sandbox.write("empty/a", "");
+    let ran = sandbox.run(["bench", "pipeline", "empty", "--no-roofline", "--work", "work"]);
+    assert!(ran.code == 1 && ran.stderr.contains("holds no content"), "{ran:?}");
+}
+
+#[test]
 fn pipeline_runs_scenarios_as_processes_and_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     tree(&sandbox);

@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = WHAT)]
     scenario: Vec<Scenario>,
     /// Rounds, each with a fresh store
-    #[arg(long, value_name = "N", default_value_t = 5, help_heading = HOW)]
-    rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), help_heading = HOW)]
+    rounds: u32,
     /// lz4, zstd[:LEVEL] or none
     #[arg(long, value_name = "CODEC", default_value = "lz4", help_heading = HOW)]
     compression: Compression,
@@ -47,8 +47,8 @@ pub struct Args {
     #[arg(long, value_name = "MODE", default_value = "auto", help_heading = HOW)]
     read: String,
     /// Threads of each stage [default: one a core]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = HOW)]
-    threads: usize,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = HOW)]
+    threads: Option<u16>,
     /// Seed of the changes
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = HOW)]
     seed: u64,
@@ -62,8 +62,8 @@ pub struct Args {
     #[arg(long, help_heading = HOW)]
     no_roofline: bool,
     /// Rounds of the kernels
-    #[arg(long, value_name = "N", default_value_t = 3, help_heading = HOW)]
-    kernel_rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), help_heading = HOW)]
+    kernel_rounds: u32,
     #[command(flatten, next_help_heading = HOW)]
     kernels: KernelArgs,
     #[command(flatten)]
@@ -99,13 +99,13 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 fn options(context: &Context, args: &Args) -> Result<ScenarioOptions, Failure> {
     let this = std::env::current_exe().map_err(|e| Failure::failed(format!("cannot find this program: {e}")))?;
     Ok(ScenarioOptions {
-        rounds: args.rounds,
+        rounds: args.rounds as usize,
         scenarios: args.scenario.clone(),
         work: args.work.clone().unwrap_or_else(std::env::temp_dir),
         target: args.restore_to.clone(),
         compression: args.compression,
         read: args.read.clone(),
-        threads: args.threads,
+        threads: args.threads.map_or(0, usize::from),
         seed: args.seed,
         runner: Runner::Process(this, vec!["bench".into(), "scenario-job".into()]),
         cancel: context.interrupt.deferred(),
@@ -123,7 +123,7 @@ fn kernels(
         return Ok(None);
     }
     let options = StagesOptions {
-        rounds: args.kernel_rounds,
+        rounds: args.kernel_rounds as usize,
         limit: args.kernels.limit,
         index_rows: args.kernels.index_rows,
         store_bytes: args.kernels.store_bytes,

@@ -36,8 +36,8 @@ pub struct Args {
     #[command(flatten)]
     kernels: KernelArgs,
     /// Rounds; each runs every kernel on one core and on all
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    rounds: usize,
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
     /// lz4, zstd[:LEVEL] or none: what is sealed and stored; LZ4 is measured beside it
     #[arg(long, value_name = "CODEC", default_value = "lz4")]
     compression: Compression,
@@ -57,13 +57,13 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub struct KernelArgs {
     /// Bytes of the data that the kernels run on at most
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::above_0)]
     pub limit: u64,
     /// Rows of the index that look-ups are made in
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub index_rows: u64,
     /// Bytes that each round stores
-    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = size::above_0)]
     pub store_bytes: u64,
 }
 
@@ -71,7 +71,7 @@ pub struct KernelArgs {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let data = args.data_sets.resolve(context, &args.data)?;
     let options = StagesOptions {
-        rounds: args.rounds,
+        rounds: args.rounds as usize,
         limit: args.kernels.limit,
         index_rows: args.kernels.index_rows,
         store_bytes: args.kernels.store_bytes,
