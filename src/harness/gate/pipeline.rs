@@ -35,7 +35,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Refuses what could only be judged by chance.
+    /// Refuses what could only be judged by chance, and a base that is not here, before anything is measured.
     pub fn check(&self) -> Result<(), BenchError> {
         if self.rounds < ROUNDS_MIN {
             return Err(BenchError::Invalid(format!(
@@ -44,7 +44,7 @@ impl Pair {
                 self.rounds
             )));
         }
-        Ok(())
+        find_base(&self.base).map(drop)
     }
 }
 

@@ -98,12 +98,15 @@ fn a_missing_baseline_and_one_of_another_schema_say_what_to_do() {
     assert!(error.contains("needs a reason"), "{error}");
     let pair = |rounds| pipeline::Pair {
         ours: "/no/such/larder".into(),
-        base: "/no/such/base".into(),
+        base: "/bin/sh".into(),
         data: None,
         rounds,
         target: folder.path().into(),
     };
     pair(5).check().unwrap();
+    let gone = pipeline::Pair { base: "/no/such/base".into(), ..pair(5) };
+    let error = go(&Plan { pipeline: Some(gone), ..plan.clone() }).unwrap_err().to_string();
+    assert!(error.contains("/no/such/base: --base names"), "{error}");
     let error = go(&Plan { pipeline: Some(pair(4)), ..plan.clone() }).unwrap_err();
     assert!(matches!(error, BenchError::Invalid(_)) && error.to_string().contains("--rounds 4: "), "{error}");
     let error = go(&Plan { tiers: [Tier::C].into(), ..plan }).unwrap_err().to_string();
