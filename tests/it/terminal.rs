@@ -55,7 +55,7 @@ impl Terminal {
         Terminal { child, keyboard, screen, shown: Vec::new() }
     }
 
-    /// Waits until `text` is shown, then types a line.
+    /// Waits until `text` is shown and what is typed is not, then types a line: all that is asked for here is secret.
     pub fn answer(&mut self, text: &str, line: &str) {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !self.shown().contains(text) {
@@ -65,8 +65,22 @@ impl Terminal {
                 Err(e) => panic!("{text:?} is not shown ({e}): {:?}", self.shown()),
             }
         }
+        // The program shows its question before it turns the echo off: a person is slower than that, a test is not.
+        while self.echoes() {
+            assert!(Instant::now() < deadline, "{text:?} is asked for where all can see the answer");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.shown.clear();
         writeln!(self.keyboard, "{line}").unwrap();
+    }
+
+    fn echoes(&self) -> bool {
+        // SAFETY: all zeros is a valid termios, and tcgetattr writes to the one it is given and nothing else.
+        unsafe {
+            let mut settings: libc::termios = std::mem::zeroed();
+            let read = libc::tcgetattr(self.keyboard.as_raw_fd(), &mut settings);
+            read == 0 && settings.c_lflag & libc::ECHO != 0
+        }
     }
 
     /// What the screen has shown since the last answer.
