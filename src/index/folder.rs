@@ -99,13 +99,14 @@ impl Folder {
         Ok(Some(current))
     }
 
-    /// Gives a finished run its name and opens it.
+    /// Opens a finished run and gives it its name: in this order, since from then on another process may merge it away.
     pub fn adopt(&self, file: NamedTempFile) -> Result<Run, IndexError> {
         let mut name = [0; 16];
         getrandom::fill(&mut name).map_err(io::Error::other)?;
         let path = self.path.join(format!("{}{RUN_SUFFIX}", StoreId(name)));
+        let run = Run::open(file.path())?;
         file.persist_noclobber(&path).map_err(|error| error.error)?;
-        Run::open(&path)
+        Ok(run.renamed(path))
     }
 }
 

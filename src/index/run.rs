@@ -73,6 +73,11 @@ impl Run {
         Ok(run)
     }
 
+    /// The same run, whose file has another name now.
+    pub fn renamed(self, path: PathBuf) -> Run {
+        Run { path, ..self }
+    }
+
     /// Where it lies (or lay: another process may have removed it).
     pub fn path(&self) -> &Path {
         &self.path
