@@ -12,6 +12,7 @@ use crate::storage::local::LocalStorage;
 use crate::storage::{Storage, StorageErrorKind};
 use crate::store::snapshots::Snapshot;
 use crate::store::{Places, Store};
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub out: Arc<Output>,
     /// Signals.
     pub interrupt: Interrupt,
+    /// What was opened: its notices are told at the end.
+    pub stores: RefCell<Vec<Arc<Store>>>,
 }
 
 /// An opened store and what opened it.
@@ -95,13 +98,21 @@ impl Context {
         for Found { credential, file } in credential::for_store(self, &places, id)? {
             match Store::open(storage.clone(), &credential, places.clone()) {
                 Ok(store) => {
-                    return Ok(Opened { store: Arc::new(store), credential, default_key_file: file });
+                    let store = Arc::new(store);
+                    self.stores.borrow_mut().push(store.clone());
+                    return Ok(Opened { store, credential, default_key_file: file });
                 }
                 Err(e @ crate::store::StoreError::WrongSecret) => last = Some(credential::wrong(e, file)),
                 Err(e) => return Err(e.into()),
             }
         }
         Err(last.unwrap_or_else(|| credential::none_given(id)))
+    }
+
+    /// Tells what the opened stores noticed and is no error.
+    pub fn tell_notices(&self) {
+        let stores = self.stores.borrow();
+        stores.iter().flat_map(|store| store.take_notices()).for_each(|notice| self.out.note(&notice));
     }
 
     /// The same, with the index loaded.

@@ -58,24 +58,30 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(cli: Cli, out: Arc<Output>) -> Result<ExitCode, Failure> {
     let interrupt = Interrupt::install().map_err(|e| Failure::failed(format!("cannot handle signals: {e}")))?;
-    let context = Context { global: cli.global, out, interrupt };
-    match cli.command {
-        Command::Init(args) => cmd::init::run(&context, args),
-        Command::Backup(args) => cmd::backup::run(&context, *args),
-        Command::Snapshots(args) => cmd::snapshots::run(&context, args),
-        Command::Ls(args) => cmd::ls::run(&context, args),
-        Command::Cat(args) => cmd::cat::run(&context, args),
-        Command::Find(args) => cmd::find::run(&context, args),
-        Command::Diff(args) => cmd::diff::run(&context, args),
-        Command::Restore(args) => cmd::restore::run(&context, args),
-        Command::Check(args) => cmd::check::run(&context, args),
-        Command::Repair(args) => cmd::repair::run(&context, args),
-        Command::Key(args) => cmd::key::run(&context, args),
-        Command::Stats(args) => cmd::stats::run(&context, args),
+    let context = Context { global: cli.global, out, interrupt, stores: Default::default() };
+    let outcome = command(&context, cli.command);
+    context.tell_notices();
+    outcome
+}
+
+fn command(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Init(args) => cmd::init::run(context, args),
+        Command::Backup(args) => cmd::backup::run(context, *args),
+        Command::Snapshots(args) => cmd::snapshots::run(context, args),
+        Command::Ls(args) => cmd::ls::run(context, args),
+        Command::Cat(args) => cmd::cat::run(context, args),
+        Command::Find(args) => cmd::find::run(context, args),
+        Command::Diff(args) => cmd::diff::run(context, args),
+        Command::Restore(args) => cmd::restore::run(context, args),
+        Command::Check(args) => cmd::check::run(context, args),
+        Command::Repair(args) => cmd::repair::run(context, args),
+        Command::Key(args) => cmd::key::run(context, args),
+        Command::Stats(args) => cmd::stats::run(context, args),
         #[cfg(feature = "harness")]
-        Command::Bench(args) => cmd::bench::run(&context, *args),
-        Command::Completions(args) => cmd::completions::run(&context, args),
-        Command::Man(args) => cmd::man::run(&context, args),
+        Command::Bench(args) => cmd::bench::run(context, *args),
+        Command::Completions(args) => cmd::completions::run(context, args),
+        Command::Man(args) => cmd::man::run(context, args),
     }
 }
 

@@ -63,8 +63,15 @@ pub struct ManyHasher {
 
 impl Default for ManyHasher {
     fn default() -> ManyHasher {
+        ManyHasher::on(Platform::detect())
+    }
+}
+
+impl ManyHasher {
+    /// On a path that this processor has; for measuring. [`ManyHasher::default`] takes the best one.
+    pub fn on(platform: Platform) -> ManyHasher {
         ManyHasher {
-            platform: Platform::detect(),
+            platform,
             ids: Vec::new(),
             values: Vec::new(),
             trees: Vec::new(),
@@ -84,12 +91,23 @@ impl ManyHasher {
         plain: &[u8],
         contents: impl Iterator<Item = (u32, u32)>,
     ) -> &[ContentId] {
+        self.content_ids_with(key, plain, contents, |large| content_id(key, large))
+    }
+
+    /// The same; contents that fill the lanes by themselves are hashed by `large`.
+    pub fn content_ids_with(
+        &mut self,
+        key: &[u8; 32],
+        plain: &[u8],
+        contents: impl Iterator<Item = (u32, u32)>,
+        mut large: impl FnMut(&[u8]) -> ContentId,
+    ) -> &[ContentId] {
         self.ids.clear();
         self.values.clear();
         self.trees.clear();
         for (at, len) in contents {
             if len as usize > SMALL_BYTES_MAX {
-                self.ids.push(content_id(key, &plain[at as usize..(at + len) as usize]));
+                self.ids.push(large(&plain[at as usize..(at + len) as usize]));
             } else {
                 self.take_apart(at, len);
             }
@@ -212,9 +230,8 @@ fn side_by_side<const N: usize>(
 ) {
     let mut inputs = [&[0; N]; LANES];
     for (input, part) in inputs.iter_mut().zip(parts) {
-        if let Some(bytes) = plain[part.at as usize..].first_chunk() {
-            *input = bytes;
-        }
+        // Hashing anything else in its place would give a wrong id.
+        *input = plain[part.at as usize..].first_chunk().expect("a part lies in the plaintext");
     }
     let (inputs, counter, out) = (&inputs[..parts.len()], chunk as u64, out.as_flattened_mut());
     platform.hash_many(inputs, key, counter, IncrementCounter::No, KEYED, CHUNK_START, end, out);
@@ -251,9 +268,7 @@ fn parents_side_by_side(
 ) -> [Value; LANES] {
     let mut inputs = [&[0; BLOCK]; LANES];
     for (input, (from, _)) in inputs.iter_mut().zip(pairs) {
-        if let Some(pair) = values[*from as usize..].as_flattened().first_chunk() {
-            *input = pair;
-        }
+        *input = values[*from as usize..].as_flattened().first_chunk().expect("a pair has two values");
     }
     let mut out = [[0; 32]; LANES];
     let (inputs, flags) = (&inputs[..pairs.len()], KEYED | PARENT | root);

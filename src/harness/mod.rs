@@ -16,6 +16,7 @@
 //! | [`gate`] | pass or fail against a baseline |
 
 pub mod error;
+pub mod random;
 pub mod stats;
 pub mod machine;
 pub mod report;

@@ -1,5 +1,6 @@
 //! Medians, spreads and bootstrap intervals. The bootstrap's random numbers are seeded: one input, one answer.
 
+use super::random::Random;
 use super::report::Cell;
 
 const RESAMPLES: usize = 2000;
@@ -45,7 +46,7 @@ pub fn bootstrap_pairs(pairs: &[(f64, f64)], statistic: impl Fn(&[(f64, f64)]) -
     let mut drawn = vec![(0.0, 0.0); pairs.len()];
     let estimates: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            drawn.iter_mut().for_each(|pair| *pair = pairs[random.below(pairs.len())]);
+            drawn.iter_mut().for_each(|pair| *pair = pairs[random.place(pairs.len())]);
             statistic(&drawn)
         })
         .collect();
@@ -73,26 +74,6 @@ pub fn measured(samples: &[f64]) -> Cell {
     let pairs: Vec<(f64, f64)> = samples.iter().map(|&s| (s, 1.0)).collect();
     let (low, high) = bootstrap_pairs(&pairs, |p| median(&p.iter().map(|(a, _)| *a).collect::<Vec<_>>()));
     Cell::Measured { value: median(samples), low, high, samples: samples.to_vec() }
-}
-
-/// splitmix64 (Steele, Lea, Flood, OOPSLA 2014): small, seedable, the same everywhere.
-#[derive(Debug, Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// The next 64 bits.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
-    }
 }
 
 #[cfg(test)]
@@ -147,15 +128,15 @@ mod tests {
             4_593_380_528_125_082_431,
             16_408_922_859_458_223_821,
         ];
-        assert_eq!(known.map(|_| random.next_u64()), known);
+        assert_eq!(known.map(|_| random.draw()), known);
         let mut seen = [0; 7];
-        (0..7000).for_each(|_| seen[random.below(7)] += 1);
+        (0..7000).for_each(|_| seen[random.place(7)] += 1);
         assert!(seen.iter().all(|n| (850..1150).contains(n)), "{seen:?}");
     }
 
     /// Normal by the sum of twelve uniforms.
     fn normal(random: &mut Random) -> f64 {
-        (0..12).map(|_| random.next_u64() as f64 / u64::MAX as f64).sum::<f64>() - 6.0
+        (0..12).map(|_| random.draw() as f64 / u64::MAX as f64).sum::<f64>() - 6.0
     }
 
     #[test]
@@ -192,7 +173,7 @@ mod tests {
         // Rounds differ by a factor of up to two; ours takes 1.1 times as long in each.
         let pairs: Vec<(f64, f64)> = (0..15)
             .map(|_| {
-                let disturbed = 1.0 + random.next_u64() as f64 / u64::MAX as f64;
+                let disturbed = 1.0 + random.draw() as f64 / u64::MAX as f64;
                 (1.1 * disturbed, disturbed)
             })
             .collect();

@@ -1,6 +1,6 @@
 //! `backup`: one snapshot of a source.
 
-use crate::base::id::ObjectId;
+use crate::base::id::{ObjectId, hex};
 use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX};
 use crate::base::time::Time;
 use crate::chunking::Cutter;
@@ -125,11 +125,11 @@ pub fn run(
         None => store.find_parent(&options.host, &paths)?,
     };
     if let Some(key) = store.other_signer(&options.host)? {
-        let key: String = key.iter().map(|b| format!("{b:02x}")).collect();
         counting.note(&format!(
-            "host label {} belongs to another machine here, whose key is {key}: others will call this snapshot's signer \
+            "host label {} belongs to another machine here, whose key is {}: others will call this snapshot's signer \
              unknown; choose another label with --host",
-            options.host
+            options.host,
+            hex(&key)
         ));
     }
     let session = match options.dry_run {

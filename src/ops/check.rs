@@ -10,7 +10,7 @@ mod tree;
 
 pub use keyless::{keyless, nobody_can_open};
 
-use crate::base::id::{ContentId, ObjectId};
+use crate::base::id::{ContentId, ObjectId, hex};
 use crate::crypto::keys::random_bytes;
 use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
@@ -211,8 +211,7 @@ fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
         let host = &snapshot.manifest.host;
         let message = match snapshot.authenticity {
             Authenticity::UnknownSigner => {
-                let signer: String = snapshot.signer.iter().map(|b| format!("{b:02x}")).collect();
-                format!("says it is of host {host}, but is signed by an unknown key {signer}")
+                format!("says it is of host {host}, but is signed by an unknown key {}", hex(&snapshot.signer))
             }
             Authenticity::Unsigned => "is not signed".into(),
             _ => continue,

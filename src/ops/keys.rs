@@ -1,6 +1,6 @@
 //! `key add/list/remove/passwd`, and key files.
 
-use crate::base::id::{ObjectId, StoreId};
+use crate::base::id::{ObjectId, StoreId, hex};
 use crate::crypto::keys::{random_bytes, random_key};
 use crate::crypto::slot::{Credential, KdfCost, unwrap};
 use crate::format::keyslot::{KeySlot, SlotKind};
@@ -132,7 +132,7 @@ pub(super) fn new_pending_key_file(places: &Places) -> Result<(PathBuf, Credenti
         .mode(0o700)
         .create(folder)
         .map_err(|e| local("cannot make the configuration folder", folder, e))?;
-    let tail: String = random_bytes::<8>().iter().map(|b| format!("{b:02x}")).collect();
+    let tail = hex(&random_bytes::<8>());
     let path = folder.join(format!("{PENDING}{tail}"));
     let credential = write_key_file(&path)?;
     Ok((path, credential))

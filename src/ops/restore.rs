@@ -75,7 +75,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     }
     let lease = Lease::begin(store, options, &snapshot)?;
     // Nothing is made for a path that is not there.
-    let opened = look_up(store, &snapshot, options).and_then(|()| open_target(options));
+    let opened = look_up(store, &snapshot, &base).and_then(|()| open_target(options));
     let destination = match opened {
         Ok(destination) => destination,
         Err(error) => {
@@ -137,12 +137,13 @@ fn doubt(snapshot: &Snapshot, tally: &Tally<'_>) {
     tally.problem(b"/".to_vec(), message);
 }
 
-fn look_up(store: &Arc<Store>, snapshot: &Snapshot, options: &RestoreOptions) -> Result<(), StoreError> {
-    if options.path.is_empty() {
+/// Whether there is something to restore. The root is not asked for: where its leaf is damaged the rest is restored.
+fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8]) -> Result<(), StoreError> {
+    if base.is_empty() {
         return Ok(());
     }
     let mut reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
-    entry_at(&mut reader, snapshot, &options.path).map(|_| ())
+    entry_at(&mut reader, snapshot, &path_of(base)).map(|_| ())
 }
 
 /// The target; `None` when it is not there and a dry run must not make it.

@@ -4,7 +4,7 @@ use super::manifests::Judged;
 use super::state::State;
 use super::trust::{Authenticity, note_head, pin};
 use super::{Store, StoreError, WRITER};
-use crate::base::id::ObjectId;
+use crate::base::id::{ObjectId, hex};
 use crate::format::snapshot::{Head, Manifest};
 use crate::format::trust::Trust;
 use crate::storage::{Area, StorageKey};
@@ -65,11 +65,15 @@ impl Store {
         if trust == before {
             return Ok(verdicts);
         }
-        let mut verdicts = Vec::with_capacity(judged.len());
+        let mut verdicts: Vec<Authenticity> = Vec::with_capacity(judged.len());
         let learn = |trust: &mut Trust| {
             verdicts.extend(judged.iter().map(|judged| self.authenticate_one(trust, judged)));
         };
         self.trust.update(learn)?;
+        for (judged, _) in judged.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Authenticity::PinnedNow) {
+            let (signer, host) = (hex(&judged.signed.signer), &judged.signed.manifest.host);
+            self.notice(format!("snapshot {}: signer {signer} of host {host} is pinned from now on", judged.id));
+        }
         Ok(verdicts)
     }
 

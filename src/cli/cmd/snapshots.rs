@@ -1,5 +1,6 @@
 //! `larder snapshots`.
 
+use crate::base::id::hex;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, chain};
@@ -116,7 +117,7 @@ fn object(snapshot: &Snapshot) -> SnapshotObject<'_> {
         novel_bytes: manifest.novel_bytes,
         stored_bytes: manifest.stored_bytes,
         errors: manifest.errors,
-        signer: snapshot.signer.iter().map(|b| format!("{b:02x}")).collect(),
+        signer: hex(&snapshot.signer),
         signature: signature(&snapshot.authenticity),
         program: &manifest.program,
         options: &manifest.options,
@@ -175,12 +176,10 @@ pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapsh
     }
     for snapshot in snapshots {
         let (id, host) = (short(&snapshot.id), &snapshot.manifest.host);
-        let signer: String = snapshot.signer.iter().map(|b| format!("{b:02x}")).collect();
+        let signer = hex(&snapshot.signer);
         match &snapshot.authenticity {
-            Authenticity::Authentic => {}
-            Authenticity::PinnedNow => {
-                out.note(&format!("snapshot {id}: signer {signer} of host {host} is pinned from now on"))
-            }
+            // That a signer was pinned is a notice of the store, whatever command met it first.
+            Authenticity::Authentic | Authenticity::PinnedNow => {}
             Authenticity::UnknownSigner => {
                 out.warn(&format!("snapshot {id} says it is of host {host}, but is signed by an unknown key {signer}"));
             }

@@ -5,7 +5,7 @@ use super::cores::Cores;
 use super::dedup::{self, Id};
 use super::profile::Profile;
 use crate::harness::BenchError;
-use crate::harness::stats::Random;
+use crate::harness::random::Random;
 use std::collections::HashSet;
 
 /// One edit in so many average sizes of the profile.
@@ -101,13 +101,13 @@ fn edited(data: &[u8], kind: Edit, every: usize, seed: u64) -> (Vec<u8>, usize) 
     let parts = data.chunks_exact(every);
     let (rest, count) = (parts.remainder(), parts.len());
     for part in parts {
-        let len = 1 + random.below(EDIT_MOST);
-        let (before, after) = part.split_at(random.below(part.len() - len));
+        let len = 1 + random.place(EDIT_MOST);
+        let (before, after) = part.split_at(random.place(part.len() - len));
         out.extend_from_slice(before);
         match kind {
-            Edit::Insert => out.extend((0..len).map(|_| random.next_u64() as u8)),
+            Edit::Insert => out.extend((0..len).map(|_| random.draw() as u8)),
             Edit::Delete => {}
-            Edit::Overwrite => out.extend(after[..len].iter().map(|byte| byte ^ (1 + random.below(255) as u8))),
+            Edit::Overwrite => out.extend(after[..len].iter().map(|byte| byte ^ (1 + random.place(255) as u8))),
         }
         out.extend_from_slice(if kind == Edit::Insert { after } else { &after[len..] });
     }

@@ -1,11 +1,11 @@
 //! What the tests of this room share.
 
-use crate::harness::stats::Random;
+use crate::harness::random::Random;
 
 /// Bytes without any pattern, the same in every run.
 pub fn noise(len: usize) -> Vec<u8> {
     let mut random = Random(20);
-    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| random.next_u64().to_le_bytes()).collect();
+    let mut bytes: Vec<u8> = (0..len.div_ceil(8)).flat_map(|_| random.draw().to_le_bytes()).collect();
     bytes.truncate(len);
     bytes
 }
@@ -17,11 +17,11 @@ pub fn text(len: usize) -> Vec<u8> {
     let mut random = Random(21);
     let mut bytes = Vec::with_capacity(len + 64);
     while bytes.len() < len {
-        for _ in 0..3 + random.below(9) {
-            bytes.extend_from_slice(WORDS[random.below(WORDS.len())].as_bytes());
+        for _ in 0..3 + random.place(9) {
+            bytes.extend_from_slice(WORDS[random.place(WORDS.len())].as_bytes());
             bytes.push(b' ');
         }
-        bytes.extend_from_slice(format!("{}\n", random.below(100_000)).as_bytes());
+        bytes.extend_from_slice(format!("{}\n", random.place(100_000)).as_bytes());
     }
     bytes.truncate(len);
     bytes

@@ -7,6 +7,7 @@ use super::recipe::{Package, PackageVersion};
 use super::tool::Tool;
 use super::tree::Version;
 use super::{DataPlaces, Watch};
+use crate::base::id::hex;
 use crate::harness::error::BenchError;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
@@ -169,7 +170,7 @@ fn sha256(path: &Path, watch: &Watch<'_>) -> Result<String, BenchError> {
     loop {
         watch.poll()?;
         match file.read(&mut buffer).map_err(BenchError::io("read", path))? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            0 => return Ok(hex(&hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }

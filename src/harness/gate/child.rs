@@ -100,7 +100,7 @@ pub fn file_task(work: &str, folder: &Path, scratch: &Path) -> String {
 }
 
 fn hex(path: &Path) -> String {
-    path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::base::id::hex(path.as_os_str().as_encoded_bytes())
 }
 
 fn unhex(text: &str) -> Option<PathBuf> {

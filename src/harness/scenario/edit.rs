@@ -5,7 +5,7 @@
 //! compresses as before.
 
 use crate::harness::BenchError;
-use crate::harness::stats::Random;
+use crate::harness::random::Random;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -66,9 +66,9 @@ pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
     let mut left = ((total as f64 * share).round() as u64).max(1);
     let (mut random, mut edited) = (Random(seed), Edited::default());
     while left > 0 && !files.is_empty() {
-        let at = random.below(files.len());
+        let at = random.place(files.len());
         let (path, len) = files[at].clone();
-        match random.below(10) {
+        match random.place(10) {
             0 if files.len() > 1 && len <= left => {
                 fs::remove_file(&path).map_err(BenchError::io("remove", &path))?;
                 files.swap_remove(at);
@@ -84,7 +84,7 @@ pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
             }
             _ => {
                 let want = len.min(left).min(PIECE);
-                let offset = if len == want { 0 } else { random.below((len - want) as usize + 1) as u64 };
+                let offset = if len == want { 0 } else { random.place((len - want) as usize + 1) as u64 };
                 let bytes = piece(&path, offset, want, &mut random)?;
                 let file = OpenOptions::new().write(true).open(&path).map_err(BenchError::io("open", &path))?;
                 file.write_all_at(&bytes, offset).map_err(BenchError::io("write", &path))?;
@@ -102,7 +102,7 @@ fn piece(path: &Path, offset: u64, len: u64, random: &mut Random) -> Result<Vec<
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, offset).map_err(BenchError::io("read", path))?;
     for byte in bytes.iter_mut().step_by(STRIDE) {
-        *byte ^= 1 + random.below(255) as u8;
+        *byte ^= 1 + random.place(255) as u8;
     }
     Ok(bytes)
 }

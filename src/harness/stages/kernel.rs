@@ -6,6 +6,7 @@ use super::lookup::Lookup;
 use super::storing::Storing;
 use crate::base::id::ContentId;
 use crate::codec::Decompressor;
+use crate::crypto::lanes::ManyHasher;
 use crate::format::blob::{BlobHeader, BlobKind, NONCE_TAIL_LEN, TAG_LEN};
 use crate::harness::BenchError;
 use crate::pipeline::backup::context::Context;
@@ -279,14 +280,23 @@ fn open_files(source: &FsSource, batch: &Batch) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// As the pipeline's, on a chosen path.
+thread_local! {
+    static HASHERS: RefCell<Option<(Platform, ManyHasher, Hasher)>> = const { RefCell::new(None) };
+}
+
+/// As the pipeline's, on a chosen path: small contents side by side, large ones each by itself.
 fn hash_batch_on(platform: Platform, context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
-    let mut hasher = Hasher::new(platform);
+    let key = &context.ring.keys.chunk_id;
     let Buffer { plain, chunks, .. } = &mut batch.buffer;
-    for chunk in chunks {
-        let bytes = &plain[chunk.at as usize..(chunk.at + chunk.len) as usize];
-        chunk.id = ContentId(hasher.keyed_hash(&context.ring.keys.chunk_id, bytes));
-    }
+    HASHERS.with_borrow_mut(|kept| {
+        let (_, many, one) = match kept {
+            Some(hashers) if hashers.0 as usize == platform as usize => hashers,
+            _ => kept.insert((platform, ManyHasher::on(platform), Hasher::new(platform))),
+        };
+        let contents = chunks.iter().map(|chunk| (chunk.at, chunk.len));
+        let ids = many.content_ids_with(key, plain, contents, |large| ContentId(one.keyed_hash(key, large)));
+        chunks.iter_mut().zip(ids).for_each(|(chunk, id)| chunk.id = *id);
+    });
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
 use crate::format::segment::{Row, SegmentPack};
 use crate::harness::BenchError;
-use crate::harness::stats::Random;
+use crate::harness::random::Random;
 use crate::index::{Index, IndexError};
 use rayon::prelude::*;
 use std::hint::black_box;
@@ -31,9 +31,9 @@ pub struct Lookup {
 fn id_of(n: u64) -> ContentId {
     let mut random = Random(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let mut id = [0; 32];
-    id.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&random.next_u64().to_le_bytes()));
+    id.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&random.draw().to_le_bytes()));
     // The first word would be equal to another id's second: each begins with a number of its own.
-    id[..8].copy_from_slice(&Random(!n).next_u64().to_le_bytes());
+    id[..8].copy_from_slice(&Random(!n).draw().to_le_bytes());
     ContentId(id)
 }
 
@@ -45,8 +45,8 @@ impl Lookup {
         let index = build(folder.path(), rows).map_err(|e| BenchError::NotMeasured(format!("index: {e}")))?;
         let count = LOOKUPS.min(rows as usize * 4);
         let mut random = Random(rows);
-        let hits = (0..count).map(|_| id_of(random.below(rows as usize) as u64)).collect();
-        let misses = (0..count).map(|_| id_of(rows + random.below(1 << 40) as u64)).collect();
+        let hits = (0..count).map(|_| id_of(random.place(rows as usize) as u64)).collect();
+        let misses = (0..count).map(|_| id_of(rows + random.place(1 << 40) as u64)).collect();
         Ok(Lookup { index, hits, misses, _folder: folder })
     }
 

@@ -401,6 +401,8 @@ fn a_lost_part_of_the_tree_is_said_and_the_rest_is_restored() {
     // The first leaf, which holds the directories' own entries.
     bench.damage(&bench.largest_tree_pack(), |bytes| bytes[200] ^= 1);
     let folder = tempfile::tempdir().unwrap();
+    let root = RestoreOptions { path: b"/".to_vec(), ..options(&folder.path().join("root")) };
+    assert_eq!(restore(&bench, &root).damaged_ranges, 1);
     let stats = restore(&bench, &options(&folder.path().join("t")));
     assert_eq!(stats.damaged_ranges, 1, "{:?}", messages(&stats));
     assert!(stats.is_damaged());

@@ -256,3 +256,22 @@ fn a_check_says_that_a_store_without_config_or_key_slot_opens_to_nobody() {
         }
     }
 }
+
+#[test]
+fn a_signer_is_pinned_on_sight_and_shown_whatever_command_meets_it_first() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", "content");
+    sandbox.ok(["backup", "source", "--host", "web1"]);
+    let config = sandbox.home().join(".config/larder");
+    let key = names(&config).into_iter().find(|name| name.starts_with("key-")).unwrap();
+    let key = config.join(key);
+    for (n, command) in [["check", "-v"], ["backup", "source"], ["ls", "latest"]].iter().enumerate() {
+        // Another machine has another configuration folder.
+        let folder = format!("machine-{n}");
+        let other = ["--key-file", key.to_str().unwrap(), "--config-dir", &folder];
+        let ran = sandbox.ok(command.iter().copied().chain(other));
+        assert!(ran.stderr.contains("host web1 is pinned from now on"), "{command:?}: {}", ran.stderr);
+        let again = sandbox.ok(command.iter().copied().chain(other));
+        assert!(!again.stderr.contains("pinned from now on"), "{command:?}: {}", again.stderr);
+    }
+}
