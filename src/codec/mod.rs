@@ -1,11 +1,12 @@
-//! Smaller bytes: compression of blobs. LZ4 (fast encoder, safe decoder) by default, zstd by choice, raw when neither gains.
+//! Smaller bytes: compression of blobs. LZ4 by default, zstd by choice, raw when neither gains.
 //!
 //! What is compressed depends on the plaintext and the choice alone, never on what a worker did before: the same
 //! blob gives the same bytes in every run. Decoders fill a slice of the length on record, so no input makes them
 //! take more memory than that.
 
+mod lz4;
+
 use crate::format::blob::CodecId;
-use lz4_flex::block::CompressTable;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -75,16 +76,13 @@ impl fmt::Display for Compression {
 /// Contexts and tables of one worker, reused from blob to blob; made when first needed.
 #[derive(Default)]
 pub struct Compressor {
-    /// LZ4 has another table for inputs below 64 KiB, which finds other matches: kept apart, so that the one that an
-    /// input meets depends on its length alone.
-    lz4_small: Option<CompressTable>,
-    lz4_large: Option<CompressTable>,
+    lz4: Option<Box<lz4::Table>>,
     zstd: Option<(i32, zstd::bulk::Compressor<'static>)>,
 }
 
 /// Room that [`Compressor::compress`] needs in `out` for `plain_len` bytes, whatever the codec.
 pub fn compress_bound(plain_len: usize) -> usize {
-    lz4_flex::block::get_maximum_output_size(plain_len).max(zstd_safe::compress_bound(plain_len))
+    lz4::bound(plain_len).max(zstd_safe::compress_bound(plain_len))
 }
 
 impl Compressor {
@@ -92,11 +90,11 @@ impl Compressor {
     /// bytes it took. `Raw` (and a copy of `plain`) when nothing was gained.
     ///
     /// # Panics
-    /// When `out` is shorter than `plain`.
+    /// When `out` is shorter than [`compress_bound`] says.
     pub fn compress(&mut self, how: Compression, plain: &[u8], out: &mut [u8]) -> (CodecId, usize) {
         let (codec, compressed) = match how {
             Compression::None => (CodecId::Raw, None),
-            Compression::Lz4 => (CodecId::Lz4, self.lz4(plain, out)),
+            Compression::Lz4 => (CodecId::Lz4, Some(self.lz4(plain, out))),
             Compression::Zstd(level) => (CodecId::Zstd, self.zstd(level, plain, out)),
         };
         match compressed {
@@ -109,13 +107,8 @@ impl Compressor {
         }
     }
 
-    fn lz4(&mut self, plain: &[u8], out: &mut [u8]) -> Option<usize> {
-        let table = if plain.len() < usize::from(u16::MAX) {
-            self.lz4_small.get_or_insert_with(CompressTable::small)
-        } else {
-            self.lz4_large.get_or_insert_with(CompressTable::large)
-        };
-        lz4_flex::block::compress_into_with_table(plain, out, table).ok()
+    fn lz4(&mut self, plain: &[u8], out: &mut [u8]) -> usize {
+        lz4::compress(plain, out, self.lz4.get_or_insert_with(lz4::table))
     }
 
     fn zstd(&mut self, level: i32, plain: &[u8], out: &mut [u8]) -> Option<usize> {

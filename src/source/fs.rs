@@ -32,13 +32,11 @@ use std::sync::atomic::AtomicBool;
 /// How big files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadMode {
-    /// Memory maps on local file systems, pread elsewhere.
+    /// pread: measured no slower than maps anywhere (`docs/performance.md`), and it has no SIGBUS.
     #[default]
-    Auto,
+    Pread,
     /// Memory maps.
     Mmap,
-    /// pread.
-    Pread,
 }
 
 /// What to walk and how.

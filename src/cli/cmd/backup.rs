@@ -109,7 +109,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Read {
-    /// Memory maps on local file systems, pread elsewhere
+    /// What is fastest in most places: pread
     Auto,
     /// Memory maps
     Mmap,
@@ -120,9 +120,8 @@ enum Read {
 impl From<Read> for ReadMode {
     fn from(read: Read) -> ReadMode {
         match read {
-            Read::Auto => ReadMode::Auto,
+            Read::Auto | Read::Pread => ReadMode::Pread,
             Read::Mmap => ReadMode::Mmap,
-            Read::Pread => ReadMode::Pread,
         }
     }
 }

@@ -160,9 +160,8 @@ pub fn perform_watched(job: &Job, cancel: &Arc<AtomicBool>) -> Result<(Outcome, 
 /// The words of `--read`.
 pub fn read_mode(word: &str) -> Result<ReadMode, BenchError> {
     match word {
-        "auto" => Ok(ReadMode::Auto),
+        "auto" | "pread" => Ok(ReadMode::Pread),
         "mmap" => Ok(ReadMode::Mmap),
-        "pread" => Ok(ReadMode::Pread),
         _ => Err(BenchError::Invalid(format!("{word:?} is no way to read: auto, mmap or pread"))),
     }
 }

@@ -58,7 +58,7 @@ impl Default for StagesOptions {
             index_rows: 1_000_000,
             store_bytes: 128 << 20,
             compression: Compression::default(),
-            read: ReadMode::Auto,
+            read: ReadMode::default(),
             work: std::env::temp_dir(),
             paths: Vec::new(),
             cancel: Arc::default(),

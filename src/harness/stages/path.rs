@@ -50,7 +50,7 @@ pub fn paths() -> Vec<CpuPath> {
         chacha20_path(),
         poly1305_path(),
         scalar("gear", "cutting has one path: four interleaved lanes of scalar code"),
-        scalar("lz4", "lz4_flex has one path: safe scalar code"),
+        scalar("lz4", "LZ4 has one path: safe scalar code, the encoder of larder and the decoder of lz4_flex"),
         CpuPath {
             kernel: "zstd",
             used: if has("bmi2") { "bmi2" } else { "scalar" },

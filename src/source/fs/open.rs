@@ -1,22 +1,20 @@
 //! Opening files that a walk found, and reading them.
 
 use super::ReadMode;
-use super::directory::{Directory, lock};
+use super::directory::Directory;
 use super::xattr::Without;
-use crate::base::limits::BATCH_BYTES;
 use crate::base::path::split_key;
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Xattr};
 use crate::source::{Fingerprint, Found, Handle, SourceFile, mmap};
-use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, fstatfs, openat, seek};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
 use rustix::io::{Errno, pread};
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// Never through a link, never waiting for a FIFO's writer, never taking a terminal.
 const OPEN: OFlags =
@@ -29,35 +27,12 @@ pub(super) struct Opener {
     no_xattrs: bool,
     user: u32,
     without: Without,
-    /// Whether files may be mapped, by number of the file system.
-    local: Mutex<BTreeMap<u64, bool>>,
 }
-
-/// File systems that another machine or program serves, and those whose maps are no plain ones, by their magic numbers.
-const SERVED: [u32; 17] = [
-    0x6969,      // NFS
-    0x517b,      // SMB
-    0xff53_4d42, // CIFS
-    0xfe53_4d42, // SMB 2
-    0x6573_5546, // FUSE, virtiofs
-    0x0102_1997, // 9P
-    0x00c3_6400, // Ceph
-    0x5346_414f, // AFS
-    0x6b41_4653, // kAFS
-    0x7375_7245, // Coda
-    0x564c,      // NCP
-    0x0bd0_0bd0, // Lustre
-    0x4750_4653, // GPFS
-    0x1983_0326, // BeeGFS
-    0x2003_0528, // OrangeFS
-    0x786f_4256, // VirtualBox shared folders
-    0x9584_58f6, // hugetlbfs
-];
 
 impl Opener {
     pub fn new(read: ReadMode, no_xattrs: bool) -> Opener {
         let user = rustix::process::geteuid().as_raw();
-        Opener { read, no_xattrs, user, without: Without::default(), local: Mutex::default() }
+        Opener { read, no_xattrs, user, without: Without::default() }
     }
 
     pub fn open(self: &Arc<Self>, found: &Found) -> io::Result<FsFile> {
@@ -71,20 +46,8 @@ impl Opener {
             Errno::LOOP | Errno::NXIO => no_file(),
             error => error.into(),
         })?;
-        let mapped = match self.read {
-            ReadMode::Pread => false,
-            ReadMode::Mmap => true,
-            ReadMode::Auto => found.meta.size > BATCH_BYTES as u64 && self.is_local(found.meta.device, &fd),
-        };
+        let mapped = self.read == ReadMode::Mmap;
         Ok(FsFile { fd, mapped, device: found.meta.device, opener: self.clone() })
-    }
-
-    /// Whether a file system is on this machine's own disks, asked once for each. A map of a file that another machine or
-    /// program serves may wait for it at every page, and shows what was there at no certain time.
-    fn is_local(&self, device: u64, fd: &OwnedFd) -> bool {
-        *lock(&self.local)
-            .entry(device)
-            .or_insert_with(|| fstatfs(fd).is_ok_and(|stat| !SERVED.contains(&(stat.f_type as u32))))
     }
 
     fn open_with(&self, found: &Found, flags: OFlags) -> rustix::io::Result<OwnedFd> {
