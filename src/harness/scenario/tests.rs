@@ -2,6 +2,7 @@
 
 use super::job::perform_watched;
 use super::*;
+use crate::harness::report::Cell;
 use crate::harness::stages::{self, StagesOptions};
 use crate::storage::layer::OperationKind;
 
@@ -70,8 +71,34 @@ fn all_scenarios_give_plausible_figures_and_leave_nothing_behind() {
     let restore = of(Scenario::Restore).0;
     assert!(restore.bytes == changed.bytes && restore.files == changed.files && restore.bytes_in > 3_000_000);
     assert!(of(Scenario::CheckReadData).0.bytes_in > of(Scenario::Check).0.bytes_in);
-    assert!(of(Scenario::Check).1.is_none() && of(Scenario::CheckReadData).1.is_some());
-    for section in sections(&results) {
+    // A bound for each, of the terms that it has.
+    let bound = |scenario: Scenario| of(scenario).1.unwrap();
+    let takes_part = |scenario: Scenario, name: &str| bound(scenario).terms.iter().any(|t| t.0 == name && t.1 > 0.0);
+    for (name, [restore, check, all]) in [
+        ("fetch", [true, true, true]),
+        ("open", [true, true, true]),
+        ("decompress", [true, false, true]),
+        ("hash", [true, false, true]),
+        ("locate", [false, true, true]),
+        ("compress", [false, false, false]),
+    ] {
+        let part = [Scenario::Restore, Scenario::Check, Scenario::CheckReadData].map(|s| takes_part(s, name));
+        assert_eq!(part, [restore, check, all], "{name}");
+    }
+    assert!(bound(Scenario::Check).seconds < bound(Scenario::CheckReadData).seconds);
+    let stages = |scenario: Scenario| of(scenario).0.stages.iter().map(|s| s.0.as_str()).collect::<Vec<_>>();
+    assert_eq!(stages(Scenario::Restore)[..4], ["plan", "fetch", "open", "write"]);
+    assert_eq!(stages(Scenario::Check), ["records", "index", "trees"]);
+    assert!(stages(Scenario::CheckReadData).contains(&"packs: open"));
+    let sections = sections(&results);
+    let ids: Vec<_> = sections.iter().map(|section| section.id.as_str()).collect();
+    assert_eq!(ids[ids.len() - 3..], ["stages_restore", "phases_check", "phases_check-read-data"]);
+    let restored = &sections[ids.len() - 3];
+    let rows: Vec<_> = restored.rows.iter().map(|row| row.label.as_str()).collect();
+    assert_eq!(rows, ["plan", "fetch", "open", "write", "finish"], "nothing was verified");
+    let scenarios = &sections[0].rows;
+    assert!(scenarios.iter().all(|row| matches!(&row.cells[11], Cell::Text(binds) if !binds.is_empty())));
+    for section in sections {
         assert!(!section.rows.is_empty() && section.rows.iter().all(|r| r.cells.len() == section.columns.len()));
     }
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0, "the work folder is empty again");
