@@ -62,7 +62,7 @@ fn columns(ours: &str, step: Step) -> Vec<Column> {
 }
 
 fn notes(plan: &Plan, ours: &str, step: Step, samples: &Samples) -> Vec<String> {
-    let cache = if plan.drop_caches { "cold page cache" } else { "warm page cache" };
+    let cache = if plan.drop_caches.is_some() { "cold page cache" } else { "warm page cache" };
     let rounds = if samples.rounds == 1 { "1 round".into() } else { format!("{} rounds", samples.rounds) };
     let mut notes = vec![format!("{rounds}, {cache}; × {ours}: above 1 is slower than {ours}, with its 95 % interval")];
     if step == Step::Restore {
@@ -204,7 +204,7 @@ mod tests {
             rounds: 2,
             work: "/tmp".into(),
             target: "/tmp".into(),
-            drop_caches: false,
+            drop_caches: None,
             timeout: Duration::ZERO,
             cancel: Arc::default(),
         }

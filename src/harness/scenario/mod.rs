@@ -15,6 +15,7 @@ pub use sections::sections;
 
 use super::BenchError;
 use super::data::DataSet;
+use super::machine::page_cache::Switch;
 use super::report::DataUsed;
 use super::stages::Stages;
 use super::stages::roofline::{Bound, Work as Units};
@@ -130,6 +131,8 @@ pub struct ScenarioOptions {
     pub read: String,
     /// Threads of each pool; 0: one a core.
     pub threads: usize,
+    /// Empties the page cache before each scenario; `None`: it is warm.
+    pub drop_caches: Option<Switch>,
     /// Seed of the changes.
     pub seed: u64,
     /// Where jobs run.
@@ -175,6 +178,7 @@ pub fn run(
         return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
     }
     job::read_mode(&options.read)?;
+    options.drop_caches.as_ref().map_or(Ok(()), Switch::check)?;
     let used = data.used_with_content()?;
     let selected = |s: Scenario| options.scenarios.is_empty() || options.scenarios.contains(&s);
     let copies = Scenario::ALL.iter().any(|s| selected(*s) && s.change().is_some());
@@ -191,6 +195,9 @@ pub fn run(
     Ok(run.results)
 }
 
+/// The roofline's kernels are measured before, so nothing of it is wrong, only farther away.
+const COLD: &str = "The page cache is emptied before each scenario; the roofline is that of a warm one.";
+
 struct Run<'a> {
     options: &'a ScenarioOptions,
     stages: Option<&'a Stages>,
@@ -206,9 +213,10 @@ impl Run<'_> {
         let notes = &mut self.results.notes;
         notes.push(format!(
             "Each scenario is a process of its own, timed from opening the store on; each round has a fresh store in {}, \
-             restores go to {}. The page cache is warm.",
+             restores go to {}. {}",
             self.options.work.display(),
-            target.display()
+            target.display(),
+            if self.options.drop_caches.is_some() { COLD } else { "The page cache is warm." }
         ));
         notes.push("rm and maintenance are not measured: this version has neither.".into());
         notes.push(
@@ -222,6 +230,9 @@ impl Run<'_> {
 
     /// The data that is backed up: a copy where it is to be changed.
     fn data(&mut self, path: &Path, copy: bool) -> Result<PathBuf, BenchError> {
+        if !copy && self.options.drop_caches.is_some() {
+            return Ok(path.into());
+        }
         if !copy {
             (self.tell)("reading the data once");
             work::warm(path, &self.options.cancel)?;
@@ -263,6 +274,9 @@ impl Run<'_> {
             self.change(scenario, round, data)?;
             job.task = scenario.task();
             job.target = self.work.target()?;
+            if let Some(switch) = &self.options.drop_caches {
+                switch.empty()?;
+            }
             let mut outcome = self.options.runner.run(&job, &self.options.cancel)?;
             if let (false, Some(last)) = (scenario.is_backup(), before.last()) {
                 (outcome.files, outcome.bytes) = (last.files, last.bytes);

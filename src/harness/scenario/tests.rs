@@ -29,6 +29,7 @@ fn options(work: &Path) -> ScenarioOptions {
         compression: Compression::Lz4,
         read: "auto".into(),
         threads: 0,
+        drop_caches: None,
         seed: 1,
         runner: Runner::Here,
         cancel: Arc::default(),
@@ -119,6 +120,38 @@ fn only_what_is_chosen_is_told_and_errors_clean_up() {
     let error = run(&data(tree_.path()), &chosen, None, &|_| (), &mut |_| Ok(()));
     assert!(matches!(error, Err(BenchError::Interrupted)));
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_page_cache_is_emptied_before_each_scenario_when_it_is_to_be_cold() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(tree_.path());
+    let (target, switch) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    let scenarios = vec![Scenario::First, Scenario::Restore, Scenario::Check];
+    let drop_caches = Some(Switch::at(switch.path()));
+    let cold = ScenarioOptions {
+        scenarios,
+        rounds: 2,
+        target: Some(target.path().into()),
+        drop_caches,
+        ..options(work.path())
+    };
+    // Told before the cache is emptied, so what is written so far counts the scenarios before.
+    let before = std::cell::RefCell::new(Vec::new());
+    let tell = |what: &str| {
+        if what.starts_with("round") {
+            before.borrow_mut().push(fs::read_to_string(switch.path()).unwrap().len());
+        }
+        assert!(!what.contains("reading the data"), "that would warm it");
+    };
+    let results = run(&data(tree_.path()), &cold, None, &tell, &mut |_| Ok(())).unwrap();
+    assert_eq!(*before.borrow(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(fs::read_to_string(switch.path()).unwrap(), "333333");
+    assert!(results.notes[0].contains("emptied before each scenario"), "{:?}", results.notes);
+    let refused = ScenarioOptions { drop_caches: Some(Switch::at(&work.path().join("none"))), ..cold };
+    let error = run(&data(tree_.path()), &refused, None, &tell, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("as root"), "{error}");
+    assert_eq!(before.borrow().len(), 6, "nothing was begun");
 }
 
 #[test]

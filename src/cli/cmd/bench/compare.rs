@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::harness::BenchError;
 use crate::harness::compare::{Plan, Samples, Step, Wanted, Watch, rounds, table, tools, version};
+use crate::harness::machine::page_cache::Switch;
 use crate::harness::report::{DataUsed, Report};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -157,7 +158,7 @@ fn plan(context: &Context, args: &Args, tools: Vec<crate::harness::compare::Foun
         rounds: args.rounds,
         work: absolute(&work)?,
         target: absolute(&target)?,
-        drop_caches: args.drop_caches,
+        drop_caches: args.drop_caches.then(Switch::default),
         timeout: Duration::from_secs(args.timeout),
         cancel: context.interrupt.deferred(),
     })
