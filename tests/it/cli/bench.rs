@@ -28,13 +28,17 @@ fn tools_are_compared_and_what_is_wrong_with_one_is_named() {
     let s = Sandbox::new();
     s.write("data/a", "one");
     s.write("data/sub/b", vec![7; 300_000]);
-    let good = mock(&s, "good", "cp -a -T \"$2\" \"$3\"");
+    let good = mock(&s, "good", "sleep 0.7; cp -a -T \"$2\" \"$3\"");
     let lossy = mock(&s, "lossy", "cp -a -T \"$2\" \"$3\"; rm \"$3/a\"");
     let broken = mock(&s, "broken", "echo it does not work >&2; exit 9");
     let words = ["--json", "bench", "compare", "--data", "data", "--rounds", "2", "--work", "work"];
     let tools = ["--tool", &good, "--tool", &lossy, "--tool", &broken];
+    let before = jiff::Timestamp::now();
     let ran = s.run(words.iter().copied().chain(tools));
+    let after = jiff::Timestamp::now();
     let report = serde_json::from_str::<serde_json::Value>(ran.stdout.trim()).unwrap();
+    let started: jiff::Timestamp = report["started"].as_str().unwrap().parse().unwrap();
+    assert!(started >= before && after.duration_since(started).as_secs_f64() > 1.4, "two rounds slept since it began");
     let rows = |id: &str| {
         let sections = report["sections"].as_array().unwrap();
         let section = sections.iter().find(|section| section["id"] == id).unwrap();
