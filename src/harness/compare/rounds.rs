@@ -130,8 +130,13 @@ pub fn run(plan: &Plan, samples: &mut Samples, watch: &mut dyn Watch) -> Result<
 
 fn check(plan: &Plan) -> Result<(), BenchError> {
     let data = &plan.data.path;
-    if !data.is_dir() {
-        let what = format!("{} is no folder: programs are compared on a folder; put the file into one", data.display());
+    if let Some(file) = [Some(data), plan.data.second.as_ref()].into_iter().flatten().find(|path| !path.is_dir()) {
+        // Some tools cannot back up a single file, others restore it as something else than they got.
+        let what = format!(
+            "{} is no folder, and programs are compared on folders: put it into one (mkdir FOLDER; ln or cp it there) and name \
+             that",
+            file.display()
+        );
         return Err(BenchError::Invalid(what));
     }
     if plan.steps.contains(&Step::Second) && plan.data.second.is_none() {

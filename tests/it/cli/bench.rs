@@ -85,6 +85,10 @@ fn a_missing_tool_is_named_and_nothing_left_is_an_error() {
     assert!(ran.code == 1 && ran.stderr.contains("holds no content"), "{ran:?}");
     let ran = s.run(["bench", "compare", "--data", "data", "--with", "cp", "--base", "gone", "--rounds", "1"]);
     assert!(ran.code == 1 && ran.stderr.contains("--base") && !ran.stderr.contains("--binary"), "{ran:?}");
+    for words in [["--data", "data/a"].as_slice(), &["--data", "data", "--second", "data/a"]] {
+        let ran = s.run(["bench", "compare", "--with", "cp"].iter().chain(words).copied());
+        assert!(ran.code == 2 && ran.stderr.contains("data/a is no folder") && ran.stderr.contains("mkdir"), "{ran:?}");
+    }
     let ran = s.run(["bench", "compare", "--data", "none", "--with", "cp"]);
     assert!(ran.code != 0 && ran.stderr.contains("none: "), "{}", ran.stderr);
 }
