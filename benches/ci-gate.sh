@@ -8,9 +8,13 @@
 # Exit codes: 0 within, 4 slower, 5 a counter changed, 1 not measured.
 # Needs a Rust toolchain; valgrind and strace are installed as root on Debian when they are missing.
 set -euo pipefail
+# Named from where the script was started.
+if [ -n "${BASE:-}" ]; then BASE=$(realpath "$BASE"); fi
+baseline=${BASELINE:+$(realpath "$BASELINE")}
 cd "$(dirname "$0")/.."
-baseline=${BASELINE:-benches/baseline.toml}
-target=${CARGO_TARGET_DIR:-$PWD/target}
+baseline=${baseline:-benches/baseline.toml}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR=$target CRITERION_HOME=$target/criterion
 
 missing=()
 for tool in valgrind strace; do command -v "$tool" > /dev/null || missing+=("$tool"); done
@@ -19,13 +23,16 @@ if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get > /dev/n
 fi
 
 cargo build --release --quiet --bin larder
-larder=$target/release/larder
+# Kept apart, with its time: beside a bench cargo builds another larder in its place, as the bench's dependencies want other
+# features, and the base is built without them.
+larder=$target/larder-of-the-gate
+cp -p "$target/release/larder" "$larder"
 
 # Only what this run leaves counts.
-rm -rf "$target"/criterion/gate_*
+rm -rf "$CRITERION_HOME"/gate_*
 cargo bench --quiet --bench gate -- --noplot > /dev/null
 
-options=(--baseline "$baseline" --tiers a,b,c --criterion "$target/criterion" --elsewhere "${ELSEWHERE:-skip}")
+options=(--baseline "$baseline" --tiers a,b,c --criterion "$CRITERION_HOME" --elsewhere "${ELSEWHERE:-skip}")
 if [ -n "${BASE_COMMIT:-}" ]; then
   base=$(mktemp -d)
   trap 'git worktree remove --force "$base/checkout"; rm -rf "$base"' EXIT

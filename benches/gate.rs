@@ -1,9 +1,11 @@
 //! The kernels of `larder bench gate`, each beside the reference that its time is a ratio of, in the order ours, reference,
 //! reference, ours. `cargo bench --bench gate`, then `larder bench gate --tiers c --criterion target/criterion`.
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use larder::harness::gate::criterion::{ORDER, group};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group};
+use larder::harness::BenchError;
+use larder::harness::gate::criterion::{ORDER, Origin, group};
 use larder::harness::gate::kernels::{BYTES, Bench, KERNELS};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 fn kernels(c: &mut Criterion) {
@@ -22,4 +24,24 @@ fn kernels(c: &mut Criterion) {
 }
 
 criterion_group!(benches, kernels);
-criterion_main!(benches);
+
+/// Where criterion writes to, as it finds it itself; it asks cargo where this takes the place of this program,
+/// `target/release/deps/gate-…`.
+fn folder() -> PathBuf {
+    let built = || {
+        let this = std::env::current_exe().unwrap_or_default();
+        this.ancestors().nth(3).unwrap_or(Path::new("target")).to_path_buf()
+    };
+    match std::env::var_os("CRITERION_HOME") {
+        Some(home) => home.into(),
+        None => std::env::var_os("CARGO_TARGET_DIR").map_or_else(built, PathBuf::from).join("criterion"),
+    }
+}
+
+fn main() -> Result<(), BenchError> {
+    let folder = folder();
+    let origin = Origin::begin(&folder)?;
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    origin.keep(&folder)
+}

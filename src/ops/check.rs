@@ -4,6 +4,7 @@ mod contents;
 pub(super) mod findings;
 pub(super) mod index;
 mod keyless;
+mod meters;
 mod packs;
 pub(super) mod records;
 mod tree;
@@ -22,6 +23,7 @@ use crate::store::{Store, StoreError};
 use contents::Contents;
 use findings::Findings;
 use index::Catalogue;
+use meters::Meters;
 use packs::{PackReader, Scratch};
 use records::Records;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -135,6 +137,8 @@ pub struct CheckReport {
     pub nodes: u64,
     /// Entries in them.
     pub entries: u64,
+    /// Chunks they refer to, each looked up.
+    pub chunks: u64,
     /// Index segments and rows.
     pub segments: u64,
     /// See `segments`.
@@ -174,20 +178,25 @@ impl Subject {
 /// Checks a store. An error means that the check could not be made, not that it found something.
 pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport, StoreError> {
     let start = Instant::now();
-    let findings = Findings::new(monitor);
+    let (findings, meters) = (Findings::new(monitor), Meters::default());
     let mut report = CheckReport::default();
     records::check_plain(&*store.storage, &findings)?;
     let records = records::check_sealed(store, &findings)?;
     signers(store, &findings)?;
+    meters.records.worked_on((records.sessions.len() + records.snapshots.len()) as u64, start.elapsed());
+    let mark = Instant::now();
     let mut catalogue = index::catalogue(store, &findings, &records)?;
+    meters.index.worked_on(catalogue.segments, mark.elapsed());
     interrupted(options)?;
-    read_packs(store, options, monitor, &findings, &records, &mut catalogue, &mut report)?;
+    read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
+    let mark = Instant::now();
     let mut walker = Walker::new(Contents::new(store, &catalogue), &findings, monitor, &options.cancel);
     for (id, manifest) in &records.snapshots {
         walker.snapshot(*id, manifest);
         interrupted(options)?;
     }
-    (report.nodes, report.entries) = (walker.nodes, walker.entries);
+    (report.nodes, report.entries, report.chunks) = (walker.nodes, walker.entries, walker.chunks);
+    meters.trees.worked_on(report.nodes, mark.elapsed());
     report.snapshots = records.snapshots.len() as u64;
     (report.segments, report.rows) = (catalogue.segments, catalogue.rows);
     report.leftovers = leftovers(&records, &catalogue);
@@ -201,6 +210,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     }
     report.packs = catalogue.packs.values().filter(|pack| pack.stored_len.is_some()).count() as u64;
     findings.finish(&mut report);
+    meters.report(monitor);
     report.duration = start.elapsed();
     Ok(report)
 }
@@ -236,7 +246,7 @@ fn threads(options: &CheckOptions) -> usize {
 fn read_packs(
     store: &Arc<Store>,
     options: &CheckOptions,
-    monitor: &dyn Monitor,
+    (monitor, meters): (&dyn Monitor, &Meters),
     findings: &Findings<'_>,
     records: &Records,
     catalogue: &mut Catalogue,
@@ -248,7 +258,7 @@ fn read_packs(
     report.bytes_read = packs.iter().map(|(_, _, len)| len).sum();
     monitor.expect(Counter::BytesChecked, report.bytes_read);
     let bad = Mutex::new(vec![]);
-    let reader = PackReader { store, records, catalogue, findings, monitor, bad: &bad };
+    let reader = PackReader { store, records, catalogue, findings, monitor, meters, bad: &bad };
     parallel::each(threads(options), "check", packs.into_iter(), Scratch::default, |scratch, (kind, id, len)| {
         interrupted(options)?;
         reader.read(scratch, kind, id, len);

@@ -57,8 +57,13 @@ impl Meter {
 
     /// Counts one piece of work that took this long.
     pub fn worked(&self, busy: Duration) {
+        self.worked_on(1, busy);
+    }
+
+    /// Counts so many pieces of work that took this long together.
+    pub fn worked_on(&self, items: u64, busy: Duration) {
         self.busy.fetch_add(busy.as_nanos() as u64, Relaxed);
-        self.items.fetch_add(1, Relaxed);
+        self.items.fetch_add(items, Relaxed);
     }
 
     /// Counts a wait for input that began at `start`.

@@ -86,10 +86,25 @@ pub fn find_base(program: &Path) -> Result<Found, BenchError> {
     Ok(Found { label: BASE.into(), ..found })
 }
 
-/// The first line with a digit that a tool prints for its version.
+/// The first line with a digit that a tool prints for its version; of one that prints none, which build it is.
 pub fn version(found: &Found, work: &Path) -> Result<String, BenchError> {
+    match printed_version(found, work)? {
+        Some(version) => Ok(version),
+        None => build(&found.program),
+    }
+}
+
+/// `build 1a2b3c4d`: the first bytes of the program's BLAKE3.
+fn build(program: &Path) -> Result<String, BenchError> {
+    let mut hasher = blake3::Hasher::new();
+    let hashed = std::fs::File::open(program).and_then(|file| hasher.update_reader(file).map(|_| ()));
+    hashed.map_err(BenchError::io("read", program))?;
+    Ok(format!("build {:.8}", hasher.finalize().to_hex()))
+}
+
+fn printed_version(found: &Found, work: &Path) -> Result<Option<String>, BenchError> {
     if found.tool.version.is_empty() {
-        return Ok("?".into());
+        return Ok(None);
     }
     let folder = tempfile::tempdir_in(work).map_err(BenchError::io("make a folder in", work))?;
     let path = folder.path().to_path_buf();
@@ -104,9 +119,36 @@ pub fn version(found: &Found, work: &Path) -> Result<String, BenchError> {
     let what = process::Invocation { words, environment: process::environment(&path), folder: Some(path.clone()) };
     let log = path.join("log");
     let cancel = std::sync::atomic::AtomicBool::new(false);
-    process::run(&what, &log, Duration::from_secs(20), &cancel)?;
+    // What a program says that fails is no version.
+    let process::Ended::Well(_) = process::run(&what, &log, Duration::from_secs(20), &cancel)? else { return Ok(None) };
     let text = std::fs::read(&log).map_err(BenchError::io("read", &log))?;
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().map(str::trim).find(|line| line.bytes().any(|b| b.is_ascii_digit()));
-    Ok(line.unwrap_or("?").chars().take(80).collect())
+    Ok(line.map(|line| line.chars().take(80).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_tool_without_a_version_is_told_by_its_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        let found = |script: &str, words: &[&str]| {
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+            let mut tool = Tool::built_in("limit").unwrap();
+            tool.version = words.iter().map(|word| (*word).into()).collect();
+            version(&Found { tool, program: program.clone(), label: "x".into() }, folder.path()).unwrap()
+        };
+        assert_eq!(found("echo the tool; echo 4.2", &["{program}"]), "4.2");
+        let silent = found("exit 0", &[]);
+        let hash = blake3::hash(b"#!/bin/sh\nexit 0\n").to_hex();
+        assert_eq!(silent, format!("build {}", &hash[..8]));
+        assert_eq!(found("exit 0", &["{program}"]), silent, "the command says nothing");
+        let failing = found("echo no option 7; exit 3", &["{program}"]);
+        assert!(failing.starts_with("build ") && failing != silent, "{failing}");
+    }
 }

@@ -5,6 +5,7 @@ use super::tool::{Found, Names, Restores, Step};
 use super::tree;
 use crate::harness::BenchError;
 use crate::harness::data::DataSet;
+use crate::harness::machine::page_cache::Switch;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -29,8 +30,8 @@ pub struct Plan {
     pub work: PathBuf,
     /// Restores go here.
     pub target: PathBuf,
-    /// Empty the page cache before each measured step.
-    pub drop_caches: bool,
+    /// Empties the page cache before each measured step; `None`: it is warm.
+    pub drop_caches: Option<Switch>,
     /// For one step.
     pub timeout: Duration,
     /// Ends everything early.
@@ -106,7 +107,7 @@ pub fn run(plan: &Plan, samples: &mut Samples, watch: &mut dyn Watch) -> Result<
                 continue;
             }
             watch.progress(&format!("round {} of {}: {}", round + 1, plan.rounds, found.label));
-            if !plan.drop_caches {
+            if plan.drop_caches.is_none() {
                 warm_all(plan)?;
             }
             let turn = Turn { plan, found, folders: &folders, round, mounts };
@@ -129,8 +130,13 @@ pub fn run(plan: &Plan, samples: &mut Samples, watch: &mut dyn Watch) -> Result<
 
 fn check(plan: &Plan) -> Result<(), BenchError> {
     let data = &plan.data.path;
-    if !data.is_dir() {
-        let what = format!("{} is no folder: programs are compared on a folder; put the file into one", data.display());
+    if let Some(file) = [Some(data), plan.data.second.as_ref()].into_iter().flatten().find(|path| !path.is_dir()) {
+        // Some tools cannot back up a single file, others restore it as something else than they got.
+        let what = format!(
+            "{} is no folder, and programs are compared on folders: put it into one (mkdir FOLDER; ln or cp it there) and name \
+             that",
+            file.display()
+        );
         return Err(BenchError::Invalid(what));
     }
     if plan.steps.contains(&Step::Second) && plan.data.second.is_none() {
@@ -149,20 +155,7 @@ fn check(plan: &Plan) -> Result<(), BenchError> {
             return Err(BenchError::Invalid(what));
         }
     }
-    if plan.drop_caches {
-        drop_caches()?;
-    }
-    Ok(())
-}
-
-/// Empties the page cache, after writing back what is dirty.
-fn drop_caches() -> Result<(), BenchError> {
-    rustix::fs::sync();
-    fs::write("/proc/sys/vm/drop_caches", "3").map_err(|error| {
-        BenchError::Missing(format!(
-            "the page cache cannot be emptied ({error}): --drop-caches needs root, outside a container"
-        ))
-    })
+    plan.drop_caches.as_ref().map_or(Ok(()), Switch::check)
 }
 
 /// Before each turn, not once: a system that takes idle pages back would have whoever comes next read from the disk.
@@ -317,8 +310,8 @@ impl Turn<'_> {
                     self.go("preparing the restore", words, &names, |words| words)?;
                 }
             }
-            if self.plan.drop_caches {
-                drop_caches()?;
+            if let Some(switch) = &self.plan.drop_caches {
+                switch.empty()?;
             }
             let usage = match step {
                 Step::Second => self.second(words, &names, samples)?,

@@ -10,14 +10,14 @@ use crate::harness::stats::{measured, ratio_of_medians, spread};
 const SPREAD_MAX: f64 = 0.10;
 const ROUNDS_MIN: usize = 5;
 
-/// What the rounds so far say. `versions` is one a tool of the plan.
-pub fn report(command: &[String], plan: &Plan, versions: &[String], data: &DataUsed, samples: &Samples) -> Report {
-    let mut report = Report::new("compare", command);
+/// What the rounds so far say, in the report that was begun when the run was. `versions` is one a tool of the plan.
+pub fn report(begun: &Report, plan: &Plan, versions: &[String], data: &DataUsed, samples: &Samples) -> Report {
+    let mut report = begun.clone();
     for &step in &plan.steps {
         report.sections.extend(section(plan, step, data, samples));
     }
     report.sections.push(programs(plan, versions));
-    report.warnings = samples.warnings.clone();
+    report.warnings.extend_from_slice(&samples.warnings);
     report.warnings.extend(doubts(plan, samples));
     report
 }
@@ -62,7 +62,7 @@ fn columns(ours: &str, step: Step) -> Vec<Column> {
 }
 
 fn notes(plan: &Plan, ours: &str, step: Step, samples: &Samples) -> Vec<String> {
-    let cache = if plan.drop_caches { "cold page cache" } else { "warm page cache" };
+    let cache = if plan.drop_caches.is_some() { "cold page cache" } else { "warm page cache" };
     let rounds = if samples.rounds == 1 { "1 round".into() } else { format!("{} rounds", samples.rounds) };
     let mut notes = vec![format!("{rounds}, {cache}; × {ours}: above 1 is slower than {ours}, with its 95 % interval")];
     if step == Step::Restore {
@@ -204,7 +204,7 @@ mod tests {
             rounds: 2,
             work: "/tmp".into(),
             target: "/tmp".into(),
-            drop_caches: false,
+            drop_caches: None,
             timeout: Duration::ZERO,
             cancel: Arc::default(),
         }
@@ -225,7 +225,10 @@ mod tests {
     fn a_restore_that_differs_has_no_figures_and_is_in_no_tracker() {
         let data = DataUsed { name: "d".into(), bytes: 12, files: 1 };
         let versions = ["1"; 3].map(String::from);
-        let report = report(&[], &plan(), &versions, &data, &samples());
+        let begun = Report { started: "2026-01-02T03:04:05Z".into(), ..Report::new("compare", &[]) };
+        let report = report(&begun, &plan(), &versions, &data, &samples());
+        assert_eq!(report.started, begun.started, "not when it was put together");
+        assert_eq!(report.warnings[..begun.warnings.len()], begun.warnings);
         let restore = report.sections.iter().find(|section| section.id == "restore").unwrap();
         let cp = restore.rows.iter().find(|row| row.label == "cp").unwrap();
         assert_eq!(cp.cells.len(), restore.columns.len());

@@ -5,6 +5,7 @@ use super::work;
 use crate::chunking::Cutter;
 use crate::codec::{Compression, Compressor, Decompressor, compress_bound};
 use crate::crypto::hash::content_id;
+use crate::crypto::lanes::ManyHasher;
 use crate::crypto::pack::{NonceInput, PackKey};
 use crate::format::blob::{BlobKind, CodecId, NONCE_TAIL_LEN, SEAL_OVERHEAD};
 use crate::harness::BenchError;
@@ -15,6 +16,8 @@ pub const BYTES: usize = 1 << 20;
 /// Bytes of a blob.
 const PIECE: usize = 64 << 10;
 const SMALL: usize = 1 << 10;
+/// The least of the contents that are hashed side by side, and how far their lengths spread.
+const MANY: (u32, u32) = (600, 3400);
 
 /// What a kernel is timed against: work that larder's code has no part in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,11 +53,12 @@ pub struct Kernel {
 }
 
 /// All of them.
-pub const KERNELS: [Kernel; 11] = [
+pub const KERNELS: [Kernel; 12] = [
     Kernel { name: "chunk noise", reference: Reference::FastCdc, text: false, run: Bench::chunk },
     Kernel { name: "chunk text", reference: Reference::FastCdc, text: true, run: Bench::chunk },
     Kernel { name: "hash 64 KiB", reference: Reference::Blake3, text: false, run: Bench::hash },
     Kernel { name: "hash 1 KiB", reference: Reference::Blake3, text: false, run: Bench::hash_small },
+    Kernel { name: "hash many", reference: Reference::Blake3, text: false, run: Bench::hash_many },
     Kernel { name: "lz4 text", reference: Reference::Blake3, text: true, run: Bench::lz4 },
     Kernel { name: "lz4 noise", reference: Reference::Blake3, text: false, run: Bench::lz4 },
     Kernel { name: "unlz4 text", reference: Reference::Memcpy, text: true, run: Bench::unlz4 },
@@ -79,6 +83,9 @@ pub struct Bench {
     sealed: Vec<Vec<u8>>,
     cutter: Cutter,
     key: PackKey,
+    hasher: ManyHasher,
+    /// Where each of many small contents lies, in order and without gaps.
+    contents: Vec<(u32, u32)>,
     compressor: Compressor,
     decompressor: Decompressor,
     lengths: Vec<u32>,
@@ -109,7 +116,8 @@ impl Bench {
         });
         let sealed = sealed.collect();
         let (cutter, decompressor, lengths) = (cutter()?, Decompressor::default(), Vec::new());
-        Ok(Bench { noise, text, packed, sealed, cutter, key, compressor, decompressor, lengths, out })
+        let (hasher, contents) = (ManyHasher::default(), contents());
+        Ok(Bench { noise, text, packed, sealed, cutter, key, hasher, contents, compressor, decompressor, lengths, out })
     }
 
     /// One iteration.
@@ -156,6 +164,13 @@ impl Bench {
         for piece in self.data(text, pieces).chunks(SMALL) {
             black_box(content_id(&[3; 32], black_box(piece)));
         }
+    }
+
+    /// As a batch of small files is hashed: contents of mixed lengths, side by side.
+    fn hash_many(&mut self, text: bool, pieces: usize) {
+        let data = &(if text { &self.text } else { &self.noise })[..pieces * PIECE];
+        let contents = self.contents.iter().copied().take_while(|(at, len)| (at + len) as usize <= data.len());
+        black_box(self.hasher.content_ids(&[3; 32], black_box(data), contents));
     }
 
     fn compress(&mut self, how: Compression, text: bool, pieces: usize) {
@@ -205,6 +220,18 @@ impl Bench {
     }
 }
 
+/// Contents that make up all bytes, their lengths spread evenly and in no order; the last one is what is left.
+fn contents() -> Vec<(u32, u32)> {
+    let (least, spread) = MANY;
+    let (mut contents, mut at) = (Vec::new(), 0);
+    while at < BYTES as u32 {
+        let len = least + (contents.len() as u32).wrapping_mul(0x9e37_79b9) % spread;
+        contents.push((at, len.min(BYTES as u32 - at)));
+        at += len;
+    }
+    contents
+}
+
 fn ids() -> NonceInput<'static> {
     NonceInput::Ids { codec: 0, plain_len: PIECE as u32, ids: &[3; 32] }
 }
@@ -233,5 +260,39 @@ pub fn cpu_path() -> &'static str {
     #[cfg(not(target_arch = "x86_64"))]
     {
         if cfg!(target_arch = "aarch64") { "neon" } else { "portable" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_contents_are_all_bytes_and_of_every_length() {
+        let contents = contents();
+        let mut next = 0;
+        for (at, len) in &contents {
+            assert_eq!(*at, next);
+            next += len;
+        }
+        assert_eq!(next as usize, BYTES);
+        let lengths: Vec<u32> = contents[..contents.len() - 1].iter().map(|(_, len)| *len).collect();
+        assert!(lengths.iter().all(|len| (MANY.0..MANY.0 + MANY.1).contains(len)));
+        // Below a chunk of BLAKE3's, and of two, three and four.
+        let chunks = |len: &u32| len.div_ceil(1024);
+        for wanted in 1..=4 {
+            assert!(lengths.iter().filter(|len| chunks(len) == wanted).count() > 40, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn what_is_hashed_side_by_side_are_the_contents_of_the_kernel() {
+        let mut bench = Bench::new().unwrap();
+        bench.run(Kernel::named("hash many").unwrap());
+        let Bench { noise, contents, hasher, .. } = &mut bench;
+        let ids = hasher.content_ids(&[3; 32], noise, contents.iter().copied());
+        assert_eq!(ids.len(), contents.len());
+        let (at, len) = contents[17];
+        assert_eq!(ids[17], content_id(&[3; 32], &noise[at as usize..(at + len) as usize]));
     }
 }

@@ -299,7 +299,7 @@ impl<'a> Gate<'a> {
     fn times(&mut self, progress: &mut dyn FnMut(&str)) -> Result<usize, BenchError> {
         let mut done = 0;
         if let Some(folder) = &self.plan.criterion {
-            let taken = criterion::read(folder);
+            let taken = criterion::read(folder, &self.plan.child.program);
             if let Some(ratios) = self.taken(taken)? {
                 let on = format!("{}, path {}, {}", cpu(), kernels::cpu_path(), toolchain());
                 done += self.ratios(on, &ratios);

@@ -72,7 +72,7 @@ pub fn take(
         rounds: pair.rounds,
         work: own.path().into(),
         target: pair.target.clone(),
-        drop_caches: false,
+        drop_caches: None,
         timeout: TIMEOUT,
         cancel: cancel.clone(),
     };

@@ -1,5 +1,6 @@
 //! What was measured on, and what makes its numbers doubtful.
 
+pub mod page_cache;
 pub mod watch;
 
 pub use watch::Watch;

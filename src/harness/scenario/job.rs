@@ -74,7 +74,7 @@ pub struct Outcome {
     pub files_read: u64,
     /// See `files_read`.
     pub bytes_read: u64,
-    /// Chunks cut, and bytes of those that were new.
+    /// Chunks cut (of a check: looked up), and bytes of those that were new.
     pub chunks: u64,
     /// See `chunks`.
     pub bytes_novel: u64,
@@ -86,7 +86,7 @@ pub struct Outcome {
     pub bytes_out: u64,
     /// See `bytes_out`.
     pub bytes_in: u64,
-    /// Wait for input, busy, wait for room (seconds, over all threads) and items of each stage.
+    /// Wait for input, busy, wait for room (seconds, over all threads) and items of each stage, or of each phase of a check.
     pub stages: Vec<(String, [f64; 3], u64)>,
 }
 
@@ -111,6 +111,12 @@ impl Outcome {
 /// Keeps the stages' times; the counters come with the engine's summary.
 #[derive(Default)]
 struct Stages(Mutex<Vec<(String, [f64; 3], u64)>>);
+
+impl Stages {
+    fn take(&self) -> Vec<(String, [f64; 3], u64)> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
+    }
+}
 
 impl Monitor for Stages {
     fn add(&self, _counter: Counter, _n: u64) {}
@@ -182,7 +188,6 @@ fn back_up(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Result<Ou
         let path = String::from_utf8_lossy(&problem.path).into_owned();
         return Err(BenchError::NotMeasured(format!("{path} could not be read: {}", problem.message)));
     }
-    let stages = std::mem::take(&mut *stages.0.lock().unwrap_or_else(|e| e.into_inner()));
     Ok(Outcome {
         entries: stats.entries,
         files: stats.files,
@@ -192,7 +197,7 @@ fn back_up(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Result<Ou
         chunks: stats.chunks,
         bytes_novel: stats.bytes_novel,
         data_stored: stats.bytes_data_stored,
-        stages,
+        stages: stages.take(),
         ..Outcome::default()
     })
 }
@@ -211,17 +216,24 @@ fn restore_all(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Resul
     if stats.damaged + stats.damaged_ranges + stats.differing > 0 {
         return Err(BenchError::NotMeasured(format!("the restore found {} files damaged", stats.damaged)));
     }
-    Ok(Outcome { entries: stats.entries, files: stats.files, bytes: stats.bytes, ..Outcome::default() })
+    Ok(Outcome {
+        entries: stats.entries,
+        files: stats.files,
+        bytes: stats.bytes,
+        stages: stages.take(),
+        ..Outcome::default()
+    })
 }
 
 fn check_all(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Result<Outcome, BenchError> {
     let read_data = if job.task == Task::CheckReadData { ReadData::All } else { ReadData::No };
     let options = CheckOptions { read_data, threads: job.threads, cancel: cancel.clone() };
-    let report = check::run(store, &options, &Stages::default()).map_err(interrupted)?;
+    let stages = Stages::default();
+    let report = check::run(store, &options, &stages).map_err(interrupted)?;
     if report.is_damaged() {
         return Err(BenchError::NotMeasured("the check found damage in a store made just now".into()));
     }
-    Ok(Outcome { entries: report.entries, ..Outcome::default() })
+    Ok(Outcome { entries: report.entries, chunks: report.chunks, stages: stages.take(), ..Outcome::default() })
 }
 
 fn interrupted(error: StoreError) -> BenchError {

@@ -1,12 +1,12 @@
 //! What was measured, as sections of a report.
 
 use super::job::Outcome;
-use super::{Measured, Results};
+use super::{Measured, Results, Scenario};
 use crate::harness::report::{Better, Cell, Column, Plot, Row, Section, Unit};
 use crate::harness::stats::{measured, median};
 use std::collections::BTreeSet;
 
-/// The scenarios, their requests, and the stages of each backup.
+/// The scenarios, their requests, and where the time of each went.
 pub fn sections(results: &Results) -> Vec<Section> {
     let mut sections = vec![scenarios(results), requests(results)];
     sections.extend(results.measured.iter().filter_map(stages));
@@ -95,27 +95,47 @@ fn requests(results: &Results) -> Section {
     }
 }
 
-/// Wait, busy and wait-out of a backup's stages.
+/// Where the time of a backup's or restore's stages went, and how long each phase of a check was at work.
 fn stages(one: &Measured) -> Option<Section> {
-    let first = one.outcomes.first().filter(|outcome| !outcome.stages.is_empty())?;
-    let column = |id: &str, title: &str| Column::new(id, title, Unit::Seconds, Better::Neither);
-    let rows = first.stages.iter().enumerate().map(|(at, (name, ..))| {
-        let found = || one.outcomes.iter().filter_map(move |outcome| outcome.stages.get(at));
+    let mut names: Vec<&str> = Vec::new();
+    let all = || one.outcomes.iter().flat_map(|outcome| &outcome.stages);
+    for (name, times, items) in all() {
+        // What had nothing to do in any round is left out: a restore that verifies nothing.
+        if !names.contains(&name.as_str()) && (*items > 0 || times.iter().any(|seconds| *seconds > 0.0)) {
+            names.push(name);
+        }
+    }
+    let waits = !matches!(one.scenario, Scenario::Check | Scenario::CheckReadData);
+    let rows = names.iter().map(|name| {
+        let found = || all().filter(|(known, ..)| known == name);
         let seconds = |which: usize| measured(&found().map(|(_, times, _)| times[which]).collect::<Vec<_>>());
-        let items: Vec<f64> = found().map(|(_, _, items)| *items as f64).collect();
-        Row { label: name.clone(), cells: vec![seconds(0), seconds(1), seconds(2), Cell::Exact(median(&items))] }
+        let items = Cell::Exact(median(&found().map(|(_, _, items)| *items as f64).collect::<Vec<_>>()));
+        let cells = if waits { vec![seconds(0), seconds(1), seconds(2), items] } else { vec![seconds(1), items] };
+        Row { label: (*name).into(), cells }
     });
-    Some(Section {
-        id: format!("stages_{}", one.scenario.name()),
-        title: format!("Stages of: {}", one.scenario.title()),
-        columns: vec![
-            column("wait_in", "waits for input"),
-            column("busy", "busy"),
-            column("wait_out", "waits for room"),
-            Column::new("items", "items", Unit::Count, Better::Neither),
-        ],
-        rows: rows.collect(),
-        notes: vec!["Added up over the threads of each stage; tasks of a pool wait in its queue for input.".into()],
+    let rows: Vec<Row> = rows.collect();
+    let column = |id: &str, title: &str| Column::new(id, title, Unit::Seconds, Better::Neither);
+    let busy = column("busy", "busy");
+    let items = Column::new("items", "items", Unit::Count, Better::Neither);
+    let note = match one.scenario {
+        Scenario::Restore => {
+            "Added up over the threads of each stage. Where nobody reads ahead, workers fetch, open and write."
+        }
+        Scenario::Check | Scenario::CheckReadData => {
+            "One phase after the other, nothing waits for another; parts of `packs` are added up over the threads."
+        }
+        _ => "Added up over the threads of each stage; tasks of a pool wait in its queue for input.",
+    };
+    let (id, title) = (one.scenario.name(), one.scenario.title());
+    (!rows.is_empty()).then(|| Section {
+        id: if waits { format!("stages_{id}") } else { format!("phases_{id}") },
+        title: if waits { format!("Stages of: {title}") } else { format!("Phases of: {title}") },
+        columns: match waits {
+            true => vec![column("wait_in", "waits for input"), busy, column("wait_out", "waits for room"), items],
+            false => vec![busy, items],
+        },
+        rows,
+        notes: vec![note.into()],
         ..Section::default()
     })
 }

@@ -2,6 +2,7 @@
 
 use super::job::perform_watched;
 use super::*;
+use crate::harness::report::Cell;
 use crate::harness::stages::{self, StagesOptions};
 use crate::storage::layer::OperationKind;
 
@@ -28,6 +29,7 @@ fn options(work: &Path) -> ScenarioOptions {
         compression: Compression::Lz4,
         read: "auto".into(),
         threads: 0,
+        drop_caches: None,
         seed: 1,
         runner: Runner::Here,
         cancel: Arc::default(),
@@ -70,8 +72,34 @@ fn all_scenarios_give_plausible_figures_and_leave_nothing_behind() {
     let restore = of(Scenario::Restore).0;
     assert!(restore.bytes == changed.bytes && restore.files == changed.files && restore.bytes_in > 3_000_000);
     assert!(of(Scenario::CheckReadData).0.bytes_in > of(Scenario::Check).0.bytes_in);
-    assert!(of(Scenario::Check).1.is_none() && of(Scenario::CheckReadData).1.is_some());
-    for section in sections(&results) {
+    // A bound for each, of the terms that it has.
+    let bound = |scenario: Scenario| of(scenario).1.unwrap();
+    let takes_part = |scenario: Scenario, name: &str| bound(scenario).terms.iter().any(|t| t.0 == name && t.1 > 0.0);
+    for (name, [restore, check, all]) in [
+        ("fetch", [true, true, true]),
+        ("open", [true, true, true]),
+        ("decompress", [true, false, true]),
+        ("hash", [true, false, true]),
+        ("locate", [false, true, true]),
+        ("compress", [false, false, false]),
+    ] {
+        let part = [Scenario::Restore, Scenario::Check, Scenario::CheckReadData].map(|s| takes_part(s, name));
+        assert_eq!(part, [restore, check, all], "{name}");
+    }
+    assert!(bound(Scenario::Check).seconds < bound(Scenario::CheckReadData).seconds);
+    let stages = |scenario: Scenario| of(scenario).0.stages.iter().map(|s| s.0.as_str()).collect::<Vec<_>>();
+    assert_eq!(stages(Scenario::Restore)[..4], ["plan", "fetch", "open", "write"]);
+    assert_eq!(stages(Scenario::Check), ["records", "index", "trees"]);
+    assert!(stages(Scenario::CheckReadData).contains(&"packs: open"));
+    let sections = sections(&results);
+    let ids: Vec<_> = sections.iter().map(|section| section.id.as_str()).collect();
+    assert_eq!(ids[ids.len() - 3..], ["stages_restore", "phases_check", "phases_check-read-data"]);
+    let restored = &sections[ids.len() - 3];
+    let rows: Vec<_> = restored.rows.iter().map(|row| row.label.as_str()).collect();
+    assert_eq!(rows, ["plan", "fetch", "open", "write", "finish"], "nothing was verified");
+    let scenarios = &sections[0].rows;
+    assert!(scenarios.iter().all(|row| matches!(&row.cells[11], Cell::Text(binds) if !binds.is_empty())));
+    for section in sections {
         assert!(!section.rows.is_empty() && section.rows.iter().all(|r| r.cells.len() == section.columns.len()));
     }
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0, "the work folder is empty again");
@@ -92,6 +120,38 @@ fn only_what_is_chosen_is_told_and_errors_clean_up() {
     let error = run(&data(tree_.path()), &chosen, None, &|_| (), &mut |_| Ok(()));
     assert!(matches!(error, Err(BenchError::Interrupted)));
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_page_cache_is_emptied_before_each_scenario_when_it_is_to_be_cold() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(tree_.path());
+    let (target, switch) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    let scenarios = vec![Scenario::First, Scenario::Restore, Scenario::Check];
+    let drop_caches = Some(Switch::at(switch.path()));
+    let cold = ScenarioOptions {
+        scenarios,
+        rounds: 2,
+        target: Some(target.path().into()),
+        drop_caches,
+        ..options(work.path())
+    };
+    // Told before the cache is emptied, so what is written so far counts the scenarios before.
+    let before = std::cell::RefCell::new(Vec::new());
+    let tell = |what: &str| {
+        if what.starts_with("round") {
+            before.borrow_mut().push(fs::read_to_string(switch.path()).unwrap().len());
+        }
+        assert!(!what.contains("reading the data"), "that would warm it");
+    };
+    let results = run(&data(tree_.path()), &cold, None, &tell, &mut |_| Ok(())).unwrap();
+    assert_eq!(*before.borrow(), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(fs::read_to_string(switch.path()).unwrap(), "333333");
+    assert!(results.notes[0].contains("emptied before each scenario"), "{:?}", results.notes);
+    let refused = ScenarioOptions { drop_caches: Some(Switch::at(&work.path().join("none"))), ..cold };
+    let error = run(&data(tree_.path()), &refused, None, &tell, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("as root"), "{error}");
+    assert_eq!(before.borrow().len(), 6, "nothing was begun");
 }
 
 #[test]

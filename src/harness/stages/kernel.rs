@@ -41,6 +41,7 @@ pub enum Kernel {
     Open,
     Pack,
     Store,
+    Fetch,
 }
 
 /// What a kernel works through in one round.
@@ -90,6 +91,7 @@ impl Kernel {
             Kernel::Open => "open".into(),
             Kernel::Pack => "pack".into(),
             Kernel::Store => "store".into(),
+            Kernel::Fetch => "fetch".into(),
         }
     }
 
@@ -121,7 +123,7 @@ impl Bench {
         let mut all = vec![Kernel::Walk, Kernel::Files, Kernel::Read, Kernel::Cut, Kernel::Select, Kernel::Hash];
         all.extend([Kernel::Miss, Kernel::Hit, Kernel::Claim]);
         all.extend(codecs.clone().map(Kernel::Compress));
-        all.extend([Kernel::Seal, Kernel::Pack, Kernel::Store, Kernel::Open]);
+        all.extend([Kernel::Seal, Kernel::Pack, Kernel::Store, Kernel::Fetch, Kernel::Open]);
         all.extend(codecs.map(Kernel::Decompress));
         all.retain(|kernel| self.load(*kernel) != Load::default());
         all
@@ -148,7 +150,7 @@ impl Bench {
             Kernel::Claim => load(0, shape.chunks),
             Kernel::Compress(at) | Kernel::Decompress(at) => load(shape.new, self.input.codecs[at].blobs()),
             Kernel::Seal | Kernel::Open | Kernel::Pack => load(codec.bytes(), codec.blobs()),
-            Kernel::Store => load(self.storing.bytes(), 0),
+            Kernel::Store | Kernel::Fetch => load(self.storing.bytes(), 0),
         }
     }
 
@@ -186,6 +188,7 @@ impl Bench {
                 self.input.unclaim();
             }
             Kernel::Compress(_) => self.input.batches.iter_mut().for_each(|batch| batch.buffer.blobs.clear()),
+            Kernel::Fetch => self.storing.keep()?,
             Kernel::Seal => set_sealed(self.input.codecs.last_mut(), false)?,
             Kernel::Open => set_sealed(self.input.codecs.last_mut(), true)?,
             Kernel::Decompress(at) => set_sealed(self.input.codecs.get_mut(at), false)?,
@@ -230,6 +233,7 @@ impl Bench {
             Kernel::Open => on(pool, &mut codecs[chosen].placed, open),
             Kernel::Pack => return self.storing.pack(&codecs[chosen].placed),
             Kernel::Store => return self.storing.store(),
+            Kernel::Fetch => return self.storing.fetch(pool),
         }
         .map_err(BenchError::from)
     }

@@ -201,7 +201,7 @@ fn sink(kernels: &[Measured]) -> Option<f64> {
 
 /// The costs of the roofline's units.
 fn terms(kernels: &[Measured], chosen: usize) -> Vec<Term> {
-    let list: [(&'static str, Per, Kernel); 12] = [
+    let list: [(&'static str, Per, Kernel); 14] = [
         ("walk", Per::Entry, Kernel::Walk),
         ("open and close files", Per::File, Kernel::Files),
         ("read", Per::ByteRead, Kernel::Read),
@@ -213,7 +213,9 @@ fn terms(kernels: &[Measured], chosen: usize) -> Vec<Term> {
         ("compress", Per::ByteNew, Kernel::Compress(chosen)),
         ("seal", Per::ByteSealed, Kernel::Seal),
         ("pack", Per::ByteSealed, Kernel::Pack),
+        ("fetch", Per::ByteFetched, Kernel::Fetch),
         ("open", Per::ByteOpened, Kernel::Open),
+        ("locate", Per::LookUp, Kernel::Hit),
     ];
     let decompress = ("decompress", Per::ByteDecompressed, Kernel::Decompress(chosen));
     let files = seconds(kernels, Kernel::Files).map_or((0.0, 0.0), |(one, all, _)| (one, all));
@@ -223,7 +225,7 @@ fn terms(kernels: &[Measured], chosen: usize) -> Vec<Term> {
             // It opens the files too, and that is a term of its own.
             (one, all) = ((one - files.0).max(0.0), (all - files.1).max(0.0));
         }
-        let counted_in_items = matches!(per, Per::Entry | Per::File | Per::Chunk);
+        let counted_in_items = matches!(per, Per::Entry | Per::File | Per::Chunk | Per::LookUp);
         let units = if counted_in_items { load.items } else { load.bytes };
         let each = |seconds: f64| seconds * 1e9 / units.max(1) as f64;
         Some(Term { name, per, one: each(one), all: each(all), ordered: kernel.is_ordered() })

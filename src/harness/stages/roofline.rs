@@ -2,8 +2,9 @@
 //!
 //! Per byte of content, one core does `T_core = 1 / [t_read + s·t_cut + t_hash + (1−d)·(t_compress + ρ·(t_seal + t_pack)) +
 //! t_chunk/S + t_file/F]`, with s the scanned share, d the share of duplicates, ρ = stored/new, S and F the mean chunk
-//! and file. Here the same is written for a whole piece of work: each term is a cost a unit, times the units that the
-//! work has. A run can be no faster than all cores doing these terms, than the busiest thread of those that keep the
+//! and file. A restore has other terms, and a check's are t_fetch + t_open + t_decompress + t_hash (of packs to their names,
+//! and of what is in them to its ids), with a look-up for each chunk. Here the same is written for a whole piece of work: each term is a cost a
+//! unit, times the units that the work has. A run can be no faster than all cores doing these terms, than the busiest thread of those that keep the
 //! order, and than storage taking what is stored.
 
 /// What a term's cost counts in.
@@ -19,8 +20,10 @@ pub enum Per {
     Chunk,
     ByteNew,
     ByteSealed,
-    ByteDecompressed,
+    ByteFetched,
     ByteOpened,
+    ByteDecompressed,
+    LookUp,
 }
 
 /// A piece of work, in the units of the terms.
@@ -44,10 +47,14 @@ pub struct Work {
     pub new: f64,
     /// Bytes of blobs, sealed and put into packs.
     pub sealed: f64,
-    /// Bytes that come out of decompression.
-    pub decompressed: f64,
+    /// Bytes read from storage.
+    pub fetched: f64,
     /// Bytes of blobs opened.
     pub opened: f64,
+    /// Bytes that come out of decompression.
+    pub decompressed: f64,
+    /// Chunks looked up that the index has.
+    pub looked_up: f64,
 }
 
 impl Work {
@@ -62,8 +69,10 @@ impl Work {
             Per::Chunk => self.chunks,
             Per::ByteNew => self.new,
             Per::ByteSealed => self.sealed,
-            Per::ByteDecompressed => self.decompressed,
+            Per::ByteFetched => self.fetched,
             Per::ByteOpened => self.opened,
+            Per::ByteDecompressed => self.decompressed,
+            Per::LookUp => self.looked_up,
         }
     }
 }
@@ -160,6 +169,10 @@ mod tests {
                 term("compress", Per::ByteNew, 4.5, false),
                 term("seal", Per::ByteSealed, 0.7, false),
                 term("pack", Per::ByteSealed, 0.2, true),
+                term("fetch", Per::ByteFetched, 0.1, false),
+                term("open", Per::ByteOpened, 0.7, false),
+                term("decompress", Per::ByteDecompressed, 0.5, false),
+                term("locate", Per::LookUp, 300.0, false),
             ],
             sink: Some(1.5e9),
             cores: 2,
@@ -192,6 +205,26 @@ mod tests {
         assert!((bound.seconds - 4.2025).abs() < 1e-9, "{}", bound.seconds);
         assert_eq!(bound.binds, "CPU, compress 64 % of it");
         assert_eq!(bound.terms[5], ("compress", 2.7));
+    }
+
+    #[test]
+    fn a_check_reads_opens_decompresses_and_hashes_twice() {
+        let (stored, plain) = (3e8, 6e8);
+        let check = Work {
+            fetched: stored,
+            opened: stored,
+            decompressed: plain,
+            hashed: stored + plain,
+            looked_up: 1e4,
+            ..Work::default()
+        };
+        // By hand: 0.03 + 0.21 + 0.3 + 0.243 + 0.003.
+        let bound = sample().one_core(&check);
+        assert!((bound.seconds - 0.786).abs() < 1e-9, "{}", bound.seconds);
+        assert_eq!(bound.binds, "CPU, decompress 38 % of it");
+        // Without the data only what is small is read, and look-ups are most of it.
+        let structure = Work { fetched: 1e6, opened: 1e6, looked_up: 1e5, ..Work::default() };
+        assert_eq!(sample().all_cores(&structure).binds, "CPU, locate 97 % of it");
     }
 
     #[test]

@@ -47,12 +47,16 @@ fn every_kernel_runs_on_what_the_pipeline_would_give_it() {
     assert_eq!(
         names.join("; "),
         "walk; open and close files; read; chunk: cut and scan; chunk: select; hash; look-up, miss; look-up, hit; claim; \
-         compress lz4; compress zstd:1; seal; pack; store; open; decompress lz4; decompress zstd:1"
+         compress lz4; compress zstd:1; seal; pack; store; fetch; open; decompress lz4; decompress zstd:1"
     );
     for kernel in &stages.kernels {
         assert!(kernel.one.len() == 2 && kernel.one.iter().all(|s| *s > 0.0), "{kernel:?}");
         assert_eq!(kernel.all.len(), if kernel.kernel.is_ordered() { 0 } else { 2 }, "{kernel:?}");
     }
+    // Every term of a whole run has its cost.
+    let names: Vec<_> = stages.roofline.terms.iter().map(|term| term.name).collect();
+    assert_eq!(names[10..], ["pack", "fetch", "open", "locate", "decompress"]);
+    assert!(stages.roofline.terms.iter().all(|term| term.name == "read" || term.one > 0.0));
     // What binds is one of the terms, and one core is no faster than all its terms.
     let bound = stages.roofline.one_core(&stages.first_backup());
     assert!(bound.seconds > 0.0 && bound.seconds >= bound.terms.iter().map(|t| t.1).sum());

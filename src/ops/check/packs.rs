@@ -2,6 +2,7 @@
 
 use super::findings::{ATTEMPTS, Findings};
 use super::index::Catalogue;
+use super::meters::Meters;
 use super::records::Records;
 use super::{Severity, Subject};
 use crate::base::id::{ContentId, ObjectId, SessionId};
@@ -37,6 +38,7 @@ pub(super) struct PackReader<'a> {
     pub catalogue: &'a Catalogue,
     pub findings: &'a Findings<'a>,
     pub monitor: &'a dyn Monitor,
+    pub meters: &'a Meters,
     /// Blobs that cannot be read, of each pack that has some.
     pub bad: &'a Mutex<Vec<Bad>>,
 }
@@ -83,7 +85,7 @@ impl PackReader<'_> {
             && listed
             && self.records.counts(session)
         {
-            self.compare_index(scratch, kind, id, table);
+            self.meters.compare.work(|| self.compare_index(scratch, kind, id, table));
         }
         let Err(first) = first else { return };
         let mut last = first;
@@ -121,7 +123,7 @@ impl PackReader<'_> {
         let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         let name = pack_key(kind, id);
         let mut reading = Reading::default();
-        let (extents, mut key, header) = match read_table_of(storage, ring, kind, id, len) {
+        let (extents, mut key, header) = match self.meters.tables.work(|| read_table_of(storage, ring, kind, id, len)) {
             Ok((header, header_len, read, key)) => {
                 let extents = extents_of(header_len, &read);
                 *table = Some((header.session, read));
@@ -138,12 +140,12 @@ impl PackReader<'_> {
         while at < len {
             let (end, to) = piece_end(&extents, next, at, len);
             scratch.piece.resize((end - at) as usize, 0);
-            if let Err(error) = storage.get_range(&name, at, &mut scratch.piece) {
+            if let Err(error) = self.meters.read.work(|| storage.get_range(&name, at, &mut scratch.piece)) {
                 reading.whole.get_or_insert(error.to_string());
                 extents[next..].iter().for_each(|e| _ = reading.bad.insert(e.offset, error.to_string()));
                 return Err(reading);
             }
-            hasher.update(&scratch.piece);
+            self.meters.names.work(|| hasher.update(&scratch.piece));
             self.monitor.add(Counter::BytesChecked, end - at);
             if at == 0 && key.is_some() {
                 // Blobs open with the key of the header's copy at the end: restores fall back on it, too.
@@ -157,7 +159,7 @@ impl PackReader<'_> {
                 }
             }
             for extent in &extents[next..to] {
-                if let Err(error) = check_blob(&name, key.as_ref(), &ring.keys, extent, at, scratch) {
+                if let Err(error) = check_blob(&name, key.as_ref(), &ring.keys, extent, at, scratch, self.meters) {
                     reading.bad.insert(extent.offset, error);
                 }
             }
@@ -256,13 +258,14 @@ fn check_blob(
     extent: &Extent,
     at: u64,
     scratch: &mut Scratch,
+    meters: &Meters,
 ) -> Result<(), String> {
     let key = key.ok_or("the pack's header cannot be read")?;
     let from = (u64::from(extent.offset) - at) as usize;
     let sealed = scratch.piece.get_mut(from..from + extent.len as usize).ok_or("it overlaps its neighbour")?;
     let object = || format!("{} at {}", name.path(), extent.offset);
     let (decompressor, plain) = (&mut scratch.decompressor, &mut scratch.plain);
-    let header = open_blob(key, extent.kind, extent.offset, sealed, decompressor, plain, &object);
+    let header = meters.open.work(|| open_blob(key, extent.kind, extent.offset, sealed, decompressor, plain, &object));
     let header = header.map_err(|e| e.to_string())?;
     let lens = extent.members.iter().map(|member| member.len);
     let right = match header.members.is_empty() {
@@ -277,8 +280,13 @@ fn check_blob(
         BlobKind::List => &keys.list_id,
         _ => &keys.chunk_id,
     };
+    meters.ids.work(|| check_ids(id_key, &extent.members, plain))
+}
+
+/// Computes every id of what a blob holds.
+fn check_ids(id_key: &[u8; 32], members: &[Member], plain: &[u8]) -> Result<(), String> {
     let mut from = 0;
-    for Member { id, len } in &extent.members {
+    for Member { id, len } in members {
         let to = from + *len as usize;
         let is = |id: &ContentId| plain.get(from..to).is_some_and(|content| content_id(id_key, content) == *id);
         if !is(id) {

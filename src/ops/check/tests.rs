@@ -1,7 +1,7 @@
 //! Damage of every kind is found, named, and mapped to the snapshots and paths that it costs.
 
 use super::*;
-use crate::monitor::Silent;
+use crate::monitor::{Silent, StageTimes};
 use crate::ops::repair::{self, RepairOptions};
 use crate::ops::restore::{RestoreOptions, run as restore};
 use crate::ops::testing::{Bench, Entries, noise};
@@ -17,6 +17,48 @@ fn check_storage(bench: &Bench, storage: Arc<dyn Storage>, read_data: ReadData) 
 
 fn check(bench: &Bench, read_data: ReadData) -> CheckReport {
     check_storage(bench, bench.storage.clone(), read_data)
+}
+
+/// Keeps the stages' times.
+#[derive(Default)]
+struct Told(Mutex<Vec<(&'static str, StageTimes)>>);
+
+impl Monitor for Told {
+    fn add(&self, _counter: Counter, _n: u64) {}
+
+    fn stage(&self, name: &'static str, times: StageTimes) {
+        self.0.lock().unwrap().push((name, times));
+    }
+}
+
+#[test]
+fn phases_tell_what_they_did_and_are_no_longer_than_the_whole() {
+    let (bench, _) = sample();
+    let told = |read_data, threads| {
+        let told = Told::default();
+        let options = CheckOptions { read_data, threads, ..CheckOptions::default() };
+        let report = run(&bench.open(bench.storage.clone()).unwrap(), &options, &told).unwrap();
+        (report, told.0.into_inner().unwrap())
+    };
+    let (_, phases) = told(ReadData::No, 1);
+    let names = |phases: &[(&'static str, StageTimes)]| phases.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    assert_eq!(names(&phases), ["records", "index", "trees"], "packs were not read");
+    let (report, phases) = told(ReadData::All, 1);
+    let parts = ["tables", "compare", "read", "names", "open", "ids"].map(|part| format!("packs: {part}"));
+    assert_eq!(names(&phases)[2..8], parts);
+    let items = |name: &str| phases.iter().find(|(known, _)| *known == name).unwrap().1.items;
+    assert_eq!((items("records"), items("index"), items("trees")), (4, report.segments, report.nodes));
+    assert_eq!((items("packs: tables"), items("packs: compare")), (report.packs_read, report.packs_read));
+    assert_eq!(items("packs: read"), items("packs: names"));
+    let blobs: usize = bench.keys(is_pack).into_iter().map(|pack| middles(&bench, pack).len()).sum();
+    assert!(items("packs: open") > blobs as u64, "data and trees");
+    assert_eq!(items("packs: open"), items("packs: ids"));
+    let busy: Duration = phases.iter().map(|(_, times)| times.busy).sum();
+    assert!(busy <= report.duration && phases.iter().all(|(_, times)| times.busy > Duration::ZERO), "{phases:?}");
+    assert!(report.chunks > 100, "chunks are looked up: {}", report.chunks);
+    let (_, again) = told(ReadData::All, 3);
+    let counts = |phases: &[(_, StageTimes)]| phases.iter().map(|(_, times)| times.items).collect::<Vec<_>>();
+    assert_eq!(counts(&again), counts(&phases), "on three threads the same work");
 }
 
 fn messages(report: &CheckReport) -> Vec<String> {

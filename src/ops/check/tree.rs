@@ -54,6 +54,7 @@ pub(super) struct Walker<'a> {
     named: HashSet<ContentId>,
     pub nodes: u64,
     pub entries: u64,
+    pub chunks: u64,
 }
 
 fn half(id: &ContentId) -> [u8; 16] {
@@ -77,6 +78,7 @@ impl<'a> Walker<'a> {
             named: HashSet::new(),
             nodes: 0,
             entries: 0,
+            chunks: 0,
         }
     }
 
@@ -166,6 +168,7 @@ impl<'a> Walker<'a> {
         let mut well = true;
         for item in items {
             let Item::Chunk { id, len } = item else { continue };
+            self.chunks += 1;
             match self.contents.chunk(id, *len) {
                 Availability::Here => {}
                 // Its pack has been named.

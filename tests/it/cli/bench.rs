@@ -28,13 +28,17 @@ fn tools_are_compared_and_what_is_wrong_with_one_is_named() {
     let s = Sandbox::new();
     s.write("data/a", "one");
     s.write("data/sub/b", vec![7; 300_000]);
-    let good = mock(&s, "good", "cp -a -T \"$2\" \"$3\"");
+    let good = mock(&s, "good", "sleep 0.7; cp -a -T \"$2\" \"$3\"");
     let lossy = mock(&s, "lossy", "cp -a -T \"$2\" \"$3\"; rm \"$3/a\"");
     let broken = mock(&s, "broken", "echo it does not work >&2; exit 9");
     let words = ["--json", "bench", "compare", "--data", "data", "--rounds", "2", "--work", "work"];
     let tools = ["--tool", &good, "--tool", &lossy, "--tool", &broken];
+    let before = jiff::Timestamp::now();
     let ran = s.run(words.iter().copied().chain(tools));
+    let after = jiff::Timestamp::now();
     let report = serde_json::from_str::<serde_json::Value>(ran.stdout.trim()).unwrap();
+    let started: jiff::Timestamp = report["started"].as_str().unwrap().parse().unwrap();
+    assert!(started >= before && after.duration_since(started).as_secs_f64() > 1.4, "two rounds slept since it began");
     let rows = |id: &str| {
         let sections = report["sections"].as_array().unwrap();
         let section = sections.iter().find(|section| section["id"] == id).unwrap();
@@ -81,6 +85,10 @@ fn a_missing_tool_is_named_and_nothing_left_is_an_error() {
     assert!(ran.code == 1 && ran.stderr.contains("holds no content"), "{ran:?}");
     let ran = s.run(["bench", "compare", "--data", "data", "--with", "cp", "--base", "gone", "--rounds", "1"]);
     assert!(ran.code == 1 && ran.stderr.contains("--base") && !ran.stderr.contains("--binary"), "{ran:?}");
+    for words in [["--data", "data/a"].as_slice(), &["--data", "data", "--second", "data/a"]] {
+        let ran = s.run(["bench", "compare", "--with", "cp"].iter().chain(words).copied());
+        assert!(ran.code == 2 && ran.stderr.contains("data/a is no folder") && ran.stderr.contains("mkdir"), "{ran:?}");
+    }
     let ran = s.run(["bench", "compare", "--data", "none", "--with", "cp"]);
     assert!(ran.code != 0 && ran.stderr.contains("none: "), "{}", ran.stderr);
 }

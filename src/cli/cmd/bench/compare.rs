@@ -9,7 +9,8 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::harness::BenchError;
 use crate::harness::compare::{Plan, Samples, Step, Wanted, Watch, rounds, table, tools, version};
-use crate::harness::report::{DataUsed, Report};
+use crate::harness::machine::page_cache::Switch;
+use crate::harness::report::Report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,6 +81,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let begun = Report::new("compare", &words());
     let wanted = Wanted {
         with: args.with.clone(),
         files: args.tool.clone(),
@@ -93,22 +95,19 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let versions = plan.tools.iter().map(|tool| version(tool, &plan.work)).collect::<Result<Vec<_>, _>>()?;
     let data = plan.data.used()?;
     let mut samples = Samples { warnings: missing, ..Samples::default() };
-    let mut watch = Shown {
-        out: &context.out,
-        save: args.report.save.as_deref(),
-        report: &|samples| table::report(&words(), &plan, &versions, &data, samples),
-    };
+    let report = |samples: &Samples| table::report(&begun, &plan, &versions, &data, samples);
+    let mut watch = Shown { out: &context.out, save: args.report.save.as_deref(), report: &report };
     let outcome = rounds::run(&plan, &mut samples, &mut watch);
     context.interrupt.immediate();
-    conclude(context, &args, &plan, (&versions, &data), &samples, outcome)
+    conclude(context, &args, &plan.tools[0].label, &report, &samples, outcome)
 }
 
 /// Prints what there is, also of a run that ended early.
 fn conclude(
     context: &Context,
     args: &Args,
-    plan: &Plan,
-    (versions, data): (&[String], &DataUsed),
+    ours: &str,
+    report: &dyn Fn(&Samples) -> Report,
     samples: &Samples,
     outcome: Result<(), BenchError>,
 ) -> Result<ExitCode, Failure> {
@@ -116,12 +115,10 @@ fn conclude(
         outcome?;
         return Err(BenchError::NotMeasured(samples.warnings.join("; ")).into());
     }
-    let report = table::report(&words(), plan, versions, data, samples);
-    let ours = plan.tools[0].label.as_str();
     if !samples.taken.keys().any(|(label, _)| label == ours) {
         return Err(BenchError::NotMeasured(samples.warnings.join("; ")).into());
     }
-    finish(context, &args.report, &report)?;
+    finish(context, &args.report, &report(samples))?;
     if let Some(folder) = &args.report.save {
         // The whole report is there now.
         _ = std::fs::remove_file(partial(folder));
@@ -157,7 +154,7 @@ fn plan(context: &Context, args: &Args, tools: Vec<crate::harness::compare::Foun
         rounds: args.rounds,
         work: absolute(&work)?,
         target: absolute(&target)?,
-        drop_caches: args.drop_caches,
+        drop_caches: args.drop_caches.then(Switch::default),
         timeout: Duration::from_secs(args.timeout),
         cancel: context.interrupt.deferred(),
     })

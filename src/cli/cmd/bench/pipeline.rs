@@ -9,6 +9,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::codec::Compression;
 use crate::harness::BenchError;
+use crate::harness::machine::page_cache::Switch;
 use crate::harness::report::Report;
 use crate::harness::scenario::{self, Results, Runner, Scenario, ScenarioOptions, job};
 use crate::harness::stages::{self, Stages, StagesOptions};
@@ -20,6 +21,7 @@ Examples:
   larder bench pipeline ~/src --rounds 3 --scenario first,unchanged,restore
   larder bench pipeline /var/lib/images --work /mnt/backup --restore-to /mnt/fast
   larder bench pipeline ~/src --no-roofline --save results
+  sudo larder bench pipeline ~/src --drop-caches
 
 Each round makes a fresh store in the work folder and backs up, restores and checks; each scenario is a process of its own.
 Scenarios that change files work on a private copy of the data. The work folder is empty again at the end.";
@@ -49,6 +51,9 @@ pub struct Args {
     /// Threads of each stage [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = HOW)]
     threads: Option<u16>,
+    /// Empty the page cache before each scenario (as root)
+    #[arg(long, help_heading = HOW)]
+    drop_caches: bool,
     /// Seed of the changes
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = HOW)]
     seed: u64,
@@ -76,6 +81,8 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let data = args.data_sets.resolve(context, &args.data)?;
     let options = options(context, &args)?;
+    // Before the kernels, which take a while.
+    options.drop_caches.as_ref().map_or(Ok(()), Switch::check)?;
     let (mut report, used) = (Report::new("pipeline", &words()), data.used()?);
     let kernels = kernels(context, &args, &options, &data.path)?;
     let of_kernels = kernels.as_ref().map_or_else(Vec::new, |kernels| stages::sections(kernels, &used));
@@ -106,6 +113,7 @@ fn options(context: &Context, args: &Args) -> Result<ScenarioOptions, Failure> {
         compression: args.compression,
         read: args.read.clone(),
         threads: args.threads.map_or(0, usize::from),
+        drop_caches: args.drop_caches.then(Switch::default),
         seed: args.seed,
         runner: Runner::Process(this, vec!["bench".into(), "scenario-job".into()]),
         cancel: context.interrupt.deferred(),
