@@ -1,9 +1,12 @@
-//! What hashing (keyed, to ids) and sealing cost: blobs of two sizes, a pack's keys, small objects, opening a slot, signatures.
-//! `cargo bench --bench crypto`.
+//! What hashing (keyed, to ids) and sealing cost: blobs of two sizes, the cipher alone, a pack's keys, small objects, opening
+//! a slot, signatures. `cargo bench --bench crypto`; `cargo bench --features aws-lc --bench crypto -- aead` has the cipher of
+//! both libraries side by side.
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+use criterion::{BatchSize, BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use larder::base::id::StoreId;
-use larder::base::limits::{GROUP_BYTES, KIB};
+use larder::base::limits::{GROUP_BYTES, KIB, MIB};
+use larder::crypto::aead::{Aead, NONCE_LEN, RustCrypto};
 use larder::crypto::hash::content_id;
 use larder::crypto::lanes::ManyHasher;
 use larder::crypto::pack::{NonceInput, PackKey};
@@ -14,6 +17,7 @@ use larder::format::blob::{BlobKind, SEAL_OVERHEAD};
 use larder::format::envelope::{Envelope, ObjectKind};
 use larder::format::keyslot::KeyBundle;
 use std::hint::black_box;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
 const STORE: StoreId = StoreId([1; 16]);
@@ -37,6 +41,70 @@ fn bulk(c: &mut Criterion) {
         });
         group.finish();
     }
+}
+
+/// What this thread has taken of a processor: other work on the machine counts less than by the clock.
+struct ThreadTime;
+
+impl Measurement for ThreadTime {
+    type Intermediate = Duration;
+    type Value = Duration;
+
+    fn start(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    }
+
+    fn end(&self, start: Duration) -> Duration {
+        self.start() - start
+    }
+
+    fn add(&self, a: &Duration, b: &Duration) -> Duration {
+        *a + *b
+    }
+
+    fn zero(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn to_f64(&self, value: &Duration) -> f64 {
+        WallTime.to_f64(value)
+    }
+
+    fn formatter(&self) -> &dyn ValueFormatter {
+        WallTime.formatter()
+    }
+}
+
+/// The cipher alone, of each library in this build, in CPU time.
+fn aead(c: &mut Criterion<ThreadTime>) {
+    let mut group = c.benchmark_group("crypto/aead");
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    for len in [KIB, 16 * KIB, 256 * KIB, MIB] {
+        group.throughput(Throughput::Bytes(len as u64));
+        seal_and_open::<RustCrypto>(&mut group, len);
+        #[cfg(feature = "aws-lc")]
+        seal_and_open::<larder::crypto::aead::AwsLc>(&mut group, len);
+    }
+    group.finish();
+}
+
+fn seal_and_open<A: Aead>(group: &mut BenchmarkGroup<'_, ThreadTime>, len: usize) {
+    let (cipher, nonce, associated) = (A::new(&[1; 32]), [2; NONCE_LEN], [3; 5]);
+    let mut text = vec![7; len];
+    let name = |what: &str| BenchmarkId::new(format!("{} {what}", A::LIBRARY), format!("{} KiB", len / KIB));
+    group.bench_function(name("seal"), |b| b.iter(|| cipher.seal(&nonce, &associated, black_box(&mut text))));
+    let tag = cipher.seal(&nonce, &associated, &mut text);
+    // Opening works in place, so each round takes a copy, made while no clock runs; few at once, so that they stay in
+    // the cache as a text that is sealed does.
+    let copies = BatchSize::NumIterations((MIB / len) as u64);
+    group.bench_function(name("open"), |b| {
+        b.iter_batched_ref(
+            || text.clone(),
+            |text| assert!(cipher.open(&nonce, &associated, black_box(text), &tag).is_ok()),
+            copies,
+        );
+    });
 }
 
 /// Ids of a batch of small contents, one by one and side by side.
@@ -108,4 +176,5 @@ fn slots(c: &mut Criterion) {
 }
 
 criterion_group!(benches, bulk, many, small, slots);
-criterion_main!(benches);
+criterion_group!(name = cipher; config = Criterion::default().with_measurement(ThreadTime); targets = aead);
+criterion_main!(benches, cipher);

@@ -26,6 +26,7 @@ cargo fmt --check
 say "lints"
 cargo clippy --quiet --all-targets -- -D warnings
 cargo check --quiet --no-default-features --lib
+cargo clippy --quiet --all-targets --features aws-lc -- -D warnings
 say "fuzz targets, ${FUZZ_SECONDS:-2} s each"
 fuzz/run.sh "${FUZZ_SECONDS:-2}"
 say "memory of an index of 10^6 rows"
@@ -34,5 +35,7 @@ say "the gate: counters, instructions, kernels against their references"
 benches/ci-gate.sh
 say "tests"
 cargo test --no-fail-fast
+say "sealing by AWS-LC: the same bytes"
+cargo test --quiet --features aws-lc --lib crypto
 say "the page of a report, in a browser"
 tests/page.sh

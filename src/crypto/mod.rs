@@ -3,6 +3,7 @@
 pub mod keys;
 pub mod hash;
 pub mod lanes;
+pub mod aead;
 pub mod pack;
 pub mod small;
 pub mod slot;

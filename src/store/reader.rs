@@ -24,7 +24,7 @@ const RELOADS_MAX: u32 = 3;
 pub struct Reader {
     store: Arc<Store>,
     cache: BlobCache,
-    keys: HashMap<ObjectId, PackKey>,
+    keys: HashMap<ObjectId, Arc<PackKey>>,
     decompressor: Decompressor,
     sealed: Vec<u8>,
     found: Vec<Location>,
@@ -220,11 +220,10 @@ impl Reader {
         let storage = self.store.storage.clone();
         let key = if from_trailer {
             let len = storage.head(&pack_key(pack_kind, pack))?.len;
-            &read_table_of(&*storage, &self.store.ring, pack_kind, pack, len)?.3
+            Arc::new(read_table_of(&*storage, &self.store.ring, pack_kind, pack, len)?.3)
         } else {
             self.pack_key(location)?
         };
-        let key = key.clone();
         self.sealed.resize(blob_len as usize, 0);
         storage.get_range(&pack_key(pack_kind, pack), u64::from(blob_offset), &mut self.sealed)?;
         let mut plain = Vec::new();
@@ -233,15 +232,16 @@ impl Reader {
         Ok(plain)
     }
 
-    fn pack_key(&mut self, location: &Location) -> Result<&PackKey, ObjectError> {
-        if !self.keys.contains_key(&location.pack) {
-            if self.keys.len() >= PACK_KEYS_MAX {
-                self.keys.clear();
-            }
-            let key = read_key(&self.store, location.pack_kind, location.pack, location.pack_header_len)?;
-            self.keys.insert(location.pack, key);
+    fn pack_key(&mut self, location: &Location) -> Result<Arc<PackKey>, ObjectError> {
+        if let Some(key) = self.keys.get(&location.pack) {
+            return Ok(key.clone());
         }
-        Ok(&self.keys[&location.pack])
+        if self.keys.len() >= PACK_KEYS_MAX {
+            self.keys.clear();
+        }
+        let key = Arc::new(read_key(&self.store, location.pack_kind, location.pack, location.pack_header_len)?);
+        self.keys.insert(location.pack, key.clone());
+        Ok(key)
     }
 }
 

@@ -105,7 +105,7 @@ impl Kernel {
                 crate::codec::Compression::Zstd(_) => &["zstd"],
                 crate::codec::Compression::None => &[],
             },
-            Kernel::Seal | Kernel::Open => &["chacha20", "poly1305"],
+            Kernel::Seal | Kernel::Open => &["aead", "chacha20", "poly1305"],
             _ => &[],
         }
     }

@@ -5,13 +5,14 @@
 //! any path that is here ([`super::hasher`]); the others offer no choice at run time, and a path that is not the one in use
 //! is an error that says why. Nothing is ever measured on another path than was asked for.
 
+use crate::crypto::aead::{Aead, Bulk};
 use crate::harness::BenchError;
 use blake3::platform::Platform;
 
 /// The code that a kernel runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuPath {
-    /// The kernel, as `--path` names it: `blake3`, `chacha20`, `poly1305`, `gear`, `lz4`, `zstd`.
+    /// The kernel, as `--path` names it: `blake3`, `aead`, `chacha20`, `poly1305`, `gear`, `lz4`, `zstd`.
     pub kernel: &'static str,
     /// The path that runs here.
     pub used: &'static str,
@@ -47,8 +48,16 @@ pub fn paths() -> Vec<CpuPath> {
         |kernel, change| CpuPath { kernel, used: "scalar", here: vec!["scalar"], known: vec!["scalar"], change };
     vec![
         blake3_path(),
-        chacha20_path(),
-        poly1305_path(),
+        CpuPath {
+            kernel: "aead",
+            used: Bulk::LIBRARY,
+            here: vec![Bulk::LIBRARY],
+            known: vec!["rustcrypto", "aws-lc"],
+            change: "the library that seals packs: `cargo build --release --features aws-lc` takes AWS-LC's, a build \
+                     without that feature RustCrypto's",
+        },
+        if cfg!(feature = "aws-lc") { aws_lc_path("chacha20") } else { chacha20_path() },
+        if cfg!(feature = "aws-lc") { aws_lc_path("poly1305") } else { poly1305_path() },
         scalar("gear", "cutting has one path: four interleaved lanes of scalar code"),
         scalar("lz4", "LZ4 has one path: safe scalar code, the encoder of larder and the decoder of lz4_flex"),
         CpuPath {
@@ -163,6 +172,20 @@ fn poly1305_path() -> CpuPath {
     }
 }
 
+/// AWS-LC has both in one loop, and asks for what its assembly asks for.
+fn aws_lc_path(kernel: &'static str) -> CpuPath {
+    let (known, there) = match () {
+        _ if cfg!(target_arch = "x86_64") => {
+            (vec!["avx2", "sse41", "soft"], vec![has("avx2") && has("bmi2"), has("sse4.1"), true])
+        }
+        _ if cfg!(target_arch = "aarch64") => (vec!["neon", "soft"], vec![true, true]),
+        _ => (vec!["soft"], vec![true]),
+    };
+    let here: Vec<_> = known.iter().zip(there).filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+    let change = "AWS-LC takes the first that the processor has; small objects go through RustCrypto's all the same";
+    CpuPath { kernel, used: here[0], here, known, change }
+}
+
 /// Whether this processor (and its system) has a feature.
 fn has(feature: &str) -> bool {
     #[cfg(target_arch = "x86_64")]
@@ -171,6 +194,7 @@ fn has(feature: &str) -> bool {
         "avx512vl" => is_x86_feature_detected!("avx512vl"),
         "avx2" => is_x86_feature_detected!("avx2"),
         "sse2" => is_x86_feature_detected!("sse2"),
+        "sse4.1" => is_x86_feature_detected!("sse4.1"),
         "bmi2" => is_x86_feature_detected!("bmi2"),
         _ => false,
     };
@@ -204,11 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn the_library_that_seals_is_named_and_how_to_get_the_other_one() {
+        let (used, other) = if cfg!(feature = "aws-lc") { ("aws-lc", "rustcrypto") } else { ("rustcrypto", "aws-lc") };
+        assert!(demand(&[format!("aead={used}")]).is_ok());
+        let error = demand(&[format!("aead={other}")]).unwrap_err().to_string();
+        assert!(error.contains("cargo build --release --features aws-lc"), "{error}");
+    }
+
+    #[test]
     fn an_unknown_path_or_kernel_is_an_error_that_names_those_there_are() {
         let message = |word: &str| demand(&[word.into()]).unwrap_err().to_string();
         let used = paths()[0].used;
         assert!(message("blake3=avx1024").contains(used), "{}", message("blake3=avx1024"));
-        assert!(message("sha1=avx2").contains("blake3, chacha20, poly1305, gear, lz4, zstd"));
+        assert!(message("sha1=avx2").contains("blake3, aead, chacha20, poly1305, gear, lz4, zstd"));
         assert!(message("avx2").contains("KERNEL=PATH"));
     }
 }
