@@ -53,8 +53,8 @@ pub fn paths() -> Vec<CpuPath> {
             used: Bulk::LIBRARY,
             here: vec![Bulk::LIBRARY],
             known: vec!["rustcrypto", "aws-lc"],
-            change: "the library that seals packs: `cargo build --release --features aws-lc` takes AWS-LC's, a build \
-                     without that feature RustCrypto's",
+            change: "`cargo build --release --features aws-lc` seals packs by AWS-LC, a build without that feature by \
+                     RustCrypto",
         },
         if cfg!(feature = "aws-lc") { aws_lc_path("chacha20") } else { chacha20_path() },
         if cfg!(feature = "aws-lc") { aws_lc_path("poly1305") } else { poly1305_path() },
