@@ -79,13 +79,14 @@ impl Meter {
     /// Takes time that was spent waiting inside `work` out of the busy time again.
     pub fn was_waiting_out(&self, start: Instant) {
         let ns = start.elapsed().as_nanos() as u64;
-        self.busy.fetch_sub(ns.min(self.busy.load(Relaxed)), Relaxed);
+        // Below zero until `work` adds the whole, which it does at its end.
+        self.busy.fetch_sub(ns, Relaxed);
         self.wait_out.fetch_add(ns, Relaxed);
     }
 
     /// The times so far.
     pub fn times(&self) -> StageTimes {
-        let get = |cell: &AtomicU64| Duration::from_nanos(cell.load(Relaxed));
+        let get = |cell: &AtomicU64| Duration::from_nanos((cell.load(Relaxed) as i64).max(0) as u64);
         StageTimes {
             wait_in: get(&self.wait_in),
             busy: get(&self.busy),
@@ -102,5 +103,24 @@ impl Meter {
     /// Tells the monitor.
     pub fn report(&self, monitor: &dyn Monitor) {
         monitor.stage(self.name, self.times());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_inside_of_work_is_not_busy() {
+        let meter = Meter::new("stage");
+        meter.work(|| {
+            let start = Instant::now();
+            std::thread::sleep(Duration::from_millis(40));
+            meter.was_waiting_out(start);
+            assert_eq!(meter.times().busy, Duration::ZERO, "the work is not added yet");
+        });
+        let times = meter.times();
+        assert!(times.wait_out >= Duration::from_millis(40), "{times:?}");
+        assert!(times.busy < times.wait_out / 2 && times.items == 1, "{times:?}");
     }
 }

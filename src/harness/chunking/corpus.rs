@@ -75,8 +75,11 @@ impl Corpus {
         let root = path.metadata().map_err(BenchError::io("look at", path))?;
         if root.is_dir() {
             path.read_dir().map_err(BenchError::io("list", path))?;
-        } else {
+        } else if root.is_file() {
             File::open(path).map_err(BenchError::io("read", path))?;
+        } else {
+            // Opening a FIFO would wait for its writer.
+            return Err(BenchError::Invalid(format!("{} is neither a file nor a folder", path.display())));
         }
         let (mut files, mut seen) = (vec![], HashSet::new());
         let mut open = vec![(path.to_path_buf(), root)];
@@ -225,6 +228,15 @@ mod tests {
         assert!(matches!(read(&dir.path().join("gone"), 9).unwrap_err(), BenchError::Io { what: "look at", .. }));
         let stopped = Corpus::read("d", dir.path(), 9, &AtomicBool::new(true));
         assert!(matches!(stopped.unwrap_err(), BenchError::Interrupted));
+    }
+
+    #[test]
+    fn what_is_neither_file_nor_folder_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let error = Corpus::read("d", &fifo, 1 << 20, &AtomicBool::new(false)).err().unwrap();
+        assert!(error.to_string().contains("neither a file nor a folder"), "{error}");
     }
 
     #[test]

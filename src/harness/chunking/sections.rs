@@ -26,6 +26,9 @@ fn exact(value: f64) -> rank::Value {
     (value, value, value)
 }
 
+/// With a larger share of the bytes in files that nobody cuts, throughput is that of doing nothing.
+const UNCUT_MOST: f64 = 0.5;
+
 /// Why some have no rank; who, stands below the sizes.
 fn unranked(rows: &Rows) -> Option<String> {
     let some = profiles(rows).any(|group| group.len() > 1 && group.iter().any(|row| !row.ranked));
@@ -92,10 +95,15 @@ pub fn sizes(corpus: &Corpus, rows: &Rows) -> Section {
     }
 }
 
+/// The share of the bytes that lie in files that nobody cuts.
+fn uncut_share(corpus: &Corpus, profile: &Profile) -> f64 {
+    let small = (0..corpus.files()).map(|at| corpus.file(at).len()).filter(|len| *len <= profile.min).sum::<usize>();
+    small as f64 / corpus.bytes().len() as f64
+}
+
 /// Files that nobody cuts make all chunkers look alike.
 fn uncut(corpus: &Corpus, profile: &Profile) -> Option<String> {
-    let small = (0..corpus.files()).map(|at| corpus.file(at).len()).filter(|len| *len <= profile.min).sum::<usize>();
-    let share = small as f64 / corpus.bytes().len() as f64;
+    let share = uncut_share(corpus, profile);
     (share > 0.1).then(|| {
         let (share, min) = (number::show(share, Unit::Share), Size(profile.min));
         format!(
@@ -198,9 +206,10 @@ pub fn resync(corpus: &Corpus, rows: &Rows) -> Section {
 pub fn throughput(corpus: &Corpus, rows: &Rows, speeds: &[Speed], cores: usize) -> Section {
     let by_row = |samples: &dyn Fn(&Speed) -> Cell| -> Vec<Cell> { speeds.iter().map(samples).collect() };
     let (one, all) = (by_row(&|speed| stats::measured(&speed.one)), by_row(&|speed| stats::measured(&speed.all)));
+    let is_cut = |profile: &Profile| uncut_share(corpus, profile) <= UNCUT_MOST;
     let ranks = |cells: &[Cell]| {
         let value = |row: &Row| match &cells[rows.rows.iter().position(|other| std::ptr::eq(other, row))?] {
-            Cell::Measured { value, low, high, .. } => Some((*low, *value, *high)),
+            Cell::Measured { value, low, high, .. } if is_cut(&row.profile) => Some((*low, *value, *high)),
             _ => None,
         };
         rows.ranks(value)
@@ -262,6 +271,11 @@ fn throughput_notes(corpus: &Corpus, rows: &Rows, cores: usize) -> Vec<String> {
     }
     if let Some(row) = rows.rows.iter().find(|row| !row.chunker.looks()) {
         notes.push(format!("{} does not look at the bytes: it takes no time.", row.name));
+    }
+    for profile in profiles(rows).map(|group| &group[0].profile) {
+        if uncut_share(corpus, profile) > UNCUT_MOST {
+            notes.push(format!("{profile}: too little is cut to rank who cuts faster."));
+        }
     }
     notes.extend(rows.notes.iter().cloned());
     notes

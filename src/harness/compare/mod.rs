@@ -51,12 +51,15 @@ pub fn tools(wanted: &Wanted) -> Result<(Vec<Found>, Vec<String>), BenchError> {
     }
     let all: Vec<String> = DEFAULT.map(String::from).into();
     let named = if wanted.with.is_empty() && wanted.files.is_empty() { &all } else { &wanted.with };
-    let files = wanted.files.iter().map(|file| Tool::read(file));
+    let files = wanted.files.iter().map(|file| Tool::read(file)).collect::<Result<Vec<_>, _>>()?;
     let built_in = named.iter().filter(|name| *name != "larder").map(|name| match name.as_str() {
         "limit" if wanted.limit.is_some() => Ok(None),
+        // Named by its file as well.
+        name if files.iter().any(|tool| tool.name == name) => Ok(None),
         name => Tool::built_in(name).map(Some),
     });
-    let described: Vec<Tool> = built_in.filter_map(Result::transpose).chain(files).collect::<Result<_, _>>()?;
+    let mut described = built_in.filter_map(Result::transpose).collect::<Result<Vec<Tool>, _>>()?;
+    described.extend(files);
     for tool in described {
         match tool.find(None) {
             Ok(tool) if found.iter().any(|other| other.label == tool.label) => {

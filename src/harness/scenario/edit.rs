@@ -56,8 +56,53 @@ pub fn files(root: &Path) -> Result<Vec<(PathBuf, u64)>, BenchError> {
     Ok(found)
 }
 
+/// What undoes changes, so that every round begins with the same data.
+#[derive(Debug)]
+pub struct Undo {
+    /// Where deleted files lie meanwhile, on the file system of the data.
+    folder: PathBuf,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Over(PathBuf, u64, Vec<u8>),
+    Added(PathBuf),
+    Deleted(PathBuf, PathBuf),
+}
+
+impl Undo {
+    /// Nothing to undo yet; makes the folder.
+    pub fn new(folder: PathBuf) -> Result<Undo, BenchError> {
+        fs::create_dir_all(&folder).map_err(BenchError::io("make", &folder))?;
+        Ok(Undo { folder, steps: Vec::new() })
+    }
+
+    fn delete(&mut self, path: &Path) -> Result<(), BenchError> {
+        let kept = self.folder.join(self.steps.len().to_string());
+        fs::rename(path, &kept).map_err(BenchError::io("remove", path))?;
+        self.steps.push(Step::Deleted(path.into(), kept));
+        Ok(())
+    }
+
+    /// Brings everything back as it was, the times of files apart.
+    pub fn undo(&mut self) -> Result<(), BenchError> {
+        while let Some(step) = self.steps.pop() {
+            match step {
+                Step::Over(path, offset, bytes) => {
+                    let file = OpenOptions::new().write(true).open(&path).map_err(BenchError::io("open", &path))?;
+                    file.write_all_at(&bytes, offset).map_err(BenchError::io("write", &path))?;
+                }
+                Step::Added(path) => fs::remove_file(&path).map_err(BenchError::io("remove", &path))?,
+                Step::Deleted(path, kept) => fs::rename(&kept, &path).map_err(BenchError::io("bring back", &path))?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Changes this share of the bytes below `root` (at least one).
-pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
+pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edited, BenchError> {
     let mut files = files(root)?;
     let total: u64 = files.iter().map(|(_, len)| len).sum();
     if total == 0 || !(share > 0.0 && share <= 1.0) {
@@ -70,7 +115,7 @@ pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
         let (path, len) = files[at].clone();
         match random.place(10) {
             0 if files.len() > 1 && len <= left => {
-                fs::remove_file(&path).map_err(BenchError::io("remove", &path))?;
+                undo.delete(&path)?;
                 files.swap_remove(at);
                 (edited.deleted, edited.bytes_deleted) = (edited.deleted + 1, edited.bytes_deleted + len);
                 left -= len;
@@ -78,16 +123,18 @@ pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
             1 if root.is_dir() => {
                 let new = path.with_file_name(format!("added-{seed:x}-{}", edited.added));
                 let len = len.min(left).min(PIECE);
-                fs::write(&new, piece(&path, 0, len, &mut random)?).map_err(BenchError::io("write", &new))?;
+                fs::write(&new, piece(&path, 0, len, &mut random)?.1).map_err(BenchError::io("write", &new))?;
+                undo.steps.push(Step::Added(new));
                 (edited.added, edited.bytes_added) = (edited.added + 1, edited.bytes_added + len);
                 left -= len;
             }
             _ => {
                 let want = len.min(left).min(PIECE);
                 let offset = if len == want { 0 } else { random.place((len - want) as usize + 1) as u64 };
-                let bytes = piece(&path, offset, want, &mut random)?;
+                let (before, bytes) = piece(&path, offset, want, &mut random)?;
                 let file = OpenOptions::new().write(true).open(&path).map_err(BenchError::io("open", &path))?;
                 file.write_all_at(&bytes, offset).map_err(BenchError::io("write", &path))?;
+                undo.steps.push(Step::Over(path, offset, before));
                 (edited.pieces, edited.bytes_over) = (edited.pieces + 1, edited.bytes_over + want);
                 left -= want;
             }
@@ -96,15 +143,16 @@ pub fn edit(root: &Path, share: f64, seed: u64) -> Result<Edited, BenchError> {
     Ok(edited)
 }
 
-/// A range of a file with some bytes changed, the first one always.
-fn piece(path: &Path, offset: u64, len: u64, random: &mut Random) -> Result<Vec<u8>, BenchError> {
+/// A range of a file, and the same with some bytes changed, the first one always.
+fn piece(path: &Path, offset: u64, len: u64, random: &mut Random) -> Result<(Vec<u8>, Vec<u8>), BenchError> {
     let file = fs::File::open(path).map_err(BenchError::io("open", path))?;
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, offset).map_err(BenchError::io("read", path))?;
+    let before = bytes.clone();
     for byte in bytes.iter_mut().step_by(STRIDE) {
         *byte ^= 1 + random.place(255) as u8;
     }
-    Ok(bytes)
+    Ok((before, bytes))
 }
 
 #[cfg(test)]
@@ -133,7 +181,9 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let before = tree(folder.path());
             let total: usize = before.values().map(Vec::len).sum();
-            let edited = edit(folder.path(), share, 7).unwrap();
+            let kept = tempfile::tempdir().unwrap();
+            let mut undo = Undo::new(kept.path().join("undo")).unwrap();
+            let edited = edit(folder.path(), share, 7, &mut undo).unwrap();
             assert_eq!(edited.bytes(), (total as f64 * share).round() as u64, "{edited:?}");
             let after = contents(folder.path());
             let gone = before.iter().filter(|(path, _)| !after.contains_key(*path));
@@ -148,6 +198,9 @@ mod tests {
                 })
                 .sum();
             assert!(differing > 0 && differing <= edited.bytes_over, "{differing} {edited:?}");
+            edit(folder.path(), share, 8, &mut undo).unwrap();
+            undo.undo().unwrap();
+            assert_eq!(contents(folder.path()), before, "undone");
         }
     }
 
@@ -156,7 +209,9 @@ mod tests {
         let of = |seed| {
             let folder = tempfile::tempdir().unwrap();
             tree(folder.path());
-            (edit(folder.path(), 0.05, seed).unwrap(), contents(folder.path()))
+            let kept = tempfile::tempdir().unwrap();
+            let mut undo = Undo::new(kept.path().into()).unwrap();
+            (edit(folder.path(), 0.05, seed, &mut undo).unwrap(), contents(folder.path()))
         };
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
@@ -167,7 +222,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
         fs::write(&path, vec![3; 5_000_000]).unwrap();
-        let edited = edit(&path, 0.1, 1).unwrap();
+        let kept = tempfile::tempdir().unwrap();
+        let edited = edit(&path, 0.1, 1, &mut Undo::new(kept.path().into()).unwrap()).unwrap();
         assert_eq!((edited.bytes(), edited.added, edited.deleted), (500_000, 0, 0));
         assert!(edited.pieces >= 8);
         assert_eq!(fs::metadata(&path).unwrap().len(), 5_000_000);
@@ -176,6 +232,8 @@ mod tests {
     #[test]
     fn nothing_cannot_be_changed() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(edit(folder.path(), 0.1, 1).unwrap_err().to_string().contains("nothing to change"));
+        let kept = tempfile::tempdir().unwrap();
+        let mut undo = Undo::new(kept.path().into()).unwrap();
+        assert!(edit(folder.path(), 0.1, 1, &mut undo).unwrap_err().to_string().contains("nothing to change"));
     }
 }

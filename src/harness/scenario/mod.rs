@@ -20,6 +20,7 @@ use super::report::DataUsed;
 use super::stages::Stages;
 use super::stages::roofline::{Bound, Work as Units};
 use crate::codec::Compression;
+use edit::Undo;
 use job::{Job, Outcome, Task};
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt;
@@ -185,12 +186,15 @@ pub fn run(
     let target = options.target.clone().unwrap_or_else(|| work::default_target(&options.work, used.bytes));
     let needs = Needs { bytes: used.bytes, copy: copies, restore: selected(Scenario::Restore) };
     let work = Work::new(&options.work, &target, needs)?;
-    let mut run = Run { options, stages, tell, settled: Instant::now(), results: Results::default(), work };
+    let undo = Undo::new(work.folder.path().join("undo"))?;
+    let mut run = Run { options, stages, tell, settled: Instant::now(), results: Results::default(), undo, work };
     run.results.data = used;
     run.notes(&target);
     let path = run.data(&data.path, copies)?;
     for round in 0..options.rounds {
         run.round(round, &path, &selected, so_far)?;
+        run.undo.undo()?;
+        run.settled = Instant::now();
     }
     Ok(run.results)
 }
@@ -205,6 +209,7 @@ struct Run<'a> {
     /// When the last file was changed.
     settled: Instant,
     results: Results,
+    undo: Undo,
     work: Work,
 }
 
@@ -247,8 +252,8 @@ impl Run<'_> {
         work::copy(path, &to, &self.options.cancel)?;
         self.settled = Instant::now();
         self.results.notes.push(format!(
-            "A private copy of the data is backed up; making it took {:.1} s and is part of no figure. Changes add up from \
-             round to round (seed {}).",
+            "A private copy of the data is backed up; making it took {:.1} s and is part of no figure. Every round \
+             makes the same changes to it (seed {}) and undoes them.",
             start.elapsed().as_secs_f64(),
             self.options.seed
         ));
@@ -271,7 +276,7 @@ impl Run<'_> {
                 continue;
             }
             (self.tell)(&format!("round {} of {}: {}", round + 1, self.options.rounds, scenario.title()));
-            self.change(scenario, round, data)?;
+            self.change(scenario, data)?;
             job.task = scenario.task();
             job.target = self.work.target()?;
             if let Some(switch) = &self.options.drop_caches {
@@ -317,9 +322,9 @@ impl Run<'_> {
     }
 
     /// Changes the data where the scenario wants it, and waits until files are old enough to be trusted.
-    fn change(&mut self, scenario: Scenario, round: usize, data: &Path) -> Result<(), BenchError> {
+    fn change(&mut self, scenario: Scenario, data: &Path) -> Result<(), BenchError> {
         if let Some(share) = scenario.change() {
-            edit::edit(data, share, self.options.seed.wrapping_add(round as u64 * 10 + scenario as u64))?;
+            edit::edit(data, share, self.options.seed.wrapping_add(scenario as u64), &mut self.undo)?;
             self.settled = Instant::now();
         }
         while scenario.is_backup() && self.settled.elapsed() < SETTLE {

@@ -2,8 +2,10 @@
 
 use super::edit;
 use crate::harness::BenchError;
-use rustix::fs::{StatVfs, statvfs};
+use rustix::fs::{SeekFrom, StatVfs, seek, statvfs};
+use rustix::io::Errno;
 use std::fs::{self, File};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -47,7 +49,7 @@ fn refuse_without_room(work: &Path, target: &Path, needs: Needs) -> Result<(), B
     if !apart {
         here += restore;
     }
-    for (at, need, option) in [(work, here, "--work"), (target, if apart { restore } else { 0 }, "--target")] {
+    for (at, need, option) in [(work, here, "--work"), (target, if apart { restore } else { 0 }, "--restore-to")] {
         let there = room(at)?;
         if there < need {
             return Err(BenchError::Missing(format!(
@@ -103,8 +105,8 @@ pub fn empty(path: &Path) -> Result<(), BenchError> {
     }
 }
 
-/// Copies files, directories and symbolic links; where the file system can, blocks are shared. Everything is writable for
-/// its owner. Hard links become files of their own, other kinds of entries are left out.
+/// Copies files with their holes, directories and symbolic links; where the file system can, blocks are shared. Everything
+/// is writable for its owner. Hard links become files of their own, other kinds of entries are left out.
 pub fn copy(from: &Path, to: &Path, cancel: &AtomicBool) -> Result<(), BenchError> {
     let mut open = vec![(from.to_path_buf(), to.to_path_buf())];
     while let Some((from, to)) = open.pop() {
@@ -132,10 +134,31 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BenchError> {
     let source = File::open(from).map_err(BenchError::io("read", from))?;
     let target = File::create(to).map_err(BenchError::io("make", to))?;
     if rustix::fs::ioctl_ficlone(&target, &source).is_err() {
-        fs::copy(from, to).map_err(BenchError::io("copy", from))?;
+        copy_data(&source, &target).map_err(BenchError::io("copy", from))?;
     }
     let mode = source.metadata().map_err(BenchError::io("look at", from))?.permissions().mode();
     target.set_permissions(fs::Permissions::from_mode(mode | 0o600)).map_err(BenchError::io("change", to))
+}
+
+/// Copies what is no hole.
+fn copy_data(mut source: &File, mut target: &File) -> io::Result<()> {
+    let len = source.metadata()?.len();
+    target.set_len(len)?;
+    let mut at = 0;
+    while at < len {
+        // No data from here on is an error of its own; a file system that knows no holes says that all is data.
+        at = match seek(source, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let end = seek(source, SeekFrom::Hole(at))?;
+        source.seek(io::SeekFrom::Start(at))?;
+        target.seek(io::SeekFrom::Start(at))?;
+        io::copy(&mut source.take(end - at), &mut target)?;
+        at = end;
+    }
+    Ok(())
 }
 
 /// Reads everything once, so that it lies in the page cache.
@@ -168,6 +191,24 @@ mod tests {
         assert_eq!(fs::read_to_string(to.join("link")).unwrap(), "content");
         assert_eq!(fs::metadata(to.join("sub/file")).unwrap().mode() & 0o777, 0o644);
         assert!(matches!(copy(&from, &folder.path().join("x"), &AtomicBool::new(true)), Err(BenchError::Interrupted)));
+    }
+
+    #[test]
+    fn holes_stay_holes() {
+        use std::os::unix::fs::FileExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let file = File::create(&from).unwrap();
+        file.set_len(40 << 20).unwrap();
+        for at in [0, 9 << 20, (20 << 20) + 12_345] {
+            file.write_all_at(&[7; 70_000], at).unwrap();
+        }
+        copy(&from, &to, &AtomicBool::new(false)).unwrap();
+        assert!(fs::read(&from).unwrap() == fs::read(&to).unwrap());
+        let (before, after) = (fs::metadata(&from).unwrap().blocks(), fs::metadata(&to).unwrap().blocks());
+        assert!(after <= before + 64 && after < 4096, "{before} blocks became {after}");
+        fs::write(folder.path().join("empty"), "").unwrap();
+        copy(&folder.path().join("empty"), &folder.path().join("empty 2"), &AtomicBool::new(false)).unwrap();
     }
 
     #[test]

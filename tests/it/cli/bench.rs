@@ -57,6 +57,12 @@ fn tools_are_compared_and_what_is_wrong_with_one_is_named() {
     assert!(!warnings.contains("good:") && !warnings.contains("larder:"), "{warnings}");
     assert!(ran.stdout.contains("good 1.2.3"), "{}", ran.stdout);
     assert!(ran.code == 1 && ran.stderr.contains("restore differs from the source: lossy"), "{ran:?}");
+    assert!(ran.stderr.contains("could not be measured to the end: broken"), "{ran:?}");
+    let first_only = ["--rounds", "1", "--work", "work", "--with", "good", "--tool", &good];
+    let ran = s.run(["bench", "compare", "--data", "data"].into_iter().chain(first_only));
+    assert_eq!(ran.code, 0, "named by its file and by its name: {ran:?}");
+    let ran = s.run(["bench", "compare", "--data", "data", "--rounds", "1", "--work", "work", "--tool", &broken]);
+    assert!(ran.code == 1 && ran.stderr.contains("could not be measured to the end: broken"), "{ran:?}");
     let restore = report["sections"].as_array().unwrap().iter().find(|section| section["id"] == "restore").unwrap();
     let cells = restore["rows"][2]["cells"].as_array().unwrap();
     let (says, figures) = cells.split_last().unwrap();
@@ -103,8 +109,11 @@ fn the_gate_passes_the_same_program_and_fails_on_a_changed_counter() {
     let ran = gate(&[]);
     assert_eq!(ran.code, 1);
     assert!(ran.stderr.contains("no baseline at b.toml"), "{}", ran.stderr);
-    let ran = gate(&["--update", "the first", "--base", "gone", "--rounds", "4"]);
-    assert!(ran.code == 2 && ran.stderr.contains("at least 5"), "{ran:?}");
+    let ran = gate(&["--base", "gone"]);
+    assert!(ran.code == 2 && ran.stderr.contains("belong to tier c"), "{ran:?}");
+    let words = ["bench", "gate", "--baseline", "b.toml", "--update", "the first", "--base", "gone", "--rounds", "4"];
+    let ran = s.run(words);
+    assert!(ran.code == 2 && ran.stderr.contains("at least 5"), "tier c is asked for by --base: {ran:?}");
     let ran = gate(&["--update", "the first"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     // Ten times in a row are a unit test of the gate; here it is the whole program with its allocator.

@@ -127,7 +127,11 @@ fn conclude(
     if !samples.lost.is_empty() {
         context.out.warn(&format!("restore differs from the source: {}", samples.lost.join(", ")));
     }
-    if samples.failed.iter().any(|label| label == ours) || !samples.lost.is_empty() {
+    if !samples.failed.is_empty() {
+        let failed: Vec<&str> = samples.failed.iter().map(String::as_str).collect();
+        context.out.warn(&format!("could not be measured to the end: {}", failed.join(", ")));
+    }
+    if !samples.failed.is_empty() || !samples.lost.is_empty() {
         return Ok(ExitCode::Failed);
     }
     Ok(ExitCode::Ok)

@@ -11,6 +11,7 @@ use crate::harness::gate::child::{self, Child};
 use crate::harness::gate::instructions::PATH;
 use crate::harness::gate::pipeline::Pair;
 use crate::harness::gate::{Plan, Tier, Verdict, run as run_gate};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -32,8 +33,8 @@ pub struct Args {
     /// The file with the values that are right
     #[arg(long, value_name = "FILE", default_value = "benches/baseline.toml")]
     baseline: PathBuf,
-    /// Of a, b, c
-    #[arg(long, value_name = "TIERS", value_delimiter = ',', default_value = "a,b")]
+    /// Of a, b, c [default: a,b, and c with --criterion or --base]
+    #[arg(long, value_name = "TIERS", value_delimiter = ',')]
     tiers: Vec<Tier>,
     /// Write what is measured into the baseline, for this reason
     #[arg(long, value_name = "REASON")]
@@ -114,6 +115,18 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
+/// What is asked for is measured: nobody takes a gate for passed that passed something over.
+fn tiers(args: &Args) -> Result<BTreeSet<Tier>, Failure> {
+    let timed = args.criterion.is_some() || args.base.is_some();
+    match args.tiers.as_slice() {
+        [] => Ok([Tier::A, Tier::B].into_iter().chain(timed.then_some(Tier::C)).collect()),
+        tiers if timed && !tiers.contains(&Tier::C) => {
+            Err(Failure::usage("--criterion and --base belong to tier c, which --tiers leaves out: add c to it"))
+        }
+        tiers => Ok(tiers.iter().copied().collect()),
+    }
+}
+
 fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
     let own = own_binary(None)?;
     let work = args.work.clone().unwrap_or_else(std::env::temp_dir);
@@ -127,7 +140,7 @@ fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
     let (ours, rounds) = (own.clone(), args.rounds);
     Ok(Plan {
         baseline: args.baseline.clone(),
-        tiers: args.tiers.iter().copied().collect(),
+        tiers: tiers(args)?,
         without_syscalls: args.without.contains(&Without::Syscalls),
         skip_elsewhere: args.elsewhere == Elsewhere::Skip,
         update: args.update.clone(),
