@@ -139,3 +139,25 @@ fn the_gate_passes_the_same_program_and_fails_on_a_changed_counter() {
     let passed_over = "passed over: Allocations and peak memory, File system calls";
     assert!(ran.stderr.contains(tier) && ran.stderr.contains(passed_over), "{}", ran.stderr);
 }
+
+#[test]
+fn the_gate_fails_with_its_own_code_where_a_kernel_takes_more_instructions() {
+    // tests/run.sh installs it.
+    if std::process::Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("passed over: there is no valgrind");
+        return;
+    }
+    let s = Sandbox::new();
+    let gate =
+        |more: &[&str]| s.run(["bench", "gate", "--baseline", "b.toml", "--tiers", "b"].iter().chain(more).copied());
+    let ran = gate(&["--update", "the first"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let right = fs::read_to_string(s.path("b.toml")).unwrap();
+    let line = right.lines().find(|line| line.starts_with("seal = ")).unwrap();
+    let count: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+    // As if this program took a tenth more than the one of the baseline.
+    s.write("b.toml", right.replace(line, &format!("seal = {}", count * 10 / 11)));
+    let ran = gate(&[]);
+    assert!(ran.code == 4 && ran.stderr.contains("slower than the baseline allows"), "{ran:?}");
+    assert!(ran.stdout.contains("+10.0"), "{}", ran.stdout);
+}
