@@ -24,8 +24,13 @@ fn stages_gives_one_report_of_every_kernel() {
     let sandbox = Sandbox::new();
     tree(&sandbox);
     let words = ["bench", "stages", "data", "--json", "--rounds", "1", "--index-rows", "1000", "--store-bytes", "1M"];
+    let before = jiff::Timestamp::now();
     let ran = sandbox.ok(words);
+    let took = jiff::Timestamp::now().duration_since(before);
     let [report] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+    let started: jiff::Timestamp = report["started"].as_str().unwrap().parse().unwrap();
+    let since = started.duration_since(before);
+    assert!(since.is_positive() && since < took / 2, "begun {since:?} into a run of {took:?}");
     assert_eq!((&report["kind"], &report["command"][0]), (&"stages".into(), &"stages".into()));
     let rows = section(report, "kernels")["rows"].as_array().unwrap();
     assert!(rows.iter().any(|row| row["label"] == "compress lz4"), "{report}");

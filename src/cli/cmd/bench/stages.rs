@@ -81,13 +81,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         paths: args.path,
         cancel: context.interrupt.deferred(),
     };
-    let used = data.used()?;
+    // The run begins here: what disturbs it is seen from now on.
+    let (mut report, used) = (Report::new("stages", &words()), data.used()?);
     let tell = |what: &str| say(context, what);
     let measured = stages::measure(&data.path, &options, &tell);
     context.interrupt.immediate();
-    let measured = measured?;
-    let mut report = Report::new("stages", &words());
-    report.sections = stages::sections(&measured, &used);
+    report.sections = stages::sections(&measured?, &used);
     finish(context, &args.report, &report)?;
     Ok(ExitCode::Ok)
 }
