@@ -45,7 +45,7 @@ fn all_scenarios_give_plausible_figures_and_leave_nothing_behind() {
     let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let bytes = tree(tree_.path());
     let kernels = StagesOptions { rounds: 1, index_rows: 1000, store_bytes: 1, ..StagesOptions::default() };
-    let kernels = stages::measure(tree_.path(), &kernels, &|_| ()).unwrap();
+    let kernels = stages::measure(tree_.path(), &kernels, &|_| (), &mut |_| Ok(())).unwrap();
     let mut saved = Vec::new();
     let mut so_far = |results: &Results| {
         saved.push(results.measured.len());

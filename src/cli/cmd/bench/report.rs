@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let more = finish::read_history(context, folder)?;
         history.extend(more.into_iter().filter(|run| !known.contains(&(run.started.clone(), run.kind.clone()))));
     }
-    finish::save_progress(context, &args.report, &report)?;
+    finish::keep(&args.report, &report)?;
     finish::put(context, &args.report, &report, &history)?;
     Ok(ExitCode::Ok)
 }
