@@ -349,3 +349,17 @@ fn what_cannot_be_rendered_is_said() {
     assert!(ran.stdout.starts_with("section,row") && ran.stderr.contains("other programs took 7 %"), "{ran:?}");
     fails(&["run.json", "--json", "--format", "csv"], 2, "cannot be used with");
 }
+
+#[test]
+fn what_history_lacks_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.write("run.json", json::line(&report()));
+    sandbox.write("runs/half.json", &json::line(&report())[..500]);
+    let warns = |words: &[&str], message: &str| {
+        let ran = sandbox.ok(["bench", "report", "run.json"].iter().chain(words));
+        assert!(ran.stderr.contains(message), "{words:?}: {ran:?}");
+    };
+    warns(&["--history", "absent", "--output", "page.html"], "--history: absent is no folder");
+    warns(&["--history", "runs"], "only a page shows earlier runs");
+    warns(&["--history", "runs", "--output", "page.html"], "half.json is no JSON");
+}

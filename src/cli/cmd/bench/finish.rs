@@ -116,8 +116,9 @@ pub fn finish(context: &Context, options: &ReportOptions, report: &Report) -> Re
 fn give(context: &Context, options: &ReportOptions, report: &Report) -> Result<(), Failure> {
     // Where it cannot be kept it is shown at least.
     let kept = keep(options, report);
-    let history = match options.history.as_ref().or(options.save.as_ref()) {
-        Some(folder) if wants_page(options) => read_history(context, folder)?,
+    let history = match (named_history(context, options)?, &options.save) {
+        (Some(runs), _) => runs,
+        (None, Some(folder)) if wants_page(options) => read_history(context, folder)?,
         _ => vec![],
     };
     put(context, options, report, &history)?;
@@ -146,6 +147,19 @@ pub fn put(context: &Context, options: &ReportOptions, report: &Report, history:
             context.out.raw(printable(form, &report::render(form, report, history)).as_bytes())
         }
     }
+}
+
+/// The runs in the folder of `--history`, if one was named and something shows them; said where they come to nothing.
+pub fn named_history(context: &Context, options: &ReportOptions) -> Result<Option<Vec<Report>>, Failure> {
+    let Some(folder) = &options.history else { return Ok(None) };
+    if !folder.is_dir() {
+        context.out.warn(&format!("--history: {} is no folder, so there are no earlier runs", folder.display()));
+        return Ok(Some(vec![]));
+    }
+    if !wants_page(options) {
+        context.out.warn("--history: only a page shows earlier runs: ask for one with --output PAGE.html");
+    }
+    read_history(context, folder).map(Some)
 }
 
 /// The runs in a folder, oldest first; those that cannot be read are named.
