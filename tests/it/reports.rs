@@ -139,6 +139,41 @@ fn compare(slower: f64) -> Section {
     }
 }
 
+/// As wide as tables become: what its columns do on a narrow page is looked at by tests/page.sh.
+fn scenarios() -> Section {
+    let column = |id: &str, unit| Column::new(id, id, unit, Better::Neither);
+    let scenario = |label: &str, seconds: f64, binds: &str| {
+        let numbers = [seconds, 1.25e9 / seconds, 9.13e8, 0.421].map(around);
+        let more = [78_579.0 / seconds, 3.29, 38.4e6, 66.0, 10.4e6, 576e3].map(around);
+        let words = [binds, "of all that was tried, this is what came of it in the end"].map(|w| Cell::Text(w.into()));
+        row(label, [&numbers[..], &words, &more].concat())
+    };
+    Section {
+        id: "scenarios".into(),
+        title: "Scenarios".into(),
+        data: kernel_tree(),
+        columns: vec![
+            column("wall", Unit::Seconds),
+            column("content", Unit::BytesPerSecond),
+            column("roofline", Unit::BytesPerSecond),
+            column("of the roofline", Unit::Share),
+            column("what binds", Unit::Text),
+            column("what came of it", Unit::Text),
+            column("files", Unit::PerSecond),
+            column("CPU", Unit::SecondsPerGb),
+            column("peak memory", Unit::Bytes),
+            column("requests", Unit::Count),
+            column("to storage", Unit::Bytes),
+            column("from storage", Unit::Bytes),
+        ],
+        rows: vec![
+            scenario("first backup", 1.9, "CPU, open and close files 44 % of it"),
+            scenario("check --read-data", 0.21, "one thread: select"),
+        ],
+        ..Section::default()
+    }
+}
+
 fn report_of(started: &str, slower: f64) -> Report {
     Report {
         schema: SCHEMA,
@@ -160,7 +195,9 @@ fn report_of(started: &str, slower: f64) -> Report {
 }
 
 fn report() -> Report {
-    report_of("2026-05-04T08:00:00Z", 1.0)
+    let mut report = report_of("2026-05-04T08:00:00Z", 1.0);
+    report.sections.push(scenarios());
+    report
 }
 
 fn history() -> Vec<Report> {
@@ -311,4 +348,18 @@ fn what_cannot_be_rendered_is_said() {
     let ran = sandbox.ok(["bench", "report", "run.json", "--format", "csv"]);
     assert!(ran.stdout.starts_with("section,row") && ran.stderr.contains("other programs took 7 %"), "{ran:?}");
     fails(&["run.json", "--json", "--format", "csv"], 2, "cannot be used with");
+}
+
+#[test]
+fn what_history_lacks_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.write("run.json", json::line(&report()));
+    sandbox.write("runs/half.json", &json::line(&report())[..500]);
+    let warns = |words: &[&str], message: &str| {
+        let ran = sandbox.ok(["bench", "report", "run.json"].iter().chain(words));
+        assert!(ran.stderr.contains(message), "{words:?}: {ran:?}");
+    };
+    warns(&["--history", "absent", "--output", "page.html"], "--history: absent is no folder");
+    warns(&["--history", "runs"], "only a page shows earlier runs");
+    warns(&["--history", "runs", "--output", "page.html"], "half.json is no JSON");
 }

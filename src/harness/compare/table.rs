@@ -6,10 +6,6 @@ use super::tree::NOT_COMPARED;
 use crate::harness::report::{Better, Cell, Column, DataUsed, Plot, Report, Row, Section, Unit};
 use crate::harness::stats::{measured, ratio_of_medians, spread};
 
-/// With a spread above this the order of close rows means little.
-const SPREAD_MAX: f64 = 0.10;
-const ROUNDS_MIN: usize = 5;
-
 /// What the rounds so far say, in the report that was begun when the run was. `versions` is one a tool of the plan.
 pub fn report(begun: &Report, plan: &Plan, versions: &[String], data: &DataUsed, samples: &Samples) -> Report {
     let mut report = begun.clone();
@@ -18,7 +14,7 @@ pub fn report(begun: &Report, plan: &Plan, versions: &[String], data: &DataUsed,
     }
     report.sections.push(programs(plan, versions));
     report.warnings.extend_from_slice(&samples.warnings);
-    report.warnings.extend(doubts(plan, samples));
+    report.warnings.extend(doubts(plan));
     report
 }
 
@@ -153,24 +149,9 @@ fn programs(plan: &Plan, versions: &[String]) -> Section {
     }
 }
 
-fn doubts(plan: &Plan, samples: &Samples) -> Vec<String> {
+/// What the samples say is told of every report alike.
+fn doubts(plan: &Plan) -> Vec<String> {
     let mut doubts = Vec::new();
-    if samples.rounds < ROUNDS_MIN {
-        doubts.push(format!("{} of at least {ROUNDS_MIN} rounds that an interval needs: see --rounds", samples.rounds));
-    }
-    for ((label, step), taken) in &samples.taken {
-        if *step == Step::Restore && samples.lost.contains(label) {
-            continue;
-        }
-        let wall: Vec<f64> = taken.iter().map(|sample| sample.usage.wall).collect();
-        if wall.len() > 1 && spread(&wall) > SPREAD_MAX {
-            doubts.push(format!(
-                "{label}, {}: the times spread by {:.0} %: other work on this machine disturbs; more --rounds help",
-                step.id(),
-                spread(&wall) * 100.0
-            ));
-        }
-    }
     let restores = plan.steps.contains(&Step::Restore);
     let on_tmpfs = rustix::fs::statfs(&plan.target).is_ok_and(|fs| fs.f_type as u64 == 0x0102_1994);
     if restores && !on_tmpfs {

@@ -206,8 +206,11 @@ impl Report {
 
     /// The report with what its samples and this machine, since the run began, say against it among the warnings.
     pub fn with_doubts(&self) -> Report {
-        let mut report = self.clone();
-        for doubt in self.watch.doubts().into_iter().chain(doubts::of_samples(self)) {
+        let known = self.warnings.iter().cloned();
+        // What disturbed the run explains what its samples look like.
+        let all = self.watch.doubts().into_iter().chain(known).chain(doubts::of_samples(self));
+        let mut report = Report { warnings: vec![], ..self.clone() };
+        for doubt in all {
             if !report.warnings.contains(&doubt) {
                 report.warnings.push(doubt);
             }

@@ -24,17 +24,25 @@ pub fn show(value: f64, unit: Unit) -> String {
 
 /// A cell for people, with how sure it is: `1.84 s ± 2.1 %`, `1.520× (1.481–1.570)`; nothing for an empty one.
 pub fn cell(cell: &Cell, unit: Unit) -> String {
+    match parts(cell, unit) {
+        (value, Some(sure)) => format!("{value} {sure}"),
+        (value, None) => value,
+    }
+}
+
+/// The value and how sure it is, apart.
+pub fn parts(cell: &Cell, unit: Unit) -> (String, Option<String>) {
     match cell {
-        Cell::Empty => String::new(),
-        Cell::Text(text) => escape::text(text),
-        Cell::Exact(value) => show(*value, unit),
-        Cell::Measured { value, samples, .. } if samples.len() < 2 => show(*value, unit),
+        Cell::Empty => (String::new(), None),
+        Cell::Text(text) => (escape::text(text), None),
+        Cell::Exact(value) => (show(*value, unit), None),
+        Cell::Measured { value, samples, .. } if samples.len() < 2 => (show(*value, unit), None),
         // What a ratio is held against is its interval.
         Cell::Measured { value, low, high, .. } if unit == Unit::Ratio => {
-            format!("{} ({low:.3}–{high:.3})", show(*value, unit))
+            (show(*value, unit), Some(format!("({low:.3}–{high:.3})")))
         }
         Cell::Measured { value, low, high, .. } => {
-            format!("{} ± {}", show(*value, unit), percent(deviation(*value, *low, *high)))
+            (show(*value, unit), Some(format!("± {}", percent(deviation(*value, *low, *high)))))
         }
     }
 }

@@ -14,7 +14,7 @@ const LARGEST: u64 = 256 << 20;
 pub struct History {
     /// Oldest first.
     pub runs: Vec<Report>,
-    /// Files that are reports and cannot be read, and why: another schema, or damage.
+    /// Files that are or may have been reports and cannot be read, and why: another schema, or damage.
     pub unread: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ fn file_name(report: &Report) -> String {
     format!("{}-{}.json", plain(&report.started), plain(&report.kind))
 }
 
-/// The runs in `folder`; files that are no reports are passed over. A folder that is not there yet holds none.
+/// The runs in `folder`; JSON of something else is passed over. A folder that is not there yet holds none.
 pub fn history(folder: &Path) -> Result<History, BenchError> {
     let mut history = History::default();
     let entries = match std::fs::read_dir(folder) {
@@ -58,17 +58,24 @@ pub fn history(folder: &Path) -> Result<History, BenchError> {
     for entry in entries {
         let path = entry.map_err(BenchError::io("list", folder))?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|end| end == "json") {
+        if !hidden && path.extension().is_some_and(|end| end == "json") && !path.is_dir() {
             paths.push(path);
         }
     }
     paths.sort();
     for path in paths {
-        let Ok(text) = text_of(&path) else { continue };
+        let text = match text_of(&path) {
+            Ok(text) => text,
+            Err(error) => {
+                let why = std::error::Error::source(&error).map_or_else(String::new, |source| format!(": {source}"));
+                history.unread.push(format!("{error}{why}"));
+                continue;
+            }
+        };
         match json::read(&text, &path) {
             Ok(report) => history.runs.push(report),
-            Err(error) if is_report(&text) => history.unread.push(error.to_string()),
-            Err(_) => {}
+            Err(_) if is_something_else(&text) => {}
+            Err(error) => history.unread.push(error.to_string()),
         }
     }
     history.runs.sort_by(|a, b| a.started.cmp(&b.started));
@@ -88,8 +95,9 @@ fn text_of(path: &Path) -> Result<String, BenchError> {
     std::fs::read_to_string(path).map_err(BenchError::io("read", path))
 }
 
-fn is_report(text: &str) -> bool {
-    serde_json::from_str::<serde_json::Value>(text).is_ok_and(|value| value["type"] == json::TYPE)
+/// Whole JSON that does not say it is a report. What is no JSON may have been one.
+fn is_something_else(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text).is_ok_and(|value| value["type"] != json::TYPE)
 }
 
 #[cfg(test)]
@@ -128,8 +136,12 @@ mod tests {
         let found = history(folder.path()).unwrap();
         let starts: Vec<_> = found.runs.iter().map(|run| run.started.as_str()).collect();
         assert_eq!(starts, ["2026-05-01T00:00:00Z", "2026-05-02T00:00:00Z"]);
-        assert_eq!(found.unread.len(), 1);
-        assert!(found.unread[0].contains("newer.json has schema 7"), "{:?}", found.unread);
+        let says =
+            ["broken.json is no JSON", "bytes.json: stream did not contain valid UTF-8", "newer.json has schema 7"];
+        assert_eq!(found.unread.len(), says.len(), "{:?}", found.unread);
+        for (unread, says) in found.unread.iter().zip(says) {
+            assert!(unread.contains(says), "{unread}");
+        }
         assert!(history(&folder.path().join("absent")).unwrap().runs.is_empty());
     }
 

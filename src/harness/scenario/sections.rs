@@ -24,6 +24,9 @@ fn scenarios(results: &Results) -> Section {
     let columns = vec![
         column("seconds", "wall", Unit::Seconds, Better::Lower),
         column("rate", "content", Unit::BytesPerSecond, Better::Higher),
+        column("roofline", "roofline", Unit::BytesPerSecond, Better::Neither),
+        column("share", "of the roofline", Unit::Share, Better::Higher),
+        column("binds", "what binds", Unit::Text, Better::Neither),
         column("files", "files", Unit::PerSecond, Better::Higher),
         column("cpu", "CPU", Unit::SecondsPerGb, Better::Lower),
         column("peak", "peak memory", Unit::Bytes, Better::Lower),
@@ -31,9 +34,6 @@ fn scenarios(results: &Results) -> Section {
         column("requests", "requests", Unit::Count, Better::Lower),
         column("bytes_out", "to storage", Unit::Bytes, Better::Lower),
         column("bytes_in", "from storage", Unit::Bytes, Better::Lower),
-        column("roofline", "roofline", Unit::BytesPerSecond, Better::Neither),
-        column("share", "of the roofline", Unit::Share, Better::Higher),
-        column("binds", "what binds", Unit::Text, Better::Neither),
     ];
     let bars = |title: &str, column: &str, limit: Option<&str>| Plot::Bars {
         title: title.into(),
@@ -62,6 +62,9 @@ fn row(one: &Measured) -> Row {
     let cells = vec![
         each(one, |o| o.wall),
         per_second(|o| o.bytes),
+        of_bounds(&|outcome, bound| outcome.bytes as f64 / bound),
+        of_bounds(&|outcome, bound| bound / outcome.wall),
+        one.bounds.last().map_or(Cell::Empty, |bound| Cell::Text(bound.binds.clone())),
         per_second(|o| o.files),
         each(one, |o| o.cpu / (o.bytes.max(1) as f64 / 1e9)),
         each(one, |o| o.peak as f64),
@@ -69,9 +72,6 @@ fn row(one: &Measured) -> Row {
         each(one, |o| o.requests() as f64),
         each(one, |o| o.bytes_out as f64),
         each(one, |o| o.bytes_in as f64),
-        of_bounds(&|outcome, bound| outcome.bytes as f64 / bound),
-        of_bounds(&|outcome, bound| bound / outcome.wall),
-        one.bounds.last().map_or(Cell::Empty, |bound| Cell::Text(bound.binds.clone())),
     ];
     Row { label: one.scenario.title().into(), cells }
 }

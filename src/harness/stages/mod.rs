@@ -104,8 +104,14 @@ pub struct Stages {
     pub roofline: Roofline,
 }
 
-/// Measures all kernels on the data. `tell` hears what is being done.
-pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Result<Stages, BenchError> {
+/// Measures all kernels on the data. `tell` hears what is being done; `so_far` gets what is measured after every round,
+/// also after one that was stopped.
+pub fn measure(
+    data: &Path,
+    options: &StagesOptions,
+    tell: &dyn Fn(&str),
+    so_far: &mut dyn FnMut(&Stages) -> Result<(), BenchError>,
+) -> Result<Stages, BenchError> {
     let hash_on = path::demand(&options.paths)?;
     if options.rounds == 0 {
         return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
@@ -119,37 +125,55 @@ pub fn measure(data: &Path, options: &StagesOptions, tell: &dyn Fn(&str)) -> Res
     let mut bench = kernel::bench(data, options.read, input, lookup, storing)?;
     bench.hash_on = hash_on;
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let (one, all) = (pool(1)?, pool(cores)?);
-    let mut kernels: Vec<_> = bench.kernels().into_iter().map(|kernel| begun(&bench, kernel)).collect();
+    let pools = (pool(1)?, pool(cores)?);
+    let kernels: Vec<_> = bench.kernels().into_iter().map(|kernel| begun(&bench, kernel)).collect();
     tell("warming up");
     for measured in &kernels {
         stop_if(&options.cancel)?;
-        bench.run(measured.kernel, &all)?;
+        bench.run(measured.kernel, &pools.1)?;
     }
-    for round in 0..options.rounds {
-        for turn in 0..kernels.len() {
-            stop_if(&options.cancel)?;
-            // Each round begins with another kernel.
-            let at = (turn + round) % kernels.len();
-            let measured = &mut kernels[at];
-            tell(&format!("round {} of {}: {}", round + 1, options.rounds, measured.name));
-            measured.one.push(seconds_of(&mut bench, measured.kernel, &one)?);
-            if !measured.kernel.is_ordered() {
-                measured.all.push(seconds_of(&mut bench, measured.kernel, &all)?);
-            }
-        }
-    }
-    let roofline = Roofline { terms: terms(&kernels, bench.chosen()), sink: sink(&kernels), cores };
-    Ok(Stages {
+    let mut stages = Stages {
         blob_bytes: bench.load(Kernel::Seal).bytes,
-        shape: bench.input.shape,
+        shape: bench.input.shape.clone(),
         walked: bench.walked,
         index_rows: bench.lookup.rows(),
         hash_on: hash_on.as_ref().map(path::name_of),
         cores,
-        roofline,
+        roofline: Roofline::default(),
         kernels,
-    })
+    };
+    for number in 0..options.rounds {
+        let outcome = round(&mut bench, &mut stages.kernels, number, &pools, options, tell);
+        let kernels = &stages.kernels;
+        stages.roofline = Roofline { terms: terms(kernels, bench.chosen()), sink: sink(kernels), cores };
+        if stages.kernels.iter().any(|kernel| !kernel.one.is_empty()) {
+            so_far(&stages)?;
+        }
+        outcome?;
+    }
+    Ok(stages)
+}
+
+/// Each round begins with another kernel.
+fn round(
+    bench: &mut Bench,
+    kernels: &mut [Measured],
+    number: usize,
+    (one, all): &(rayon::ThreadPool, rayon::ThreadPool),
+    options: &StagesOptions,
+    tell: &dyn Fn(&str),
+) -> Result<(), BenchError> {
+    for turn in 0..kernels.len() {
+        stop_if(&options.cancel)?;
+        let at = (turn + number) % kernels.len();
+        let measured = &mut kernels[at];
+        tell(&format!("round {} of {}: {}", number + 1, options.rounds, measured.name));
+        measured.one.push(seconds_of(bench, measured.kernel, one)?);
+        if !measured.kernel.is_ordered() {
+            measured.all.push(seconds_of(bench, measured.kernel, all)?);
+        }
+    }
+    Ok(())
 }
 
 fn stop_if(cancel: &AtomicBool) -> Result<(), BenchError> {
@@ -190,7 +214,7 @@ fn begun(bench: &Bench, kernel: Kernel) -> Measured {
 
 /// Median seconds of a kernel on one core and on all.
 fn seconds(kernels: &[Measured], kernel: Kernel) -> Option<(f64, f64, Load)> {
-    let found = kernels.iter().find(|k| k.kernel == kernel)?;
+    let found = kernels.iter().find(|k| k.kernel == kernel && k.is_measured())?;
     let one = median(&found.one);
     Some((one, if found.all.is_empty() { one } else { median(&found.all) }, found.load))
 }
@@ -233,7 +257,19 @@ fn terms(kernels: &[Measured], chosen: usize) -> Vec<Term> {
     list.into_iter().chain([decompress]).filter_map(cost).collect()
 }
 
+impl Measured {
+    /// It has had a round.
+    pub fn is_measured(&self) -> bool {
+        !self.one.is_empty() && (self.kernel.is_ordered() || !self.all.is_empty())
+    }
+}
+
 impl Stages {
+    /// Every kernel has had a round: without that the roofline would lack terms.
+    pub fn is_whole(&self) -> bool {
+        self.kernels.iter().all(Measured::is_measured)
+    }
+
     /// The work of a first backup of the data that was measured (as far as the limit).
     pub fn first_backup(&self) -> Work {
         let shape = &self.shape;

@@ -5,9 +5,13 @@ use super::{Measured, Stages, path};
 use crate::harness::report::{Better, Cell, Column, DataUsed, Plot, Row, Section, Unit};
 use crate::harness::stats::measured;
 
-/// The kernels, the roofline's terms and its bounds, and the CPU paths.
+/// The kernels that had a round, the roofline's terms and its bounds once all had one, and the CPU paths.
 pub fn sections(stages: &Stages, data: &DataUsed) -> Vec<Section> {
-    let mut sections = vec![kernels(stages), bounds(stages), terms(stages), paths()];
+    let mut sections = vec![kernels(stages)];
+    if stages.is_whole() {
+        sections.extend([bounds(stages), terms(stages)]);
+    }
+    sections.push(paths());
     sections.iter_mut().for_each(|section| section.data = Some(data.clone()));
     sections
 }
@@ -39,7 +43,7 @@ fn kernels(stages: &Stages) -> Section {
     ];
     // All kernels together cannot be faster than this line, however tall each bar alone.
     let work = stages.first_backup();
-    let roof = |bound: Bound| Some(work.read / bound.seconds).filter(|rate| rate.is_finite());
+    let roof = |bound: Bound| Some(work.read / bound.seconds).filter(|rate| rate.is_finite() && stages.is_whole());
     let bars = |title: &str, column: &str, line| Plot::Bars {
         title: format!("{title}, and the roofline they add up to"),
         column: column.into(),
@@ -50,7 +54,7 @@ fn kernels(stages: &Stages) -> Section {
         id: "kernels".into(),
         title: "Kernels alone".into(),
         columns,
-        rows: stages.kernels.iter().map(kernel_row).collect(),
+        rows: stages.kernels.iter().filter(|kernel| kernel.is_measured()).map(kernel_row).collect(),
         plots: vec![
             bars("Kernels, one core", "one_core", roof(stages.roofline.one_core(&work))),
             bars("Kernels, all cores", "all_cores", roof(stages.roofline.all_cores(&work))),
@@ -99,6 +103,11 @@ fn notes(stages: &Stages) -> Vec<String> {
     ];
     if let Some(path) = stages.hash_on {
         notes.push(format!("Hashing was measured on {path}, as asked for; a backup takes the path listed as in use."));
+    }
+    if !stages.is_whole() {
+        let left = stages.kernels.iter().filter(|kernel| !kernel.is_measured()).map(|kernel| kernel.name.as_str());
+        let left: Vec<_> = left.collect();
+        notes.push(format!("Not measured, so there is no roofline: {}.", left.join("; ")));
     }
     if shape.limited {
         notes.push(format!(

@@ -36,7 +36,8 @@ fn every_kernel_runs_on_what_the_pipeline_would_give_it() {
     let compression = Compression::Zstd(1);
     let told = std::cell::RefCell::new(Vec::new());
     let options = StagesOptions { compression, ..options() };
-    let stages = measure(folder.path(), &options, &|what| told.borrow_mut().push(what.to_string())).unwrap();
+    let stages =
+        measure(folder.path(), &options, &|what| told.borrow_mut().push(what.to_string()), &mut |_| Ok(())).unwrap();
     assert!(told.borrow().contains(&"round 2 of 2: seal".to_string()));
     let shape = &stages.shape;
     assert_eq!((shape.bytes, shape.files, shape.big, shape.limited), (bytes, 6, 5_000_000, false));
@@ -70,7 +71,8 @@ fn every_kernel_runs_on_what_the_pipeline_would_give_it() {
 fn the_limit_holds_in_the_middle_of_a_big_file() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("big"), noise(9_000_000, 1)).unwrap();
-    let stages = measure(folder.path(), &StagesOptions { limit: 3 << 20, ..options() }, &|_| ()).unwrap();
+    let stages =
+        measure(folder.path(), &StagesOptions { limit: 3 << 20, ..options() }, &|_| (), &mut |_| Ok(())).unwrap();
     assert_eq!((stages.shape.bytes, stages.shape.limited), (4 << 20, true), "whole batches");
 }
 
@@ -79,7 +81,8 @@ fn hashing_runs_on_the_path_that_was_chosen() {
     let folder = tempfile::tempdir().unwrap();
     tree(folder.path());
     let paths = vec!["blake3=portable".to_string()];
-    let stages = measure(folder.path(), &StagesOptions { paths, rounds: 1, ..options() }, &|_| ()).unwrap();
+    let stages =
+        measure(folder.path(), &StagesOptions { paths, rounds: 1, ..options() }, &|_| (), &mut |_| Ok(())).unwrap();
     let hash = stages.kernels.iter().find(|k| k.kernel == Kernel::Hash).unwrap();
     assert_eq!(hash.path, "blake3 portable");
     assert_eq!(stages.hash_on, (path::paths()[0].used != "portable").then_some("portable"));
@@ -88,7 +91,8 @@ fn hashing_runs_on_the_path_that_was_chosen() {
 #[test]
 fn what_cannot_be_measured_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
-    let error = |options: &StagesOptions| measure(folder.path(), options, &|_| ()).unwrap_err().to_string();
+    let error =
+        |options: &StagesOptions| measure(folder.path(), options, &|_| (), &mut |_| Ok(())).unwrap_err().to_string();
     assert!(error(&options()).contains("holds no content"));
     let paths = vec!["blake3=avx1024".to_string()];
     assert!(error(&StagesOptions { paths, ..options() }).contains("there is: "));
@@ -96,4 +100,28 @@ fn what_cannot_be_measured_is_an_error() {
     let cancelled = StagesOptions::default();
     cancelled.cancel.store(true, Relaxed);
     assert_eq!(error(&cancelled), "interrupted");
+}
+
+#[test]
+fn a_run_that_is_stopped_gives_the_kernels_that_had_a_round() {
+    let folder = tempfile::tempdir().unwrap();
+    tree(folder.path());
+    let options = options();
+    let tell = |what: &str| options.cancel.store(what == "round 1 of 2: hash", Relaxed);
+    let mut kept = Vec::new();
+    let ended = measure(folder.path(), &options, &tell, &mut |so_far| {
+        kept.push(so_far.clone());
+        Ok(())
+    });
+    assert!(matches!(ended, Err(BenchError::Interrupted)));
+    let [stages] = &kept[..] else { panic!("one round: {kept:?}") };
+    assert!(!stages.is_whole());
+    let sections = sections(stages, &DataUsed::default());
+    let ids: Vec<_> = sections.iter().map(|section| section.id.as_str()).collect();
+    assert_eq!(ids, ["kernels", "cpu_paths"], "a roofline would lack terms");
+    let rows: Vec<_> = sections[0].rows.iter().map(|row| row.label.as_str()).collect();
+    assert_eq!(rows, ["walk", "open and close files", "read", "chunk: cut and scan", "chunk: select", "hash"]);
+    assert!(
+        sections[0].notes.iter().any(|note| note.starts_with("Not measured, so there is no roofline: look-up, miss;"))
+    );
 }

@@ -1,6 +1,6 @@
 //! `bench stages` and `bench pipeline`, each as a process.
 
-use crate::sandbox::{Sandbox, names};
+use crate::sandbox::{Ran, Sandbox, names};
 use serde_json::Value;
 use std::fs;
 use std::process::Stdio;
@@ -24,8 +24,13 @@ fn stages_gives_one_report_of_every_kernel() {
     let sandbox = Sandbox::new();
     tree(&sandbox);
     let words = ["bench", "stages", "data", "--json", "--rounds", "1", "--index-rows", "1000", "--store-bytes", "1M"];
+    let before = jiff::Timestamp::now();
     let ran = sandbox.ok(words);
+    let took = jiff::Timestamp::now().duration_since(before);
     let [report] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+    let started: jiff::Timestamp = report["started"].as_str().unwrap().parse().unwrap();
+    let since = started.duration_since(before);
+    assert!(since.is_positive() && since < took / 2, "begun {since:?} into a run of {took:?}");
     assert_eq!((&report["kind"], &report["command"][0]), (&"stages".into(), &"stages".into()));
     let rows = section(report, "kernels")["rows"].as_array().unwrap();
     assert!(rows.iter().any(|row| row["label"] == "compress lz4"), "{report}");
@@ -82,28 +87,62 @@ fn pipeline_runs_scenarios_as_processes_and_leaves_nothing_behind() {
     assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
 }
 
+/// Runs it until `begun` says so, then sends a signal and waits for the end.
+fn stopped(sandbox: &Sandbox, words: &[&str], begun: &dyn Fn() -> bool) -> Ran {
+    let mut child = sandbox.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !begun() {
+        assert!(child.try_wait().unwrap().is_none() && start.elapsed() < Duration::from_secs(60), "{words:?} begins");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = std::thread::spawn(move || child.wait_with_output().unwrap());
+    while !ended.is_finished() {
+        assert!(start.elapsed() < Duration::from_secs(120), "{words:?} does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ran::new(ended.join().unwrap())
+}
+
 #[test]
 fn a_signal_ends_pipeline_and_the_work_folder_is_empty() {
     let sandbox = Sandbox::new();
     tree(&sandbox);
-    let words = ["bench", "pipeline", "data", "--rounds", "1000", "--no-roofline", "--work", "work"];
-    let mut command = sandbox.command(words.into_iter().chain(["--scenario", "first"]));
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let start = Instant::now();
-    while names(&sandbox.path("work")).is_empty() {
-        assert!(start.elapsed() < Duration::from_secs(20), "it does not begin");
-        std::thread::sleep(Duration::from_millis(5));
+    let words =
+        ["bench", "pipeline", "data", "--rounds", "1000", "--no-roofline", "--work", "work", "--scenario", "first"];
+    let ran = stopped(&sandbox, &words, &|| !names(&sandbox.path("work")).is_empty());
+    assert_eq!(ran.code, 130, "{ran:?}");
+    assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
+}
+
+#[test]
+fn a_stopped_run_shows_and_keeps_what_it_had_and_says_so() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let small = ["--index-rows", "1000", "--store-bytes", "1M", "--work", "work"];
+    let stages = [&["stages", "data", "--rounds", "40"], &small[..]].concat();
+    let pipeline = [&["pipeline", "data", "--kernel-rounds", "40"], &small[..]].concat();
+    let chunking = ["chunking", "data", "--profile", "4K", "--rounds", "10000"];
+    let compare = ["compare", "--data", "data", "--with", "cp", "--rounds", "1000", "--work", "work"];
+    for (words, section_id) in
+        [(&stages[..], "kernels"), (&pipeline, "kernels"), (&chunking, "resync"), (&compare, "first")]
+    {
+        let (verb, runs) = (words[0], sandbox.path(words[0]));
+        let words = [&["bench"], words, &["--json", "--save", verb]].concat();
+        // What is kept before the end says that it is not all: nobody is there to say it after a kill.
+        let kept = || -> Option<Value> {
+            let name = names(&runs).into_iter().find(|name| !name.starts_with('.'))?;
+            serde_json::from_slice(&fs::read(runs.join(name)).ok()?).ok()
+        };
+        let is_incomplete = |report: &Value| report["warnings"][0].as_str().unwrap().contains("not complete");
+        let has = |report: &Value| report["sections"].as_array().unwrap().iter().any(|s| s["id"] == section_id);
+        let ran = stopped(&sandbox, &words, &|| kept().is_some_and(|report| has(&report) && is_incomplete(&report)));
+        assert_eq!(ran.code, 130, "{verb}: {ran:?}");
+        let [shown] = &ran.objects()[..] else { panic!("{verb}: one object: {ran:?}") };
+        assert!(is_incomplete(shown) && has(shown), "{verb}: {shown}");
+        assert_eq!(kept().as_ref(), Some(shown), "{verb}");
+        assert_eq!(names(&runs).len(), 1, "{verb}: {:?}", names(&runs));
     }
-    std::thread::sleep(Duration::from_millis(100));
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    let ended = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(start.elapsed() < Duration::from_secs(40), "it does not end");
-        std::thread::sleep(Duration::from_millis(10));
-    };
-    assert_eq!(ended.code(), Some(130));
     assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
 }

@@ -83,9 +83,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let stop = context.interrupt.deferred();
     let mut report = Report::new("chunking", &words());
     let say = |words: &str| context.out.note(words);
-    let keep = |report: &Report| finish::save_progress(context, &args.report, report);
-    chunking::run(&data, &options, &stop, &say, &mut report, keep)?;
-    finish::finish(context, &args.report, &report)?;
+    let keep = |report: &Report| finish::save_progress(&args.report, report);
+    let outcome = chunking::run(&data, &options, &stop, &say, &mut report, keep);
+    context.interrupt.immediate();
+    finish::conclude(context, &args.report, &report, outcome)?;
     Ok(ExitCode::Ok)
 }
 

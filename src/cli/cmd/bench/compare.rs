@@ -1,7 +1,7 @@
 //! `larder bench compare`.
 
 use super::data_options::DataOptions;
-use super::finish::{ReportOptions, finish};
+use super::finish::{self, ReportOptions, save_progress};
 use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
@@ -96,7 +96,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let data = plan.data.used()?;
     let mut samples = Samples { warnings: missing, ..Samples::default() };
     let report = |samples: &Samples| table::report(&begun, &plan, &versions, &data, samples);
-    let mut watch = Shown { out: &context.out, save: args.report.save.as_deref(), report: &report };
+    let mut watch = Shown { out: &context.out, options: &args.report, report: &report };
     let outcome = rounds::run(&plan, &mut samples, &mut watch);
     context.interrupt.immediate();
     conclude(context, &args, &plan.tools[0].label, &report, &samples, outcome)
@@ -111,19 +111,11 @@ fn conclude(
     samples: &Samples,
     outcome: Result<(), BenchError>,
 ) -> Result<ExitCode, Failure> {
-    if samples.taken.is_empty() {
+    if !samples.taken.keys().any(|(label, _)| label == ours) {
         outcome?;
         return Err(BenchError::NotMeasured(samples.warnings.join("; ")).into());
     }
-    if !samples.taken.keys().any(|(label, _)| label == ours) {
-        return Err(BenchError::NotMeasured(samples.warnings.join("; ")).into());
-    }
-    finish(context, &args.report, &report(samples))?;
-    if let Some(folder) = &args.report.save {
-        // The whole report is there now.
-        _ = std::fs::remove_file(partial(folder));
-    }
-    outcome?;
+    finish::conclude(context, &args.report, &report(samples), outcome.map_err(Failure::from))?;
     if !samples.lost.is_empty() {
         context.out.warn(&format!("restore differs from the source: {}", samples.lost.join(", ")));
     }
@@ -178,15 +170,10 @@ pub(super) fn own_binary(given: Option<&Path>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// What is kept of a run that is not complete.
-fn partial(folder: &Path) -> PathBuf {
-    folder.join("compare.partial.json")
-}
-
 /// Progress on standard error, and the results so far in a file after every round.
 struct Shown<'a> {
     out: &'a Output,
-    save: Option<&'a Path>,
+    options: &'a ReportOptions,
     report: &'a dyn Fn(&Samples) -> Report,
 }
 
@@ -196,12 +183,11 @@ impl Watch for Shown<'_> {
     }
 
     fn round(&mut self, samples: &Samples) {
-        let Some(folder) = self.save else { return };
-        let kept = std::fs::create_dir_all(folder)
-            .and_then(|()| serde_json::to_vec(&(self.report)(samples)).map_err(Into::into))
-            .and_then(|json| std::fs::write(partial(folder), json));
-        if let Err(error) = kept {
-            self.out.warn(&format!("the results so far cannot be kept in {}: {error}", folder.display()));
+        if self.options.save.is_none() {
+            return;
+        }
+        if let Err(failure) = save_progress(self.options, &(self.report)(samples)) {
+            self.out.warn(&format!("the results so far cannot be kept: {}", failure.message));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What every measuring verb ends with: the report in the forms that were asked for.
 //!
-//! A verb flattens [`ReportOptions`], calls [`save_progress`] after each scenario and [`finish`] at the end.
+//! A verb flattens [`ReportOptions`], calls [`save_progress`] after each scenario and [`conclude`] at the end.
 
 use crate::cli::context::Context;
 use crate::cli::escape;
@@ -65,23 +65,64 @@ impl FromStr for OutputFile {
     }
 }
 
-/// Keeps what is there so far in the folder of `--save`, if one was named. A later call of the same run replaces it.
-pub fn save_progress(_context: &Context, options: &ReportOptions, report: &Report) -> Result<(), Failure> {
+/// What a report says first that is not of a whole run.
+const INCOMPLETE: &str =
+    "this run is not complete: it was stopped, failed or is still going on, and rounds or tables are missing";
+
+/// Keeps what is there so far in the folder of `--save`, if one was named. A later call of the same run replaces it; if
+/// there is none, what was kept says that it is not all.
+pub fn save_progress(options: &ReportOptions, report: &Report) -> Result<(), Failure> {
+    match options.save {
+        Some(_) => keep(options, &incomplete(report)),
+        None => Ok(()),
+    }
+}
+
+/// Keeps a report as it is.
+pub fn keep(options: &ReportOptions, report: &Report) -> Result<(), Failure> {
     if let Some(folder) = &options.save {
         save::save(folder, report)?;
     }
     Ok(())
 }
 
+fn incomplete(report: &Report) -> Report {
+    let mut report = report.with_doubts();
+    report.warnings.insert(0, INCOMPLETE.into());
+    report
+}
+
+/// Ends a run: gives its report, or what there is of it when it ended early, which is then an error all the same.
+pub fn conclude(
+    context: &Context,
+    options: &ReportOptions,
+    report: &Report,
+    outcome: Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Err(failure) = outcome else { return finish(context, options, report) };
+    if !report.sections.is_empty()
+        && let Err(second) = give(context, options, &incomplete(report))
+    {
+        context.out.warn(&second.message);
+    }
+    Err(failure)
+}
+
 /// Adds what is doubtful, prints the report, saves it and writes it to the files that were named.
 pub fn finish(context: &Context, options: &ReportOptions, report: &Report) -> Result<(), Failure> {
-    let report = report.with_doubts();
-    save_progress(context, options, &report)?;
-    let history = match options.history.as_ref().or(options.save.as_ref()) {
-        Some(folder) if wants_page(options) => read_history(context, folder)?,
+    give(context, options, &report.with_doubts())
+}
+
+fn give(context: &Context, options: &ReportOptions, report: &Report) -> Result<(), Failure> {
+    // Where it cannot be kept it is shown at least.
+    let kept = keep(options, report);
+    let history = match (named_history(context, options)?, &options.save) {
+        (Some(runs), _) => runs,
+        (None, Some(folder)) if wants_page(options) => read_history(context, folder)?,
         _ => vec![],
     };
-    put(context, options, &report, &history)
+    put(context, options, report, &history)?;
+    kept
 }
 
 /// Prints a report and writes it to the files that were named.
@@ -106,6 +147,19 @@ pub fn put(context: &Context, options: &ReportOptions, report: &Report, history:
             context.out.raw(printable(form, &report::render(form, report, history)).as_bytes())
         }
     }
+}
+
+/// The runs in the folder of `--history`, if one was named and something shows them; said where they come to nothing.
+pub fn named_history(context: &Context, options: &ReportOptions) -> Result<Option<Vec<Report>>, Failure> {
+    let Some(folder) = &options.history else { return Ok(None) };
+    if !folder.is_dir() {
+        context.out.warn(&format!("--history: {} is no folder, so there are no earlier runs", folder.display()));
+        return Ok(Some(vec![]));
+    }
+    if !wants_page(options) {
+        context.out.warn("--history: only a page shows earlier runs: ask for one with --output PAGE.html");
+    }
+    read_history(context, folder).map(Some)
 }
 
 /// The runs in a folder, oldest first; those that cannot be read are named.

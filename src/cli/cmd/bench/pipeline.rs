@@ -1,7 +1,7 @@
 //! `larder bench pipeline`, and the hidden command that runs one scenario of it in a process of its own.
 
 use super::data_options::DataOptions;
-use super::finish::{ReportOptions, finish, save_progress};
+use super::finish::{ReportOptions, conclude, save_progress};
 use super::stages::{KernelArgs, say};
 use super::words;
 use crate::cli::context::Context;
@@ -9,10 +9,11 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::codec::Compression;
 use crate::harness::BenchError;
+use crate::harness::data::DataSet;
 use crate::harness::machine::page_cache::Switch;
-use crate::harness::report::Report;
-use crate::harness::scenario::{self, Results, Runner, Scenario, ScenarioOptions, job};
-use crate::harness::stages::{self, Stages, StagesOptions};
+use crate::harness::report::{DataUsed, Report};
+use crate::harness::scenario::{self, Runner, Scenario, ScenarioOptions, job};
+use crate::harness::stages::{self, StagesOptions};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -77,29 +78,16 @@ pub struct Args {
     data_sets: DataOptions,
 }
 
-/// Runs it. What there is of results is printed also when it ends early.
+/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let data = args.data_sets.resolve(context, &args.data)?;
     let options = options(context, &args)?;
     // Before the kernels, which take a while.
     options.drop_caches.as_ref().map_or(Ok(()), Switch::check)?;
     let (mut report, used) = (Report::new("pipeline", &words()), data.used()?);
-    let kernels = kernels(context, &args, &options, &data.path)?;
-    let of_kernels = kernels.as_ref().map_or_else(Vec::new, |kernels| stages::sections(kernels, &used));
-    let mut latest = Results::default();
-    let outcome = scenario::run(&data, &options, kernels.as_ref(), &|what| say(context, what), &mut |results| {
-        latest = results.clone();
-        report.sections = scenario::sections(results);
-        report.sections.extend(of_kernels.iter().cloned());
-        save_progress(context, &args.report, &report).map_err(|failure| BenchError::NotMeasured(failure.message))
-    });
+    let outcome = measure(context, &args, &options, (&data, &used), &mut report);
     context.interrupt.immediate();
-    if outcome.is_err() && !latest.measured.is_empty() {
-        report.warnings.push("the run ended early: rounds are missing".into());
-        finish(context, &args.report, &report)?;
-    }
-    outcome?;
-    finish(context, &args.report, &report)?;
+    conclude(context, &args.report, &report, outcome)?;
     Ok(ExitCode::Ok)
 }
 
@@ -120,17 +108,36 @@ fn options(context: &Context, args: &Args) -> Result<ScenarioOptions, Failure> {
     })
 }
 
-/// The kernels on the same data and storage.
-fn kernels(
+/// The kernels, on the same data and storage, then the scenarios. What there is so far is in the report, and kept.
+fn measure(
     context: &Context,
     args: &Args,
     options: &ScenarioOptions,
-    path: &std::path::Path,
-) -> Result<Option<Stages>, Failure> {
-    if args.no_roofline {
-        return Ok(None);
-    }
-    let options = StagesOptions {
+    (data, used): (&DataSet, &DataUsed),
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let tell = |what: &str| say(context, what);
+    let keep = |report: &Report| {
+        save_progress(&args.report, report).map_err(|failure| BenchError::NotMeasured(failure.message))
+    };
+    let kernels = match args.no_roofline {
+        true => None,
+        false => Some(stages::measure(&data.path, &kernel_options(args, options)?, &tell, &mut |so_far| {
+            report.sections = stages::sections(so_far, used);
+            keep(report)
+        })?),
+    };
+    let of_kernels = report.sections.clone();
+    scenario::run(data, options, kernels.as_ref(), &tell, &mut |results| {
+        report.sections = scenario::sections(results);
+        report.sections.extend(of_kernels.iter().cloned());
+        keep(report)
+    })?;
+    Ok(())
+}
+
+fn kernel_options(args: &Args, options: &ScenarioOptions) -> Result<StagesOptions, Failure> {
+    Ok(StagesOptions {
         rounds: args.kernel_rounds as usize,
         limit: args.kernels.limit,
         index_rows: args.kernels.index_rows,
@@ -140,8 +147,7 @@ fn kernels(
         work: options.work.clone(),
         paths: Vec::new(),
         cancel: options.cancel.clone(),
-    };
-    Ok(Some(stages::measure(path, &options, &|what| say(context, what))?))
+    })
 }
 
 /// Run one scenario, told on standard input

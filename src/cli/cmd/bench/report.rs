@@ -46,11 +46,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
             Failure::failed("there is no saved report in these folders").hint("`larder bench … --save DIR` keeps one")
         );
     };
-    if let Some(folder) = &args.report.history {
-        let more = finish::read_history(context, folder)?;
+    if let Some(more) = finish::named_history(context, &args.report)? {
         history.extend(more.into_iter().filter(|run| !known.contains(&(run.started.clone(), run.kind.clone()))));
     }
-    finish::save_progress(context, &args.report, &report)?;
+    finish::keep(&args.report, &report)?;
     finish::put(context, &args.report, &report, &history)?;
     Ok(ExitCode::Ok)
 }

@@ -1,16 +1,17 @@
 //! `larder bench stages`.
 
 use super::data_options::DataOptions;
-use super::finish::{ReportOptions, finish};
+use super::finish::{ReportOptions, conclude, save_progress};
 use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::size;
 use crate::codec::Compression;
-use crate::harness::report::Report;
+use crate::harness::BenchError;
+use crate::harness::report::{Report, Section};
 use crate::harness::scenario::job::read_mode;
-use crate::harness::stages::{self, StagesOptions};
+use crate::harness::stages::{self, Stages, StagesOptions};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -81,14 +82,21 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         paths: args.path,
         cancel: context.interrupt.deferred(),
     };
-    let used = data.used()?;
+    // The run begins here: what disturbs it is seen from now on.
+    let (mut report, used) = (Report::new("stages", &words()), data.used()?);
     let tell = |what: &str| say(context, what);
-    let measured = stages::measure(&data.path, &options, &tell);
+    let sections = |so_far: &Stages| -> Vec<Section> { stages::sections(so_far, &used) };
+    let mut latest = None;
+    let outcome = stages::measure(&data.path, &options, &tell, &mut |so_far| {
+        latest = Some(so_far.clone());
+        if args.report.save.is_some() {
+            report.sections = sections(so_far);
+        }
+        save_progress(&args.report, &report).map_err(|failure| BenchError::NotMeasured(failure.message))
+    });
     context.interrupt.immediate();
-    let measured = measured?;
-    let mut report = Report::new("stages", &words());
-    report.sections = stages::sections(&measured, &used);
-    finish(context, &args.report, &report)?;
+    report.sections = latest.as_ref().map_or_else(Vec::new, sections);
+    conclude(context, &args.report, &report, outcome.map(|_| ()).map_err(Failure::from))?;
     Ok(ExitCode::Ok)
 }
 

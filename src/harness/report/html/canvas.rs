@@ -54,7 +54,7 @@ pub fn dark_rules() -> String {
     for (at, (light, _)) in PALETTE[4..].iter().enumerate() {
         rules += &format!(".s{at} {{ background: #{light:06x}; }}\n");
     }
-    rules += "@media (prefers-color-scheme: dark) {\n";
+    rules += "@media screen and (prefers-color-scheme: dark) {\n";
     for (light, dark) in PALETTE {
         rules += &format!("  svg [fill=\"#{light:06X}\"] {{ fill: #{dark:06x}; }}\n");
         rules += &format!("  svg [stroke=\"#{light:06X}\"] {{ stroke: #{dark:06x}; }}\n");

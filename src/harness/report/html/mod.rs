@@ -98,14 +98,23 @@ fn table_row(columns: &[Column], row: &Row) -> Markup {
         tr {
             th scope="row" { (shown(&row.label)) }
             @for (column, cell) in columns.iter().zip(&row.cells) {
-                td class=[class(column)] title=[samples(cell, column.unit)] { (number::cell(cell, column.unit)) }
+                td class=[class(column)] title=[samples(cell, column.unit)] { (value(cell, column.unit)) }
             }
         }
     }
 }
 
+/// How sure a value is goes below it where there is no room beside it.
+fn value(cell: &Cell, unit: Unit) -> Markup {
+    let (value, sure) = number::parts(cell, unit);
+    html! {
+        @if unit == Unit::Text { (value) } @else { span { (value) } }
+        @if let Some(sure) = sure { " " span.sure { (sure) } }
+    }
+}
+
 fn class(column: &Column) -> Option<&'static str> {
-    (column.unit != Unit::Text).then_some("number")
+    Some(if column.unit == Unit::Text { "words" } else { "number" })
 }
 
 fn samples(cell: &Cell, unit: Unit) -> Option<String> {
