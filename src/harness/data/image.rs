@@ -1,8 +1,8 @@
 //! Disk images: an ext4 file system with another data set in it, made without root. The second version is the first with the
 //! changes of that data set made in place, as a running system would: blocks that did not change stay where they are.
 //!
-//! Ids and times are fixed. The layout is the file system tools' own, so their versions differ by some blocks, and there is
-//! no digest that holds everywhere.
+//! Ids, owners and times are fixed, so the same tools make the same image. The layout is the tools' own: their versions
+//! differ by some blocks, and there is no digest that holds everywhere.
 
 use super::Watch;
 use super::recipe::Image;
@@ -10,7 +10,7 @@ use super::tool::Tool;
 use crate::harness::error::BenchError;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -22,12 +22,33 @@ const UUID: &str = "6c617264-6572-4000-8000-62656e636864";
 const TIMES: [&str; 2] = ["1600000000", "1600086400"];
 
 /// The first version: `content` in a new file system.
-pub fn first(image: &Image, content: &Path, out: &Path, watch: &Watch<'_>) -> Result<(), BenchError> {
+pub fn first(image: &Image, content: &Path, out: &Path, work: &Path, watch: &Watch<'_>) -> Result<(), BenchError> {
     fs::create_dir(out).map_err(BenchError::io("make", out))?;
     let mut mke2fs = Tool::new("mke2fs", "e2fsprogs", "a disk image")?;
     mke2fs.args(["-q", "-t", "ext4", "-U", UUID, "-E"]).arg(format!("hash_seed={UUID},root_owner=0:0"));
     at(&mut mke2fs, TIMES[0]).arg("-d").arg(content).arg(out.join(FILE)).arg(format!("{}M", image.mib));
-    mke2fs.must(watch).map(drop)
+    mke2fs.must(watch)?;
+    let mut script = vec![];
+    for path in walk(content)?.keys() {
+        settle(path, &mut script)?;
+    }
+    change(&out.join(FILE), &script, TIMES[0], work, watch)
+}
+
+/// mke2fs takes owners and times of what it copies, and when a file was made or read is another time on every machine.
+fn settle(path: &Path, script: &mut Vec<u8>) -> Result<(), BenchError> {
+    let mut name = vec![];
+    quote(&Path::new("/").join(path), &mut name)?;
+    let time = format!("@{}", TIMES[0]);
+    let times = ["atime", "ctime", "mtime"].map(|field| (field, time.as_str()));
+    // Setting a time leaves its nanoseconds.
+    let others = ["atime_extra", "ctime_extra", "mtime_extra", "uid", "gid"].map(|field| (field, "0"));
+    for (field, value) in others.into_iter().chain(times) {
+        script.extend_from_slice(b"set_inode_field ");
+        script.extend_from_slice(&name);
+        script.extend_from_slice(format!(" {field} {value}\n").as_bytes());
+    }
+    Ok(())
 }
 
 /// The second: the first image, brought from the one content to the other.
@@ -46,12 +67,17 @@ pub fn second(
         .arg(first.join(FILE))
         .arg(&image)
         .must(watch)?;
-    let script = work.join("debugfs");
     let changes = changes(contents, watch)?;
     watch.say(&format!("{} changes in the disk image", changes.removed.len() + changes.added.len()));
-    write(&script, &changes, contents[1])?;
+    change(&image, &script(&changes, contents[1])?, TIMES[1], work, watch)
+}
+
+/// Has debugfs run these commands.
+fn change(image: &Path, script: &[u8], time: &str, work: &Path, watch: &Watch<'_>) -> Result<(), BenchError> {
+    let path = work.join("debugfs");
+    fs::write(&path, script).map_err(BenchError::io("write", &path))?;
     let mut debugfs = Tool::new("debugfs", "e2fsprogs", "a disk image")?;
-    let said = at(&mut debugfs, TIMES[1]).args(["-w", "-f"]).arg(&script).arg(&image).must(watch)?;
+    let said = at(&mut debugfs, time).args(["-w", "-f"]).arg(&path).arg(image).must(watch)?;
     // It ends well whatever happened: only its version is no complaint.
     match said.errors.lines().find(|line| !line.trim().is_empty() && !line.starts_with("debugfs ")) {
         None => Ok(()),
@@ -141,7 +167,7 @@ fn equal(a: &Path, b: &Path) -> Result<bool, BenchError> {
 }
 
 /// The commands for debugfs: it makes entries only in its working folder.
-fn write(script: &Path, changes: &Changes, content: &Path) -> Result<(), BenchError> {
+fn script(changes: &Changes, content: &Path) -> Result<Vec<u8>, BenchError> {
     let mut text = vec![];
     for (path, is_folder) in &changes.removed {
         text.extend_from_slice(if *is_folder { b"rmdir " } else { b"rm " });
@@ -173,8 +199,7 @@ fn write(script: &Path, changes: &Changes, content: &Path) -> Result<(), BenchEr
         }
         text.push(b'\n');
     }
-    let mut file = File::create(script).map_err(BenchError::io("make", script))?;
-    file.write_all(&text).map_err(BenchError::io("write", script))
+    Ok(text)
 }
 
 /// A word as debugfs reads it: in quotes, a quote in it doubled.
@@ -228,7 +253,7 @@ mod tests {
 
         let image = Image { from: "x".into(), mib: 16 };
         let watch = Watch::default();
-        first(&image, &at("a"), &at("first"), &watch).unwrap();
+        first(&image, &at("a"), &at("first"), folder.path(), &watch).unwrap();
         second(&at("first"), [&at("a"), &at("b")], &at("second"), folder.path(), &watch).unwrap();
         for (version, content) in [("first", "a"), ("second", "b")] {
             let disk = at(version).join(FILE);
@@ -257,8 +282,40 @@ mod tests {
         fs::create_dir(at("b")).unwrap();
         fs::write(at("b/big"), vec![1; 3 << 20]).unwrap();
         let (image, watch) = (Image { from: "x".into(), mib: 2 }, Watch::default());
-        first(&image, &at("a"), &at("first"), &watch).unwrap();
+        first(&image, &at("a"), &at("first"), folder.path(), &watch).unwrap();
         let told = second(&at("first"), [&at("a"), &at("b")], &at("second"), folder.path(), &watch).unwrap_err();
         assert!(told.to_string().contains("debugfs could not change the image"), "{told}");
+    }
+    #[test]
+    fn the_same_content_makes_the_same_images() {
+        if Tool::new("mke2fs", "e2fsprogs", "a test").is_err() || Tool::new("debugfs", "e2fsprogs", "a test").is_err() {
+            eprintln!("not run: there is no mke2fs or debugfs here");
+            return;
+        }
+        let (image, watch) = (Image { from: "x".into(), mib: 16 }, Watch::default());
+        let make = |names: [&str; 3], time: u64| {
+            let folder = tempfile::tempdir().unwrap();
+            let at = |name: &str| folder.path().join(name);
+            let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::new(time, 123);
+            for tree in ["a", "b"] {
+                fs::create_dir_all(at(tree).join("folder \"1\"")).unwrap();
+                for name in names {
+                    let path = at(tree).join("folder \"1\"").join(name);
+                    fs::write(&path, if name == "2" { tree } else { name }).unwrap();
+                    let times = fs::FileTimes::new().set_accessed(time).set_modified(time);
+                    File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+                }
+                symlink("2", at(tree).join("link")).unwrap();
+            }
+            symlink("3", at("b").join("new link")).unwrap();
+            first(&image, &at("a"), &at("first"), folder.path(), &watch).unwrap();
+            second(&at("first"), [&at("a"), &at("b")], &at("second"), folder.path(), &watch).unwrap();
+            [at("first"), at("second")].map(|version| blake3::hash(&fs::read(version.join(FILE)).unwrap()))
+        };
+        let made = make(["1", "2", "3"], 1_000_000_000);
+        // The images know seconds.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        assert_eq!(made, make(["3", "1", "2"], 1_100_000_000));
+        assert_ne!(made[0], made[1]);
     }
 }

@@ -275,7 +275,7 @@ fn fill(
             (Source::Package(package), ..) => {
                 made_from.push(package::fill(package, version, &out, &work, places, watch)?);
             }
-            (Source::Image(image), Some(from), None) => image::first(image, &from[0], &out, watch)?,
+            (Source::Image(image), Some(from), None) => image::first(image, &from[0], &out, &work, watch)?,
             (Source::Image(_), Some([a, b]), Some(first)) => image::second(first, [a, b], &out, &work, watch)?,
             (Source::Database(database), _, first) => database::fill(database, first, &out, &work, watch)?,
             (Source::Command(command), from, first) => {

@@ -19,7 +19,8 @@ use super::digest::TreeDigest;
 use super::generate::{Generator, Parameters};
 use super::tree::Version;
 use crate::harness::error::BenchError;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -57,6 +58,7 @@ pub struct Expected {
     /// Bytes on disk, where they are far from that.
     pub disk: Option<u64>,
     /// The tree's digest.
+    #[serde(default, deserialize_with = "hex_digest")]
     pub digest: Option<String>,
 }
 
@@ -102,8 +104,10 @@ pub struct PackageVersion {
     /// As the package manager calls it.
     pub version: String,
     /// SHA-256 of the package file.
+    #[serde(default, deserialize_with = "hex_digest")]
     pub deb_sha256: Option<String>,
     /// SHA-256 of the archive in it.
+    #[serde(default, deserialize_with = "hex_digest")]
     pub archive_sha256: Option<String>,
 }
 
@@ -241,6 +245,15 @@ struct Seeded {
     parameters: BTreeMap<String, u64>,
 }
 
+/// Seen while it is read, a wrong digest is told with its own line.
+fn hex_digest<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let digest = String::deserialize(from)?;
+    if digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Ok(Some(digest));
+    }
+    Err(D::Error::custom(format!("the digest {digest:?} is not 64 hexadecimal digits, small letters")))
+}
+
 /// A mistake and where it is.
 struct Mistake(Range<usize>, String);
 
@@ -279,8 +292,8 @@ fn recipes(file: &str, read: File) -> Result<Vec<Recipe>, Mistake> {
         let size = size.into_inner();
         let second = size.second.as_ref().map(|second| (second.span(), second.get_ref().clone()));
         let first = size.first.clone();
-        let source = source(size, span)?;
-        check_versions(&source, &first, &second)?;
+        let source = source(size, span.clone())?;
+        check_second(&source, second.as_ref().map(|(span, _)| span), span)?;
         recipes.push(Recipe {
             name,
             stands_for: read.stands_for.clone(),
@@ -346,11 +359,8 @@ fn check_package(package: &Package) -> Result<(), String> {
         return Err(format!("{:?} is no package's name", package.name));
     }
     for version in package.first.iter().chain(&package.second) {
-        let digests = [&version.deb_sha256, &version.archive_sha256];
-        let is_hex = |s: &String| s.len() == 64 && s.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if digests.iter().all(|digest| digest.is_none()) || !digests.into_iter().flatten().all(is_hex) {
-            let version = &version.version;
-            return Err(format!("version {version} needs `deb_sha256` or `archive_sha256`: 64 hexadecimal digits"));
+        if version.deb_sha256.is_none() && version.archive_sha256.is_none() {
+            return Err(format!("version {} needs `deb_sha256` or `archive_sha256`", version.version));
         }
         if version.archive_sha256.is_some() && package.archive.is_none() {
             return Err("there is an `archive_sha256`, and no `archive`".into());
@@ -363,8 +373,8 @@ fn check_package(package: &Package) -> Result<(), String> {
     }
 }
 
-/// `second` stands where there is a second version, and a seeded one has its digest.
-fn check_versions(source: &Source, first: &Expected, second: &Option<(Range<usize>, Expected)>) -> Result<(), Mistake> {
+/// `second` stands where there is a second version. The mistake is at `second`, or where it should stand.
+fn check_second(source: &Source, second: Option<&Range<usize>>, size: Range<usize>) -> Result<(), Mistake> {
     let makes_second = match source {
         // Whether the data set it is made of has a second version is seen later.
         Source::Seeded(..) | Source::Image(_) | Source::Database(_) => second.is_some(),
@@ -372,23 +382,15 @@ fn check_versions(source: &Source, first: &Expected, second: &Option<(Range<usiz
         Source::Path(paths) => paths.second.is_some(),
         Source::Command(command) => command.second.is_some(),
     };
-    let span = second.as_ref().map_or(0..0, |(span, _)| span.clone());
-    if makes_second != second.is_some() {
-        let why = format!(
-            "`second` says what is known of the second version (`second = {{}}`: nothing), and the {} has {}",
-            source.kind(),
-            if makes_second { "one" } else { "none" }
-        );
-        return Err(Mistake(span, why));
+    if makes_second == second.is_some() {
+        return Ok(());
     }
-    for expected in [Some(first), second.as_ref().map(|(_, second)| second)].into_iter().flatten() {
-        if let Some(digest) = &expected.digest
-            && (digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)))
-        {
-            return Err(Mistake(span, format!("the digest {digest:?} is not 64 hexadecimal digits")));
-        }
-    }
-    Ok(())
+    let why = format!(
+        "`second` says what is known of the second version (`second = {{}}`: nothing), and the {} has {}",
+        source.kind(),
+        if makes_second { "one" } else { "none" }
+    );
+    Err(Mistake(second.cloned().unwrap_or(size), why))
 }
 
 #[cfg(test)]
@@ -436,6 +438,10 @@ path = { first = "/tmp" }
             ("name = \"a\"", "name = \"../a\"", 1, "`name`"),
             ("name = \"a\"", "name = \"a-small\"", 1, "`name`"),
             ("second = {}", "second = { digest = \"00\" }", 6, "64 hexadecimal"),
+            ("second = {}", "first = { digest = \"00\" }", 6, "64 hexadecimal"),
+            ("second = {}", "first = {\nbytes = 1,\ndigest = \"0\",\n}", 8, "64 hexadecimal"),
+            ("[small]\n", "[full.first]\nbytes = 1\ndigest = \"XY\"\n[small]\n", 9, "64 hexadecimal"),
+            ("first = \"/tmp\"", "first = \"/tmp\", second = \"/tmp\"", 7, "the path has one"),
             ("path = {", "image = { from = \"a\", mib = 1 }\npath = {", 7, "2 kinds"),
             ("path = { first = \"/tmp\" }", "", 7, "0 kinds"),
             ("path = { first = \"/tmp\" }", "path = { first = \"/tmp\" }\nsecond = {}", 9, "has none"),
@@ -448,6 +454,12 @@ path = { first = "/tmp" }
                 "package = { name = \"p\", first = [{ version = \"1\" }] }",
                 8,
                 "needs `deb_sha256`",
+            ),
+            (
+                "path = { first = \"/tmp\" }",
+                "[[small.package.first]]\nversion = \"1\"\ndeb_sha256 = \"0\"\n[small.package]\nname = \"p\"",
+                10,
+                "64 hexadecimal",
             ),
         ];
         for (from, to, line, why) in cases {
