@@ -4,6 +4,7 @@ use super::catalog::Catalog;
 use super::made::{RECORD, Record, State, check, home, place, state};
 use super::recipe::{Recipe, Source};
 use super::tree::{Tree, Version};
+use super::verify::{Outcome, verify};
 use super::{DataPlaces, Watch, command, database, digest, image, package};
 use crate::harness::error::BenchError;
 use crate::harness::report::{Unit, number};
@@ -32,10 +33,6 @@ pub fn make(
         )));
     }
     let home = home(recipe, places)?;
-    let from = match recipe.source.from() {
-        Some(from) => Some(ensure_from(catalog, recipe, from, places, watch)?),
-        None => None,
-    };
     fs::create_dir_all(&places.made).map_err(BenchError::io("make", &places.made))?;
     let _lock = lock(recipe, places, watch)?;
     match state(recipe, places)? {
@@ -52,6 +49,7 @@ pub fn make(
         }
         _ => {}
     }
+    let from = recipe.source.from().map(|from| ensure_from(catalog, recipe, from, places, watch)).transpose()?;
     let prefix = format!(".making-{}.", recipe.name);
     remove_leftovers(places, &prefix)?;
     check_room(recipe, places)?;
@@ -84,10 +82,35 @@ fn ensure_from(
     if recipe.second.is_some() && source.second.is_none() {
         return Err(wrong(format!("{from} has no second version")));
     }
+    let is_there = match source.source {
+        Source::Path(_) => true,
+        _ => matches!(state(source, places)?, State::Made(_)),
+    };
     if !matches!(source.source, Source::Path(_)) {
         make(catalog, source, places, false, watch)?;
     }
+    // What was made just now has been read.
+    if is_there {
+        watch.say(&format!("reading {from}, which {} is made of", recipe.name));
+        must_be_whole(recipe, source, places, watch)?;
+    }
     Ok(Version::BOTH.map(|version| place(source, version, places)))
+}
+
+/// Damage of a data set shall not be made part of another, and recorded as right.
+fn must_be_whole(recipe: &Recipe, source: &Recipe, places: &DataPlaces, watch: &Watch<'_>) -> Result<(), BenchError> {
+    for verified in verify(source, places, watch)? {
+        let (Outcome::Differs(why) | Outcome::Missing(why)) = &verified.outcome else { continue };
+        let (name, from, word) = (&recipe.name, &source.name, verified.version.word());
+        let help = match source.source {
+            Source::Path(_) => format!("{} says what it should be", source.file),
+            _ => format!("`larder bench data make {from} --again` makes it anew"),
+        };
+        return Err(BenchError::NotMeasured(format!(
+            "{name} is made of {from}, whose {word} version is not what it was: {why}; {help}"
+        )));
+    }
+    Ok(())
 }
 
 /// Holds the right to make this data set, until it is dropped.
@@ -214,7 +237,7 @@ fn put(new: &Path, home: &Path, temporary: &Path) -> Result<(), BenchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::harness::data::verify::{Outcome, Verified, verify};
+    use crate::harness::data::verify::Verified;
     use crate::harness::data::{resolve, resolve_watched};
     use std::sync::atomic::AtomicBool;
 
@@ -346,6 +369,43 @@ mod tests {
         for told in [resolve("w", &places).unwrap_err(), make_named("w", &places).unwrap_err()] {
             assert!(told.to_string().contains("second version of w is gone"), "{told}");
         }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_made_part_of_other_data() {
+        let (folder, places) = machine();
+        with_recipe(&places, "w", WORST);
+        let copy =
+            |from| format!("command = {{ from = \"{from}\", first = [\"cp\", \"-r\", \"{{from}}\", \"{{out}}\"] }}");
+        with_recipe(&places, "c", &copy("w"));
+        let make_with = |name: &str, again| {
+            let catalog = Catalog::load(&places).unwrap();
+            make(&catalog, catalog.find(name).unwrap(), &places, again, &Watch::default())
+        };
+        let made = make_with("c", true).unwrap();
+        let file = places.made.join("w/first/counter");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[77] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        // Nothing is made, so nothing is asked of w.
+        assert_eq!(make_with("c", false).unwrap(), made);
+        let told = make_with("c", true).unwrap_err().to_string();
+        assert!(told.contains("c is made of w, whose first version is not what it was: its digest is "), "{told}");
+        assert!(told.contains("`larder bench data make w --again`"), "{told}");
+        assert_eq!(make_with("c", false).unwrap(), made);
+        make_with("w", true).unwrap();
+        assert_eq!(make_with("c", true).unwrap(), made);
+
+        let there = folder.path().join("there");
+        fs::create_dir(&there).unwrap();
+        let digest = digest::of(&there, &Watch::default()).unwrap().digest;
+        let path = format!("path = {{ first = \"{}\" }}\nfirst = {{ digest = \"{digest}\" }}", there.display());
+        with_recipe(&places, "p", &path);
+        with_recipe(&places, "d", &copy("p"));
+        make_with("d", true).unwrap();
+        fs::write(there.join("a"), "abc").unwrap();
+        let told = make_with("d", true).unwrap_err().to_string();
+        assert!(told.contains("d is made of p") && told.contains("p.toml says"), "{told}");
     }
 
     #[test]
