@@ -1,97 +1,22 @@
-//! Making a data set: beside its place, whole or not at all, by one process at a time; and verifying one.
-//!
-//! A made data set is a folder of its name with `first`, `second` when there is one, and `made.json`, which says what it
-//! was made by and what came out.
+//! Making a data set: beside its place, whole or not at all, by one process at a time.
 
 use super::catalog::Catalog;
-use super::digest::{self, TreeDigest};
+use super::made::{RECORD, Record, State, check, home, place, state};
 use super::recipe::{Recipe, Source};
 use super::tree::{Tree, Version};
-use super::{DataPlaces, DataSet, Watch, command, database, image, package};
+use super::verify::{Outcome, verify};
+use super::{DataPlaces, Watch, command, database, digest, image, package};
 use crate::harness::error::BenchError;
 use crate::harness::report::{Unit, number};
-use serde::{Deserialize, Serialize};
 use std::fs::{self, File, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The record in a data set's folder.
-const RECORD: &str = "made.json";
 /// What a small file takes beyond its bytes, on average half a block, and an inode.
 const FILE_OVERHEAD: u64 = 2304;
 /// How often a data set that another process makes is looked at.
 const TICK: Duration = Duration::from_millis(200);
-
-/// What was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The recipe's [`Recipe::fingerprint`].
-    pub recipe: String,
-    /// Which of several it was made from: versions of packages.
-    #[serde(default)]
-    pub made_from: Vec<String>,
-    /// What came out.
-    pub first: TreeDigest,
-    /// The same of the second version.
-    pub second: Option<TreeDigest>,
-}
-
-impl Record {
-    /// What came out as this version.
-    pub fn version(&self, version: Version) -> Option<&TreeDigest> {
-        match version {
-            Version::First => Some(&self.first),
-            Version::Second => self.second.as_ref(),
-        }
-    }
-}
-
-/// What lies at a data set's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Nothing.
-    Missing,
-    /// The data set.
-    Made(Record),
-    /// What another recipe of this name made.
-    Outdated,
-    /// Something that was not made here.
-    Foreign,
-}
-
-/// Where a version of a data set is, or would be.
-pub fn place(recipe: &Recipe, version: Version, places: &DataPlaces) -> PathBuf {
-    match (&recipe.source, version) {
-        (Source::Path(paths), Version::First) => paths.first.clone(),
-        (Source::Path(paths), Version::Second) => paths.second.clone().unwrap_or_default(),
-        _ => places.made.join(&recipe.name).join(version.word()),
-    }
-}
-
-/// What lies there. Data that is not made has no state: it is asked for by its path.
-pub fn state(recipe: &Recipe, places: &DataPlaces) -> Result<State, BenchError> {
-    let home = home(recipe, places)?;
-    let record = home.join(RECORD);
-    match fs::read(&record) {
-        Ok(bytes) => Ok(match serde_json::from_slice::<Record>(&bytes) {
-            Ok(record) if record.recipe == recipe.fingerprint() => State::Made(record),
-            _ => State::Outdated,
-        }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            Ok(if home.symlink_metadata().is_ok() { State::Foreign } else { State::Missing })
-        }
-        Err(e) => Err(BenchError::io("read", &record)(e)),
-    }
-}
-
-fn home(recipe: &Recipe, places: &DataPlaces) -> Result<PathBuf, BenchError> {
-    if places.made.as_os_str().is_empty() {
-        return Err(BenchError::Invalid("no folder for data sets is named: give --data-dir".into()));
-    }
-    Ok(places.made.join(&recipe.name))
-}
 
 /// Makes a data set that is not there, or is another recipe's, and whatever it is made of. With `again` also one that is.
 pub fn make(
@@ -108,14 +33,10 @@ pub fn make(
         )));
     }
     let home = home(recipe, places)?;
-    let from = match recipe.source.from() {
-        Some(from) => Some(ensure_from(catalog, recipe, from, places, watch)?),
-        None => None,
-    };
     fs::create_dir_all(&places.made).map_err(BenchError::io("make", &places.made))?;
     let _lock = lock(recipe, places, watch)?;
     match state(recipe, places)? {
-        State::Made(record) if !again => {
+        State::Made(record) | State::Incomplete(record) if !again => {
             check(recipe, &record, places)?;
             return Ok(record);
         }
@@ -128,6 +49,7 @@ pub fn make(
         }
         _ => {}
     }
+    let from = recipe.source.from().map(|from| ensure_from(catalog, recipe, from, places, watch)).transpose()?;
     let prefix = format!(".making-{}.", recipe.name);
     remove_leftovers(places, &prefix)?;
     check_room(recipe, places)?;
@@ -142,30 +64,6 @@ pub fn make(
     fs::set_permissions(&new, Permissions::from_mode(0o755)).map_err(BenchError::io("set the mode of", &new))?;
     put(&new, &home, temporary.path())?;
     Ok(record)
-}
-
-/// Whether what lies there has as many files and bytes as were made: a walk without reading, for whoever only uses it.
-pub fn check(recipe: &Recipe, record: &Record, places: &DataPlaces) -> Result<(), BenchError> {
-    for version in Version::BOTH {
-        let Some(made) = record.version(version) else { continue };
-        let set = DataSet { path: place(recipe, version, places), ..DataSet::default() };
-        let (name, word) = (&recipe.name, version.word());
-        let why = match set.path.symlink_metadata() {
-            Err(_) => "is gone".into(),
-            Ok(_) => match set.used()? {
-                used if (used.bytes, used.files) == (made.bytes, made.files) => continue,
-                used => format!(
-                    "has {} bytes in {} files and was made of {} in {}",
-                    used.bytes, used.files, made.bytes, made.files
-                ),
-            },
-        };
-        return Err(BenchError::NotMeasured(format!(
-            "the {word} version of {name} {why}: `larder bench data verify {name}` reads it, `larder bench data make {name} \
-             --again` makes it anew"
-        )));
-    }
-    Ok(())
 }
 
 /// The data set that another is made of, in both versions.
@@ -184,10 +82,35 @@ fn ensure_from(
     if recipe.second.is_some() && source.second.is_none() {
         return Err(wrong(format!("{from} has no second version")));
     }
+    let is_there = match source.source {
+        Source::Path(_) => true,
+        _ => matches!(state(source, places)?, State::Made(_)),
+    };
     if !matches!(source.source, Source::Path(_)) {
         make(catalog, source, places, false, watch)?;
     }
+    // What was made just now has been read.
+    if is_there {
+        watch.say(&format!("reading {from}, which {} is made of", recipe.name));
+        must_be_whole(recipe, source, places, watch)?;
+    }
     Ok(Version::BOTH.map(|version| place(source, version, places)))
+}
+
+/// Damage of a data set shall not be made part of another, and recorded as right.
+fn must_be_whole(recipe: &Recipe, source: &Recipe, places: &DataPlaces, watch: &Watch<'_>) -> Result<(), BenchError> {
+    for verified in verify(source, places, watch)? {
+        let (Outcome::Differs(why) | Outcome::Missing(why)) = &verified.outcome else { continue };
+        let (name, from, word) = (&recipe.name, &source.name, verified.version.word());
+        let help = match source.source {
+            Source::Path(_) => format!("{} says what it should be", source.file),
+            _ => format!("`larder bench data make {from} --again` makes it anew"),
+        };
+        return Err(BenchError::NotMeasured(format!(
+            "{name} is made of {from}, whose {word} version is not what it was: {why}; {help}"
+        )));
+    }
+    Ok(())
 }
 
 /// Holds the right to make this data set, until it is dropped.
@@ -311,50 +234,10 @@ fn put(new: &Path, home: &Path, temporary: &Path) -> Result<(), BenchError> {
     fs::rename(new, home).map_err(BenchError::io("move into its place", home))
 }
 
-/// What a verification found in one version.
-#[derive(Debug, Clone)]
-pub struct Verified {
-    /// Which.
-    pub version: Version,
-    /// What is there.
-    pub found: TreeDigest,
-    /// How that differs from what the recipe says, or from what was made.
-    pub differs: Option<String>,
-}
-
-/// Reads a data set and holds it against its recipe; where that has no digest, against the record of its making.
-pub fn verify(recipe: &Recipe, places: &DataPlaces, watch: &Watch<'_>) -> Result<Vec<Verified>, BenchError> {
-    let name = &recipe.name;
-    let record = match &recipe.source {
-        Source::Path(_) => None,
-        _ => match state(recipe, places)? {
-            State::Made(record) => Some(record),
-            State::Outdated => {
-                return Err(BenchError::Missing(format!(
-                    "{name} was made by another recipe: `larder bench data make {name}` makes it anew"
-                )));
-            }
-            State::Missing | State::Foreign => {
-                return Err(BenchError::Missing(format!("{name} is not made: `larder bench data make {name}` does")));
-            }
-        },
-    };
-    let mut verified = vec![];
-    for version in Version::BOTH {
-        let Some(expected) = recipe.expected(version) else { continue };
-        let found = digest::of(&place(recipe, version, places), watch)?;
-        let made = record.as_ref().and_then(|record| record.version(version));
-        let moved = made.filter(|made| **made != found);
-        let differs =
-            expected.differs(&found).or_else(|| moved.map(|made| format!("its digest is {found}; made was {made}")));
-        verified.push(Verified { version, found, differs });
-    }
-    Ok(verified)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::data::verify::Verified;
     use crate::harness::data::{resolve, resolve_watched};
     use std::sync::atomic::AtomicBool;
 
@@ -448,7 +331,7 @@ mod tests {
         make_named("w", &places).unwrap();
         let differing = || {
             let verified = verify_named("w", &places).unwrap();
-            verified.iter().filter(|v| v.differs.is_some()).map(|v| v.version.word()).collect::<Vec<_>>()
+            verified.iter().filter(|v| v.is_damaged()).map(|v| v.version.word()).collect::<Vec<_>>()
         };
         assert_eq!(differing(), [""; 0]);
         let file = places.made.join("w/second/counter");
@@ -469,6 +352,77 @@ mod tests {
         make(&catalog, catalog.find("w").unwrap(), &places, true, &Watch::default()).unwrap();
         assert_eq!(differing(), [""; 0]);
         assert_eq!(names(&places.made), [".w.lock", "w"]);
+    }
+
+    #[test]
+    fn a_version_that_is_gone_is_missing_and_the_other_is_read() {
+        let (_guard, places) = machine();
+        with_recipe(&places, "w", &format!("{WORST}\nsecond = {{}}"));
+        let record = make_named("w", &places).unwrap();
+        fs::remove_dir_all(places.made.join("w/second")).unwrap();
+        let verified = verify_named("w", &places).unwrap();
+        assert_eq!((&verified[0].outcome, verified[0].found.as_ref()), (&Outcome::Same, Some(&record.first)));
+        let Outcome::Missing(why) = &verified[1].outcome else { panic!("{verified:?}") };
+        assert!(why.contains("w/second is not there") && why.contains("make w --again"), "{why}");
+        let catalog = Catalog::load(&places).unwrap();
+        assert_eq!(state(catalog.find("w").unwrap(), &places).unwrap(), State::Incomplete(record));
+        for told in [resolve("w", &places).unwrap_err(), make_named("w", &places).unwrap_err()] {
+            assert!(told.to_string().contains("second version of w is gone"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_made_part_of_other_data() {
+        let (folder, places) = machine();
+        with_recipe(&places, "w", WORST);
+        let copy =
+            |from| format!("command = {{ from = \"{from}\", first = [\"cp\", \"-r\", \"{{from}}\", \"{{out}}\"] }}");
+        with_recipe(&places, "c", &copy("w"));
+        let make_with = |name: &str, again| {
+            let catalog = Catalog::load(&places).unwrap();
+            make(&catalog, catalog.find(name).unwrap(), &places, again, &Watch::default())
+        };
+        let made = make_with("c", true).unwrap();
+        let file = places.made.join("w/first/counter");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[77] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        // Nothing is made, so nothing is asked of w.
+        assert_eq!(make_with("c", false).unwrap(), made);
+        let told = make_with("c", true).unwrap_err().to_string();
+        assert!(told.contains("c is made of w, whose first version is not what it was: its digest is "), "{told}");
+        assert!(told.contains("`larder bench data make w --again`"), "{told}");
+        assert_eq!(make_with("c", false).unwrap(), made);
+        make_with("w", true).unwrap();
+        assert_eq!(make_with("c", true).unwrap(), made);
+
+        let there = folder.path().join("there");
+        fs::create_dir(&there).unwrap();
+        let digest = digest::of(&there, &Watch::default()).unwrap().digest;
+        let path = format!("path = {{ first = \"{}\" }}\nfirst = {{ digest = \"{digest}\" }}", there.display());
+        with_recipe(&places, "p", &path);
+        with_recipe(&places, "d", &copy("p"));
+        make_with("d", true).unwrap();
+        fs::write(there.join("a"), "abc").unwrap();
+        let told = make_with("d", true).unwrap_err().to_string();
+        assert!(told.contains("d is made of p") && told.contains("p.toml says"), "{told}");
+    }
+
+    #[test]
+    fn a_path_without_a_digest_is_held_against_nothing() {
+        let (folder, places) = machine();
+        let there = folder.path().join("there");
+        fs::create_dir(&there).unwrap();
+        fs::write(there.join("a"), "abc").unwrap();
+        let path = format!("path = {{ first = \"{0}\", second = \"{0}\" }}", there.display());
+        let digest = digest::of(&there, &Watch::default()).unwrap().digest;
+        with_recipe(&places, "p", &format!("{path}\nsecond = {{ digest = \"{digest}\" }}"));
+        let outcomes = || verify_named("p", &places).unwrap().into_iter().map(|v| v.outcome).collect::<Vec<_>>();
+        assert_eq!(outcomes(), [Outcome::NothingKnown, Outcome::Same]);
+        fs::write(there.join("a"), "abd").unwrap();
+        assert!(matches!(outcomes()[..], [Outcome::NothingKnown, Outcome::Differs(_)]));
+        fs::remove_dir_all(&there).unwrap();
+        assert!(matches!(outcomes()[..], [Outcome::Missing(_), Outcome::Missing(_)]));
     }
 
     #[test]

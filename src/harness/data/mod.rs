@@ -4,13 +4,17 @@
 //! |---|---|
 //! | [`catalog`] | which there are: compiled recipes and those of further folders |
 //! | [`recipe`] | what a recipe says |
-//! | [`make`] | making and verifying |
+//! | [`made`] | what lies at a data set's place |
+//! | [`verify`] | reading it, and holding it against what is known |
+//! | [`make`] | making |
 //! | [`digest`] | the digest of a tree |
 //! | [`generate`] | seeded generators |
 //! | `package`, `image`, `database`, `command` | what other programs make |
 
 pub mod catalog;
 pub mod recipe;
+pub mod made;
+pub mod verify;
 pub mod make;
 pub mod digest;
 pub mod generate;
@@ -27,7 +31,7 @@ pub use watch::Watch;
 
 use super::error::BenchError;
 use super::report::DataUsed;
-use make::State;
+use made::State;
 use recipe::{Recipe, Source};
 use std::path::{Path, PathBuf};
 use tree::Version;
@@ -101,8 +105,8 @@ pub fn resolve_watched(word: &str, places: &DataPlaces, watch: &Watch<'_>) -> Re
         Source::Seeded(..) => {
             make::make(&catalog, recipe, places, false, watch)?;
         }
-        _ => match make::state(recipe, places)? {
-            State::Made(record) => make::check(recipe, &record, places)?,
+        _ => match made::state(recipe, places)? {
+            State::Made(record) | State::Incomplete(record) => made::check(recipe, &record, places)?,
             state => {
                 let why = if state == State::Outdated { "was made by another recipe" } else { "is not made yet" };
                 return Err(BenchError::Missing(format!("{word} {why}: `larder bench data make {word}` makes it")));
@@ -115,7 +119,7 @@ pub fn resolve_watched(word: &str, places: &DataPlaces, watch: &Watch<'_>) -> Re
 /// The data set at its place.
 fn found(recipe: &Recipe, places: &DataPlaces) -> Result<DataSet, BenchError> {
     let at = |version| {
-        let path = make::place(recipe, version, places);
+        let path = made::place(recipe, version, places);
         path.symlink_metadata().map_err(BenchError::io("find", &path)).map(|_| path)
     };
     let second = if recipe.second.is_some() { Some(at(Version::Second)?) } else { None };

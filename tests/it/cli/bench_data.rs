@@ -45,6 +45,33 @@ fn data_sets_are_listed_made_and_verified() {
     let ran = sandbox.run(["bench", "data", "make", "logs-small"]);
     assert!(ran.code == 1 && ran.stderr.contains("second version of logs-small has "), "{ran:?}");
     assert!(ran.stderr.contains("`larder bench data verify logs-small`"), "{ran:?}");
+
+    std::fs::remove_dir_all(folder.join("second")).unwrap();
+    let ran = sandbox.run(["bench", "data", "verify"]);
+    assert_eq!(ran.code, 20, "{ran:?}");
+    assert!(ran.stdout.contains("first: ok") && ran.stdout.contains("second: missing: "), "{ran:?}");
+    let ran = sandbox.run(["bench", "data", "verify", "--json"]);
+    let second = &ran.objects()[1];
+    assert!(second["ok"] == false && second["digest"].is_null() && second["missing"].is_string(), "{second}");
+    let list = sandbox.ok(["bench", "data", "list", "--json"]).objects();
+    assert_eq!(list.iter().find(|object| object["name"] == "logs-small").unwrap()["state"], "incomplete");
+}
+
+#[test]
+fn a_path_without_a_digest_is_not_said_to_be_ok() {
+    let sandbox = Sandbox::new();
+    let there = sandbox.write("there/a", "abc");
+    let path = there.parent().unwrap().display().to_string();
+    let recipe =
+        format!("name = \"p\"\nstands_for = \"x\"\nlicence = \"x\"\n[full]\npath = {{ first = \"{path}\" }}\n");
+    sandbox.write("recipes/p.toml", recipe);
+    let ran = sandbox.ok(["bench", "data", "verify", "p", "--datasets", "recipes"]);
+    assert_eq!(ran.stdout, "p first: nothing to hold it against: 1 file, 3 B\n");
+    let object = &sandbox.ok(["bench", "data", "verify", "p", "--datasets", "recipes", "--json"]).objects()[0];
+    assert!(object["ok"].is_null() && object["bytes"] == 3, "{object}");
+    std::fs::remove_dir_all(&path).unwrap();
+    let ran = sandbox.run(["bench", "data", "verify", "p", "--datasets", "recipes"]);
+    assert!(ran.code == 20 && ran.stdout.contains("p first: missing: "), "{ran:?}");
 }
 
 #[test]

@@ -8,10 +8,11 @@ use crate::cli::failure::Failure;
 use crate::cli::human;
 use crate::cli::output::Colour;
 use crate::cli::table::Table;
-use crate::harness::data::make::{self, State, Verified};
+use crate::harness::data::made::{self, State};
 use crate::harness::data::recipe::{Recipe, Source};
 use crate::harness::data::tree::Version;
-use crate::harness::data::{Catalog, DataPlaces};
+use crate::harness::data::verify::{self, Outcome, Verified};
+use crate::harness::data::{Catalog, DataPlaces, make};
 use serde::Serialize;
 
 const EXAMPLES: &str = "\
@@ -46,7 +47,8 @@ Examples:
   larder bench data verify tiny kernel
 
 Seeded data has a digest in its recipe and is equal to the byte everywhere. Other data is held
-against what was made. Exit code 20 when something differs.";
+against what was made; a path whose recipe has no digest, against nothing. Exit code 20 when something
+differs or is missing.";
 
 /// List, make and verify data sets
 #[derive(Debug, clap::Args)]
@@ -151,11 +153,12 @@ fn list(context: &Context, options: &DataOptions) -> Result<ExitCode, Failure> {
 
 fn object<'a>(recipe: &'a Recipe, places: &DataPlaces) -> Result<DataSetObject<'a>, Failure> {
     let (state, record) = match &recipe.source {
-        Source::Path(_) if make::place(recipe, Version::First, places).exists() => ("there", None),
+        Source::Path(_) if made::place(recipe, Version::First, places).exists() => ("there", None),
         Source::Path(_) => ("missing", None),
-        _ => match make::state(recipe, places)? {
+        _ => match made::state(recipe, places)? {
             State::Missing => ("not made", None),
             State::Made(record) => ("made", Some(record)),
+            State::Incomplete(record) => ("incomplete", Some(record)),
             State::Outdated => ("outdated", None),
             State::Foreign => ("not ours", None),
         },
@@ -164,7 +167,7 @@ fn object<'a>(recipe: &'a Recipe, places: &DataPlaces) -> Result<DataSetObject<'
         let expected = recipe.expected(version)?;
         let made = record.as_ref().and_then(|record| record.version(version));
         Some(VersionObject {
-            path: make::place(recipe, version, places).display().to_string(),
+            path: made::place(recipe, version, places).display().to_string(),
             bytes: made.map(|made| made.bytes).or(expected.bytes),
             files: made.map(|made| made.files).or(expected.files),
             digest: made.map(|made| made.digest.clone()).or_else(|| expected.digest.clone()),
@@ -192,7 +195,7 @@ fn make(context: &Context, names: &[String], again: bool, options: &DataOptions)
     // A wrong name shall not be told after the first hour.
     let recipes = names.iter().map(|name| catalog.find(name)).collect::<Result<Vec<_>, _>>()?;
     for recipe in recipes {
-        let is_there = !again && matches!(make::state(recipe, &places)?, State::Made(_));
+        let is_there = !again && matches!(made::state(recipe, &places)?, State::Made(_));
         watched(context, |watch| Ok(make::make(&catalog, recipe, &places, again, watch)?))?;
         let mut object = object(recipe, &places)?;
         if is_there {
@@ -221,11 +224,12 @@ struct VerifiedObject<'a> {
     kind: &'static str,
     name: &'a str,
     version: &'static str,
-    bytes: u64,
-    files: u64,
-    digest: String,
-    ok: bool,
+    bytes: Option<u64>,
+    files: Option<u64>,
+    digest: Option<String>,
+    ok: Option<bool>,
     differs: Option<String>,
+    missing: Option<String>,
 }
 
 fn verify(context: &Context, names: &[String], options: &DataOptions) -> Result<ExitCode, Failure> {
@@ -234,8 +238,8 @@ fn verify(context: &Context, names: &[String], options: &DataOptions) -> Result<
     let mut recipes = names.iter().map(|name| catalog.find(name)).collect::<Result<Vec<_>, _>>()?;
     if names.is_empty() {
         for recipe in catalog.recipes() {
-            let is_made =
-                !matches!(recipe.source, Source::Path(_)) && matches!(make::state(recipe, &places)?, State::Made(_));
+            let is_made = !matches!(recipe.source, Source::Path(_))
+                && matches!(made::state(recipe, &places)?, State::Made(_) | State::Incomplete(_));
             if is_made {
                 recipes.push(recipe);
             }
@@ -247,27 +251,42 @@ fn verify(context: &Context, names: &[String], options: &DataOptions) -> Result<
     }
     let mut code = ExitCode::Ok;
     for recipe in recipes {
-        for Verified { version, found, differs } in watched(context, |watch| Ok(make::verify(recipe, &places, watch)?))?
-        {
-            if differs.is_some() {
+        for verified in watched(context, |watch| Ok(verify::verify(recipe, &places, watch)?))? {
+            if verified.is_damaged() {
                 code = ExitCode::Damage;
             }
-            let (name, version) = (recipe.name.as_str(), version.word());
-            let object = VerifiedObject {
-                kind: "verified_data",
-                name,
-                version,
-                bytes: found.bytes,
-                files: found.files,
-                ok: differs.is_none(),
-                digest: found.digest,
-                differs,
-            };
-            context.out.result(&object, || match &object.differs {
-                None => format!("{name} {version}: {} {}", context.out.paint("ok", Colour::Green), object.digest),
-                Some(why) => format!("{name} {version}: {} {why}", context.out.paint("differs:", Colour::Red)),
-            })?;
+            say_verified(context, &recipe.name, verified)?;
         }
     }
     Ok(code)
+}
+
+fn say_verified(context: &Context, name: &str, verified: Verified) -> Result<(), Failure> {
+    let Verified { version, found, outcome } = verified;
+    let version = version.word();
+    let (bytes, files) = found.as_ref().map(|found| (found.bytes, found.files)).unzip();
+    let digest = found.map(|found| found.digest);
+    let paint = |word, colour| context.out.paint(word, colour);
+    let line = match &outcome {
+        Outcome::Same => format!("{} {}", paint("ok", Colour::Green), digest.as_deref().unwrap_or_default()),
+        Outcome::NothingKnown => {
+            let (files, bytes) =
+                (human::counted(files.unwrap_or(0), "file", "files"), human::bytes(bytes.unwrap_or(0)));
+            format!("nothing to hold it against: {files}, {bytes}")
+        }
+        Outcome::Differs(why) => format!("{} {why}", paint("differs:", Colour::Red)),
+        Outcome::Missing(why) => format!("{} {}", paint("missing:", Colour::Red), escape::text(why)),
+    };
+    let ok = match &outcome {
+        Outcome::Same => Some(true),
+        Outcome::NothingKnown => None,
+        Outcome::Differs(_) | Outcome::Missing(_) => Some(false),
+    };
+    let (differs, missing) = match outcome {
+        Outcome::Differs(why) => (Some(why), None),
+        Outcome::Missing(why) => (None, Some(why)),
+        Outcome::Same | Outcome::NothingKnown => (None, None),
+    };
+    let object = VerifiedObject { kind: "verified_data", name, version, bytes, files, digest, ok, differs, missing };
+    context.out.result(&object, || format!("{name} {version}: {line}"))
 }
