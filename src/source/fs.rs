@@ -32,7 +32,7 @@ use std::sync::atomic::AtomicBool;
 /// How big files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReadMode {
-    /// pread: measured no slower than maps anywhere (`docs/performance.md`), and it has no SIGBUS.
+    /// pread: measured less CPU time than maps everywhere (`docs/performance.md`), and it has no SIGBUS.
     #[default]
     Pread,
     /// Memory maps.
