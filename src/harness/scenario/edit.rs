@@ -56,7 +56,7 @@ pub fn files(root: &Path) -> Result<Vec<(PathBuf, u64)>, BenchError> {
     Ok(found)
 }
 
-/// What undoes changes, so that every round begins with the same data.
+/// What undoes changes, so that every round begins with the same data. Bytes written over stay in memory meanwhile.
 #[derive(Debug)]
 pub struct Undo {
     /// Where deleted files lie meanwhile, on the file system of the data.
