@@ -31,6 +31,7 @@ use self::baseline::{Change, Taken, Value, Values, values_of};
 use self::child::Child;
 use self::judge::{Finding, Limit, compare, section};
 use super::BenchError;
+use super::machine::Machine;
 use super::report::{Cell, Report, Section};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -301,7 +302,7 @@ impl<'a> Gate<'a> {
         if let Some(folder) = &self.plan.criterion {
             let taken = criterion::read(folder, &self.plan.child.program);
             if let Some(ratios) = self.taken(taken)? {
-                let on = format!("{}, path {}, {}", cpu(), kernels::cpu_path(), toolchain());
+                let on = format!("{}, path {}, {}", Machine::here().cpu, kernels::cpu_path(), toolchain());
                 done += self.ratios(on, &ratios);
             }
         }
@@ -413,14 +414,6 @@ fn compiler(program: &[u8]) -> Option<String> {
         found.map(|(at, _)| &program[at + mark.len()..]).find(|rest| rest.first().is_some_and(u8::is_ascii_digit))?;
     let end = version.iter().position(|byte| !(byte.is_ascii_alphanumeric() || b".-".contains(byte)))?;
     Some(format!("rustc {}", String::from_utf8_lossy(&version[..end])))
-}
-
-/// The processor's name.
-fn cpu() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|line| line.starts_with("model name") || line.starts_with("CPU part"));
-    let name = name.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_string());
-    name.unwrap_or_else(|| format!("an unknown {} processor", std::env::consts::ARCH))
 }
 
 /// The kind of file system: calls differ with what it can do.

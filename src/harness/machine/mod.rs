@@ -82,13 +82,20 @@ fn low_memory(meminfo_text: &str) -> Option<String> {
     })
 }
 
-/// `model name` of x86, or what ARM kernels say instead.
+/// `model name` of x86 with the numbers behind it, as hypervisors call generations of processors by one name; or what ARM
+/// kernels say instead.
 fn cpu_model(cpuinfo: &str) -> Option<String> {
     let field = |name: &str| {
         let line = cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
         Some(line.split_once(':')?.1.trim().to_string()).filter(|value| !value.is_empty())
     };
-    field("model name").or_else(|| field("Model")).or_else(|| {
+    let name = field("model name").map(|name| match (field("cpu family"), field("model"), field("stepping")) {
+        (Some(family), Some(model), Some(stepping)) => {
+            format!("{name} (family {family} model {model} stepping {stepping})")
+        }
+        _ => name,
+    });
+    name.or_else(|| field("Model")).or_else(|| {
         let (implementer, part) = (field("CPU implementer")?, field("CPU part")?);
         Some(format!("{} implementer {implementer} part {part}", std::env::consts::ARCH))
     })
@@ -185,6 +192,8 @@ mod tests {
     #[test]
     fn what_kernels_write_is_read() {
         assert_eq!(cpu_model("processor\t: 0\nmodel name\t: AMD EPYC 9\n").as_deref(), Some("AMD EPYC 9"));
+        let x86 = "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n";
+        assert_eq!(cpu_model(x86).as_deref(), Some("AMD EPYC (family 25 model 17 stepping 1)"));
         let arm = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n";
         assert!(cpu_model(arm).unwrap().ends_with("implementer 0x41 part 0xd0c"));
         assert_eq!(cpu_model(""), None);
