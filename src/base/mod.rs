@@ -3,5 +3,6 @@
 pub mod escape;
 pub mod id;
 pub mod limits;
+pub mod memory;
 pub mod path;
 pub mod time;

@@ -1,4 +1,4 @@
-//! An encoder for the LZ4 block format (Collet, "LZ4 Block Format Description", 2011-2022), in safe code.
+//! An encoder for the LZ4 block format (Collet, "LZ4 Block Format Description", 2011-2022).
 //!
 //! One pass, greedy, one candidate for a hash, as LZ4's fast mode; any LZ4 decoder reads it. What differs from the encoders at hand,
 //! and why it is faster at no larger output (figures: `docs/performance.md`, "The LZ4 encoder"):
@@ -7,6 +7,8 @@
 //! - Six bytes are hashed where four would do: fewer short matches, and each sequence costs about the same time.
 //! - Lengths are found by comparing 8 and 16 bytes at once, and short literals and lengths are written without a branch:
 //!   branches that cannot be foretold are most of the time.
+//! - The input is read without checks, by [`read`] alone. Each call's bound follows from comparisons in the same function, never
+//!   from what the table holds. Output is written in safe code.
 
 const TABLE_BITS: u32 = 13;
 /// Bytes that a hash is made of.
@@ -49,30 +51,37 @@ pub fn compress(input: &[u8], out: &mut [u8], table: &mut Table) -> usize {
         table.fill(0);
         // All slots say position 0, so the first that can match is 1.
         let mut from = 1;
-        while let Some((found, distance)) = find(input, table, from, limit) {
-            let start = found - same_before(input, found, distance, anchor);
-            let end = same_after(input, found + MATCH_MIN, distance);
+        // SAFETY: `limit` is what is asked for.
+        while let Some((found, distance)) = unsafe { find(input, table, from, limit) } {
+            // SAFETY: `find` gives what both ask for; a match is four bytes, and `MARGIN` more than that.
+            let (before, end) = unsafe {
+                (same_before(input, found, distance, anchor), same_after(input, found + MATCH_MIN, distance))
+            };
+            let start = found - before;
             len = write_sequence(&input[anchor..], start - anchor, distance, end - start, out, len);
             (anchor, from) = (end, end);
             if end > limit {
                 break;
             }
             for inside in [start + 1, end - 2] {
-                table[slot(eight(input, inside))] = inside as u16;
+                // SAFETY: both lie before `end`, and that is not beyond `limit`.
+                let bytes = unsafe { read(input, inside) };
+                table[slot(u64::from_le_bytes(bytes))] = inside as u16;
             }
         }
     }
     write_last(&input[anchor..], out, len)
 }
 
+/// `N` bytes from `at` on.
+///
+/// # Safety
+/// They lie in `bytes`: `at + N <= bytes.len()`.
 #[inline(always)]
-fn eight(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
-}
-
-#[inline(always)]
-fn sixteen(bytes: &[u8], at: usize) -> u128 {
-    u128::from_le_bytes(bytes[at..at + 16].try_into().unwrap())
+unsafe fn read<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    debug_assert!(at + N <= bytes.len(), "{N} bytes from {at} on of {}", bytes.len());
+    // SAFETY: the caller's promise; an array of bytes may lie anywhere.
+    unsafe { bytes.as_ptr().add(at).cast::<[u8; N]>().read() }
 }
 
 /// Fibonacci hashing of the first bytes.
@@ -81,14 +90,19 @@ fn slot(bytes: u64) -> usize {
     ((bytes << (64 - 8 * HASHED)).wrapping_mul(0x9E37_79B1_85EB_CA87) >> (64 - TABLE_BITS)) as usize
 }
 
-/// The first position from `at` on (at most `limit`) that is tried and has a match, and how far back that lies.
+/// The first position from `at` on that is tried and has a match, at most `limit`, and how far back that lies: at least 1, at
+/// most the position.
+///
+/// # Safety
+/// `limit + MARGIN <= input.len()`.
 #[inline(always)]
-fn find(input: &[u8], table: &mut Table, mut at: usize, limit: usize) -> Option<(usize, usize)> {
+unsafe fn find(input: &[u8], table: &mut Table, mut at: usize, limit: usize) -> Option<(usize, usize)> {
     if at > limit {
         return None;
     }
     let mut tries = 1 << PATIENCE;
-    let mut here = eight(input, at);
+    // SAFETY: `at` is at most `limit`.
+    let mut here = u64::from_le_bytes(unsafe { read(input, at) });
     loop {
         let next = at + (tries >> PATIENCE);
         tries += 1;
@@ -100,24 +114,32 @@ fn find(input: &[u8], table: &mut Table, mut at: usize, limit: usize) -> Option<
         let distance = usize::from((at as u16).wrapping_sub(*slot));
         *slot = at as u16;
         // Read before the match is known, so that the processor need not wait for it.
-        let ahead = eight(input, next);
-        let candidate = at - distance;
-        let same = u32::from_le_bytes(input[candidate..candidate + 4].try_into().unwrap()) == here as u32;
-        if same && distance != 0 {
-            return Some((at, distance));
+        // SAFETY: `next` is at most `limit`.
+        let ahead = u64::from_le_bytes(unsafe { read(input, next) });
+        // No distance is larger than `at`. Not relied on: whatever the table holds, this lies in the input.
+        let candidate = at.saturating_sub(distance);
+        // SAFETY: `candidate` is at most `at`, and that at most `limit`.
+        let there = u32::from_le_bytes(unsafe { read(input, candidate) });
+        if there == here as u32 && distance != 0 {
+            return Some((at, at - candidate));
         }
         (at, here) = (next, ahead);
     }
 }
 
 /// How many bytes before `at` match, too, down to `anchor`.
+///
+/// # Safety
+/// `distance <= at <= input.len()`.
 #[inline(always)]
-fn same_before(input: &[u8], at: usize, distance: usize, anchor: usize) -> usize {
+unsafe fn same_before(input: &[u8], at: usize, distance: usize, anchor: usize) -> usize {
     let candidate = at - distance;
     let room = (at - anchor).min(candidate);
     let mut same = 0;
     if candidate >= 8 {
-        let differ = eight(input, at - 8) ^ eight(input, candidate - 8);
+        // SAFETY: eight bytes lie before `candidate`, and so before `at`, and that lies in the input.
+        let (a, b) = unsafe { (read(input, at - 8), read(input, candidate - 8)) };
+        let differ = u64::from_le_bytes(a) ^ u64::from_le_bytes(b);
         same = ((differ.leading_zeros() / 8) as usize).min(room);
         if same < 8 {
             return same;
@@ -130,11 +152,16 @@ fn same_before(input: &[u8], at: usize, distance: usize, anchor: usize) -> usize
 }
 
 /// Where the match that holds up to `at` ends.
+///
+/// # Safety
+/// `distance <= at`.
 #[inline(always)]
-fn same_after(input: &[u8], mut at: usize, distance: usize) -> usize {
+unsafe fn same_after(input: &[u8], mut at: usize, distance: usize) -> usize {
     let end = input.len() - LAST_LITERALS;
     while at + 16 <= end {
-        let differ = sixteen(input, at) ^ sixteen(input, at - distance);
+        // SAFETY: sixteen bytes from `at` on lie before `end`, and those from `distance` before it on do.
+        let (a, b) = unsafe { (read(input, at), read(input, at - distance)) };
+        let differ = u128::from_le_bytes(a) ^ u128::from_le_bytes(b);
         if differ != 0 {
             return at + (differ.trailing_zeros() / 8) as usize;
         }

@@ -4,6 +4,7 @@
 //! cannot empty the pool and leave another thread waiting for ever.
 
 use crate::base::limits::BLOCK_ALIGN;
+use crate::base::memory::Pages;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -11,48 +12,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One block, aligned for direct writes. Its bytes beyond `len()` are unspecified but initialised.
 pub struct Block {
-    memory: Memory,
+    memory: Pages,
     len: usize,
-    home: Option<Sender<Memory>>,
+    home: Option<Sender<Pages>>,
 }
 
-/// Bytes of which those from `start` on are aligned. The box never moves what it points to, so no unsafe is needed.
-#[derive(Default)]
-struct Memory {
-    bytes: Box<[u8]>,
-    start: usize,
-}
-
-impl Memory {
-    fn new(capacity: usize) -> Memory {
-        let capacity = capacity.next_multiple_of(BLOCK_ALIGN);
-        let bytes = vec![0u8; capacity + BLOCK_ALIGN - 1].into_boxed_slice();
-        // Not `align_offset`, which may decline to answer.
-        let start = bytes.as_ptr().addr().wrapping_neg() % BLOCK_ALIGN;
-        Memory { bytes, start }
-    }
-
-    fn capacity(&self) -> usize {
-        self.bytes.len().saturating_sub(BLOCK_ALIGN - 1)
-    }
-
-    fn all(&self) -> &[u8] {
-        &self.bytes[self.start..self.start + self.capacity()]
-    }
-
-    fn all_mut(&mut self) -> &mut [u8] {
-        let end = self.start + self.capacity();
-        &mut self.bytes[self.start..end]
-    }
+fn memory(capacity: usize) -> Pages {
+    Pages::zeroed(capacity.next_multiple_of(BLOCK_ALIGN), 0)
 }
 
 impl Block {
     /// A new block of zeros (touches its pages once). Its capacity is a multiple of `BLOCK_ALIGN`: a smaller one is
     /// rounded up.
     pub fn new(capacity: usize) -> Block {
-        let mut memory = Memory::new(capacity);
+        let mut memory = memory(capacity);
         // Without the black box the compiler sees zeros written over zeros and touches nothing.
-        black_box(memory.all_mut()).fill(0);
+        black_box(&mut memory[..]).fill(0);
         Block { memory, len: 0, home: None }
     }
 
@@ -68,7 +43,7 @@ impl Block {
 
     /// How many it can hold.
     pub fn capacity(&self) -> usize {
-        self.memory.capacity()
+        self.memory.len()
     }
 
     /// How many more it can take.
@@ -80,20 +55,20 @@ impl Block {
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(self.room());
         let len = self.len;
-        self.memory.all_mut()[len..len + taken].copy_from_slice(&bytes[..taken]);
+        self.memory[len..len + taken].copy_from_slice(&bytes[..taken]);
         self.len += taken;
         taken
     }
 
     /// The filled bytes.
     pub fn bytes(&self) -> &[u8] {
-        &self.memory.all()[..self.len]
+        &self.memory[..self.len]
     }
 
     /// The filled bytes padded with zeros to a multiple of `align` (at most the capacity).
     pub fn padded(&mut self, align: usize) -> &[u8] {
         let (len, end) = (self.len, self.len.next_multiple_of(align.max(1)).min(self.capacity()));
-        let all = self.memory.all_mut();
+        let all = &mut self.memory;
         all[len..end].fill(0);
         &all[..end]
     }
@@ -122,7 +97,7 @@ impl Drop for Block {
 /// and then used again, so a short run touches little memory.
 #[derive(Clone)]
 pub struct BlockPool {
-    free: (Sender<Memory>, Receiver<Memory>),
+    free: (Sender<Pages>, Receiver<Pages>),
     capacity: usize,
     to_make: Arc<AtomicUsize>,
 }
@@ -153,11 +128,11 @@ impl BlockPool {
         drop(block);
     }
 
-    fn ready(&self) -> Option<Memory> {
+    fn ready(&self) -> Option<Pages> {
         self.free.1.try_recv().ok().or_else(|| {
             let one_less = |left: usize| left.checked_sub(1);
             self.to_make.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).ok()?;
-            Some(Memory::new(self.capacity))
+            Some(memory(self.capacity))
         })
     }
 }

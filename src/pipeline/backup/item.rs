@@ -2,6 +2,7 @@
 
 use crate::base::id::ContentId;
 use crate::base::limits::{BATCH_BYTES, CHUNK_MAX, KIB};
+use crate::base::memory::Pages;
 use crate::chunking::Hits;
 use crate::crypto::pack::PackKey;
 use crate::format::list::Item;
@@ -19,7 +20,7 @@ pub const HEADROOM: usize = CHUNK_MAX + 4 * KIB;
 #[derive(Default)]
 pub struct Buffer {
     /// Plaintext: `HEADROOM` bytes of room, then up to `BATCH_BYTES`.
-    pub plain: Vec<u8>,
+    pub plain: Pages,
     /// Sealed blobs, one after the other.
     pub sealed: Vec<u8>,
     /// Chunks of the batch, in stream order.
@@ -31,7 +32,7 @@ pub struct Buffer {
 impl Buffer {
     /// A buffer with its room for plaintext.
     pub fn new() -> Buffer {
-        Buffer { plain: vec![0; HEADROOM + BATCH_BYTES], ..Buffer::default() }
+        Buffer { plain: Pages::zeroed(HEADROOM + BATCH_BYTES, HEADROOM), ..Buffer::default() }
     }
 
     /// Empties it, keeping its memory. The sealed bytes stay initialised: they are written over.
