@@ -146,3 +146,45 @@ fn a_stopped_run_shows_and_keeps_what_it_had_and_says_so() {
     }
     assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
 }
+
+#[test]
+fn a_stopped_gate_shows_and_keeps_what_it_compared_and_leaves_the_baseline() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let gate = ["bench", "gate", "--json", "--baseline", "b.toml", "--without", "syscalls", "--work", "work"];
+    sandbox.ok(gate.into_iter().chain(["--tiers", "a", "--update", "the first"]));
+    let baseline = fs::read(sandbox.path("b.toml")).unwrap();
+    fs::copy(sandbox.command(["version"]).get_program(), sandbox.path("base")).unwrap();
+    let whole = ["--tiers", "a,c", "--base", "base", "--data", "data", "--rounds", "1000"];
+    let forms = ["--save", "runs", "--output", "out.md", "--output", "out.csv", "--output", "page.html"];
+    let ids = |report: &Value| -> Vec<String> {
+        let sections = report["sections"].as_array().unwrap();
+        sections.iter().map(|section| section["id"].as_str().unwrap().to_string()).collect()
+    };
+    let kept = || -> Option<Value> {
+        let runs = sandbox.path("runs");
+        let name = names(&runs).into_iter().find(|name| !name.starts_with('.'))?;
+        serde_json::from_slice(&fs::read(runs.join(name)).ok()?).ok()
+    };
+    for update in [&[][..], &["--update", "another"]] {
+        _ = fs::remove_dir_all(sandbox.path("runs"));
+        let words = [&gate[..], &whole, &forms, update].concat();
+        let ran = stopped(&sandbox, &words, &|| kept().is_some_and(|report| ids(&report).contains(&"pipeline".into())));
+        assert_eq!(ran.code, 130, "{ran:?}");
+        let [shown] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+        assert_eq!(ids(shown), ["counters", "memory", "pipeline"]);
+        assert_eq!(kept().as_ref(), Some(shown));
+        assert!(shown["warnings"][0].as_str().unwrap().contains("not complete"), "{shown}");
+        let warnings = shown["warnings"].to_string();
+        assert!(warnings.contains("no verdict: tier a: compared: Counters ("), "{warnings}");
+        assert_eq!(warnings.contains("the baseline was NOT written"), !update.is_empty(), "{warnings}");
+        let verdicts = section(shown, "pipeline")["rows"].as_array().unwrap();
+        assert!(verdicts.iter().all(|row| row["cells"][3]["text"] == "not judged"), "{verdicts:?}");
+        for (file, holds) in [("out.md", "is not complete"), ("page.html", "is not complete"), ("out.csv", "pipeline,")] {
+            let text = fs::read_to_string(sandbox.path(file)).unwrap();
+            assert!(text.contains(holds), "{file}: {text}");
+        }
+        assert_eq!(fs::read(sandbox.path("b.toml")).unwrap(), baseline);
+    }
+    assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
+}
