@@ -155,7 +155,7 @@ fn a_stopped_gate_shows_and_keeps_what_it_compared_and_leaves_the_baseline() {
     sandbox.ok(gate.into_iter().chain(["--tiers", "a", "--update", "the first"]));
     let baseline = fs::read(sandbox.path("b.toml")).unwrap();
     fs::copy(sandbox.command(["version"]).get_program(), sandbox.path("base")).unwrap();
-    let whole = ["--tiers", "a,c", "--base", "base", "--data", "data", "--rounds", "1000"];
+    let whole = ["--tiers", "a,c", "--base", "./base", "--data", "data", "--rounds", "1000"];
     let forms = ["--save", "runs", "--output", "out.md", "--output", "out.csv", "--output", "page.html"];
     let ids = |report: &Value| -> Vec<String> {
         let sections = report["sections"].as_array().unwrap();
@@ -180,7 +180,8 @@ fn a_stopped_gate_shows_and_keeps_what_it_compared_and_leaves_the_baseline() {
         assert_eq!(warnings.contains("the baseline was NOT written"), !update.is_empty(), "{warnings}");
         let verdicts = section(shown, "pipeline")["rows"].as_array().unwrap();
         assert!(verdicts.iter().all(|row| row["cells"][3]["text"] == "not judged"), "{verdicts:?}");
-        for (file, holds) in [("out.md", "is not complete"), ("page.html", "is not complete"), ("out.csv", "pipeline,")] {
+        for (file, holds) in [("out.md", "is not complete"), ("page.html", "is not complete"), ("out.csv", "pipeline,")]
+        {
             let text = fs::read_to_string(sandbox.path(file)).unwrap();
             assert!(text.contains(holds), "{file}: {text}");
         }

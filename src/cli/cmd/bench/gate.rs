@@ -1,6 +1,6 @@
 //! `larder bench gate`.
 
-use super::compare::own_binary;
+use super::compare::{absolute, own_binary};
 use super::data_options::DataOptions;
 use super::finish::{ReportOptions, conclude, finish, save_progress};
 use super::words;
@@ -148,10 +148,11 @@ fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
     let own = own_binary(None)?;
     let work = args.work.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&work).map_err(|error| Failure::io("cannot make the folder", &work, &error))?;
-    let data = match &args.data {
-        None => None,
-        Some(word) => Some(args.data_sets.resolve(context, word)?),
-    };
+    let work = absolute(&work)?;
+    let mut data = args.data.as_ref().map(|word| args.data_sets.resolve(context, word)).transpose()?;
+    if let Some(data) = &mut data {
+        data.path = absolute(&data.path)?;
+    }
     let memory = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir());
     let target = memory.unwrap_or_else(|| work.clone());
     let (ours, rounds) = (own.clone(), args.rounds);
