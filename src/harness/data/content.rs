@@ -6,9 +6,12 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// Where in a file something lies, in order.
+pub type Ranges = Vec<Range<u64>>;
+
 /// The ranges of a regular file that are no holes. What cannot be asked for holes is all content.
-pub fn ranges(path: &Path, meta: &Metadata) -> Vec<Range<u64>> {
-    let whole = vec![0..meta.len()];
+pub fn ranges(path: &Path, meta: &Metadata) -> Ranges {
+    let whole: Ranges = std::iter::once(0..meta.len()).collect();
     // As a backup's walk has it: a file that takes its room has none.
     if meta.len() == 0 || meta.blocks().saturating_mul(512) >= meta.len() {
         return whole;
@@ -17,7 +20,7 @@ pub fn ranges(path: &Path, meta: &Metadata) -> Vec<Range<u64>> {
 }
 
 /// The same of an open file.
-pub fn of_file(file: &File, len: u64) -> std::io::Result<Vec<Range<u64>>> {
+pub fn of_file(file: &File, len: u64) -> std::io::Result<Ranges> {
     let (mut found, mut at) = (Vec::new(), 0);
     while at < len {
         // No data from here on is an error of its own; a file system that knows no holes says that all is data.

@@ -29,7 +29,9 @@ pub use judge::Verdict;
 
 use self::baseline::{Change, Taken, Value, Values, values_of};
 use self::child::Child;
+use self::instructions::Instructions;
 use self::judge::{Finding, Limit, compare, section};
+use self::kernels::KERNELS;
 use super::BenchError;
 use super::machine::Machine;
 use super::report::{Cell, Report, Section};
@@ -226,10 +228,13 @@ impl<'a> Gate<'a> {
     /// The same with a part that is not done yet.
     fn keep_with(&mut self, part: Option<Section>) -> Result<(), BenchError> {
         let mut report = self.report.clone();
+        let not_done = part.as_ref().map_or_else(String::new, |part| format!("; not done: {}", part.title));
         report.sections.extend(part);
         let left = self.plan.tiers.iter().filter(|tier| self.tried.iter().all(|tried| tried.tier != **tier));
         let left = left.map(|tier| format!("tier {}: not begun", tier.letter()));
-        let tiers: Vec<String> = self.tried.iter().map(Tried::says).chain(left).collect();
+        let mut tiers: Vec<String> = self.tried.iter().map(Tried::says).collect();
+        tiers.last_mut().into_iter().for_each(|last| last.push_str(&not_done));
+        tiers.extend(left);
         report.warnings.push(format!("what there is so far is no verdict: {}", tiers.join("; ")));
         if self.plan.update.is_some() {
             report.warnings.push(NOT_WRITTEN.into());
@@ -347,11 +352,25 @@ impl<'a> Gate<'a> {
     }
 
     fn instructions(&mut self, folder: &Path, progress: &mut dyn FnMut(&str)) -> Result<usize, BenchError> {
-        let taken = instructions::take(&self.plan.child, folder, &self.plan.cancel, progress);
-        let Some(taken) = self.taken(taken)? else { return Ok(0) };
-        let on = format!("{}, {}", toolchain(), taken.on);
+        let (plan, toolchain, names) = (self.plan, toolchain(), ("instructions", "Instructions of kernels"));
         let limit = |_: &str| Limit::Cost(INSTRUCTIONS);
-        let names = ("instructions", "Instructions of kernels");
+        // As with the rounds of tier c: what cannot be kept here is an error when all are counted.
+        let mut kernel = |so_far: &Instructions| {
+            let on = format!("{toolchain}, {}", so_far.on);
+            let was = match &plan.update {
+                Some(_) => Ok(&so_far.values),
+                None => values_of(&self.baseline.instructions, names.1, &on),
+            };
+            let Ok(was) = was else { return };
+            let mut findings = compare(was, &so_far.values, limit);
+            // The others are still to come.
+            findings.retain(|finding| finding.is.is_some());
+            let notes = vec![format!("on {on}"), format!("{} of {} kernels", findings.len(), KERNELS.len())];
+            _ = self.keep_with(Some(section(names.0, names.1, &findings, notes)));
+        };
+        let taken = instructions::take(&plan.child, folder, &plan.cancel, progress, &mut kernel);
+        let Some(taken) = self.taken(taken)? else { return Ok(0) };
+        let on = format!("{toolchain}, {}", taken.on);
         let done = self.part(names, |b| &mut b.instructions, on, taken.values, limit);
         self.keep()?;
         Ok(done)

@@ -5,7 +5,7 @@
 //! compresses as before. Bytes are those of content: a hole stays one.
 
 use crate::harness::BenchError;
-use crate::harness::data::content;
+use crate::harness::data::content::{self, Ranges};
 use crate::harness::random::Random;
 use std::fs::{self, OpenOptions};
 use std::ops::Range;
@@ -149,7 +149,7 @@ pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edite
 }
 
 /// Files with content, and where in them it lies.
-fn contents(root: &Path) -> Result<Vec<(PathBuf, Vec<Range<u64>>)>, BenchError> {
+fn contents(root: &Path) -> Result<Vec<(PathBuf, Ranges)>, BenchError> {
     let mut found = Vec::new();
     for (path, _) in files(root)? {
         let meta = path.symlink_metadata().map_err(BenchError::io("look at", &path))?;
