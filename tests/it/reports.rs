@@ -30,7 +30,7 @@ fn row(label: &str, cells: impl Into<Vec<Cell>>) -> Row {
 }
 
 fn kernel_tree() -> Option<DataUsed> {
-    Some(DataUsed { name: "kernel-tree".into(), bytes: 1_253_000_000, files: 78_579 })
+    Some(DataUsed { name: "kernel-tree".into(), bytes: 1_253_000_000, files: 78_579, ..DataUsed::default() })
 }
 
 /// Samples around a value, as a quiet machine gives them.

@@ -155,7 +155,8 @@ impl Corpus {
 
     /// What a report says of it.
     pub fn used(&self) -> DataUsed {
-        DataUsed { name: self.name.clone(), bytes: self.bytes.len() as u64, files: self.ends.len() as u64 }
+        let (bytes, files) = (self.bytes.len() as u64, self.ends.len() as u64);
+        DataUsed { name: self.name.clone(), bytes, files, ..DataUsed::default() }
     }
 
     /// What was left out, in words.
@@ -211,7 +212,7 @@ mod tests {
         let all = read(dir.path(), 1 << 20).unwrap();
         assert_eq!((all.bytes(), all.files(), all.notes().len()), (&b"onethreesevenths"[..], 3, 0));
         assert_eq!((all.file(1), all.largest()), (&b"three"[..], 8));
-        assert_eq!(all.used(), DataUsed { name: "d".into(), bytes: 16, files: 3 });
+        assert_eq!(all.used(), DataUsed { name: "d".into(), bytes: 16, files: 3, ..DataUsed::default() });
         let some = read(dir.path(), 5).unwrap();
         assert_eq!((some.bytes(), some.files()), (&b"oneth"[..], 2));
         assert_eq!(some.notes(), ["11 B of 16 B in 2 files are left out of d; a higher --limit takes more"]);

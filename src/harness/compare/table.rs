@@ -92,7 +92,7 @@ fn row(found: &Found, ours: &str, step: Step, data: &DataUsed, samples: &Samples
     let time = measured(&wall);
     // Of a second version only the first one's size is known, and of unchanged data nothing is read.
     let has_rate = matches!(step, Step::First | Step::Restore) && found.tool.reads_contents;
-    let throughput = if has_rate { rate(data.bytes as f64, &time) } else { Cell::Empty };
+    let throughput = if has_rate { rate(data.content() as f64, &time) } else { Cell::Empty };
     let ratio = match lost(ours) {
         true => Cell::Empty,
         false => ratio_of_medians(&samples.pairs(label, ours, step, |sample| sample.usage.wall)),
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_restore_that_differs_has_no_figures_and_is_in_no_tracker() {
-        let data = DataUsed { name: "d".into(), bytes: 12, files: 1 };
+        let data = DataUsed { name: "d".into(), bytes: 12, files: 1, ..DataUsed::default() };
         let versions = ["1"; 3].map(String::from);
         let begun = Report { started: "2026-01-02T03:04:05Z".into(), ..Report::new("compare", &[]) };
         let report = report(&begun, &plan(), &versions, &data, &samples());
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn throughput_is_bytes_over_the_median_time_of_what_reads_them() {
-        let data = DataUsed { name: "d".into(), bytes: 12, files: 1 };
+        let data = DataUsed { name: "d".into(), bytes: 12, files: 1, ..DataUsed::default() };
         let restore = section(&plan(), Step::Restore, &data, &samples()).unwrap();
         // The median of the rates would be 8.
         let Cell::Measured { value, low, high, .. } = restore.rows[0].cells[1] else { panic!() };

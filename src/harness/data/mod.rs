@@ -8,6 +8,7 @@
 //! | [`verify`] | reading it, and holding it against what is known |
 //! | [`make`] | making |
 //! | [`digest`] | the digest of a tree |
+//! | [`content`] | which of a file's bytes are no holes |
 //! | [`generate`] | seeded generators |
 //! | `package`, `image`, `database`, `command` | what other programs make |
 
@@ -17,6 +18,7 @@ pub mod made;
 pub mod verify;
 pub mod make;
 pub mod digest;
+pub mod content;
 pub mod generate;
 pub mod tree;
 pub mod watch;
@@ -59,7 +61,8 @@ pub struct DataSet {
 impl DataSet {
     /// What a report says of it: walks it, to count.
     pub fn used(&self) -> Result<DataUsed, BenchError> {
-        let (mut bytes, mut files, mut open) = (0, 0, vec![self.path.clone()]);
+        let (mut used, mut open) =
+            (DataUsed { name: self.name.clone(), ..DataUsed::default() }, vec![self.path.clone()]);
         while let Some(path) = open.pop() {
             let meta = path.symlink_metadata().map_err(BenchError::io("look at", &path))?;
             if meta.is_dir() {
@@ -67,16 +70,18 @@ impl DataSet {
                     open.push(entry.map_err(BenchError::io("list", &path))?.path());
                 }
             } else if meta.is_file() {
-                (bytes, files) = (bytes + meta.len(), files + 1);
+                used.bytes += meta.len();
+                used.holes += meta.len().saturating_sub(content::bytes(&content::ranges(&path, &meta)));
+                used.files += 1;
             }
         }
-        Ok(DataUsed { name: self.name.clone(), bytes, files })
+        Ok(used)
     }
 
     /// The same; data without a byte is an error, as every rate of it would be of nothing.
     pub fn used_with_content(&self) -> Result<DataUsed, BenchError> {
         let used = self.used()?;
-        if used.bytes == 0 {
+        if used.content() == 0 {
             let what = format!("{} holds no content: name other data", self.path.display());
             return Err(BenchError::NotMeasured(what));
         }

@@ -25,15 +25,16 @@ pub struct Instructions {
     pub on: String,
 }
 
-/// Counts.
+/// Counts. `so_far` gets what there is after every kernel.
 pub fn take(
     child: &Child,
     folder: &Path,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
+    so_far: &mut dyn FnMut(&Instructions),
 ) -> Result<Instructions, BenchError> {
     let kernels: Vec<&str> = KERNELS.iter().map(|kernel| kernel.name).collect();
-    take_of(&kernels, child, folder, cancel, progress)
+    take_of(&kernels, child, folder, cancel, progress, so_far)
 }
 
 fn take_of(
@@ -42,6 +43,7 @@ fn take_of(
     folder: &Path,
     cancel: &AtomicBool,
     progress: &mut dyn FnMut(&str),
+    so_far: &mut dyn FnMut(&Instructions),
 ) -> Result<Instructions, BenchError> {
     if process::find("valgrind").is_none() {
         let what =
@@ -50,7 +52,8 @@ fn take_of(
     }
     let count = |name: &str| one(child, name, folder, cancel);
     let nothing = count(NOTHING)?;
-    let mut values = Values::new();
+    let on = format!("path {}, {}", nothing.path, version(folder, cancel)?);
+    let mut taken = Instructions { values: Values::new(), on };
     for name in kernels {
         progress(&format!("counting the instructions of `{name}`"));
         let counted = count(name)?.instructions;
@@ -59,9 +62,10 @@ fn take_of(
             let around = nothing.instructions;
             BenchError::NotMeasured(format!("`{name}`: {counted} instructions with it, {around} without"))
         })?;
-        values.insert((*name).into(), Value::Number(of_kernel / ITERATIONS));
+        taken.values.insert((*name).into(), Value::Number(of_kernel / ITERATIONS));
+        so_far(&taken);
     }
-    Ok(Instructions { values, on: format!("path {}, {}", nothing.path, version(folder, cancel)?) })
+    Ok(taken)
 }
 
 struct Run {
@@ -154,7 +158,14 @@ mod tests {
         let kernels = ["chunk noise", "seal"];
         let go = |planted| {
             let cancel = AtomicBool::new(false);
-            take_of(&kernels, &child(planted), folder.path(), &cancel, &mut |_| {}).unwrap()
+            let mut told = 0;
+            let mut so_far = |so_far: &Instructions| {
+                told += 1;
+                assert_eq!(so_far.values.len(), told);
+            };
+            let taken = take_of(&kernels, &child(planted), folder.path(), &cancel, &mut |_| {}, &mut so_far).unwrap();
+            assert_eq!(told, kernels.len());
+            taken
         };
         let (first, second, slow) = (go(None), go(None), go(Some("seal")));
         assert!(!first.on.contains("avx512"), "valgrind has no AVX-512: {}", first.on);

@@ -29,20 +29,24 @@ pub use judge::Verdict;
 
 use self::baseline::{Change, Taken, Value, Values, values_of};
 use self::child::Child;
+use self::instructions::Instructions;
 use self::judge::{Finding, Limit, compare, section};
+use self::kernels::KERNELS;
 use super::BenchError;
 use super::machine::Machine;
 use super::report::{Cell, Report, Section};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const ALLOCATIONS: f64 = 0.01;
 const PEAK: f64 = 0.02;
 const INSTRUCTIONS: f64 = 0.01;
 /// Beyond this the lower end of an interval fails.
 pub const SLOWER: f64 = 0.05;
+
+const NOT_WRITTEN: &str = "the baseline was NOT written, as not all could be measured";
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +66,16 @@ impl std::str::FromStr for Tier {
             "b" => Ok(Tier::B),
             "c" => Ok(Tier::C),
             _ => Err(format!("`{word}` is no tier; there are a (counters), b (instructions), c (wall time)")),
+        }
+    }
+}
+
+impl Tier {
+    fn letter(self) -> char {
+        match self {
+            Tier::A => 'a',
+            Tier::B => 'b',
+            Tier::C => 'c',
         }
     }
 }
@@ -104,32 +118,24 @@ pub struct Outcome {
     pub in_part: bool,
 }
 
-/// Measures, and compares or updates. An error: nothing was measured at all.
-pub fn run(plan: &Plan, command: &[String], progress: &mut dyn FnMut(&str)) -> Result<Outcome, BenchError> {
-    if plan.update.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
-        return Err(BenchError::Invalid("--update needs a reason: why the new values are right".into()));
-    }
-    if plan.tiers.contains(&Tier::C) && plan.criterion.is_none() && plan.pipeline.is_none() {
-        let what = "tier c needs --criterion DIR (what `cargo bench --bench gate` left) or --base BINARY, or both";
-        return Err(BenchError::Invalid(what.into()));
-    }
-    if let Some(pair) = &plan.pipeline {
-        pair.check()?;
-    }
-    let baseline = match (Baseline::read(&plan.baseline)?, &plan.update) {
-        (Some(baseline), _) => baseline,
-        (None, Some(_)) => Baseline::default(),
-        (None, None) => {
-            let what = "there is no baseline at";
-            let hint = "make it with --update 'why it is right', or name another with --baseline";
-            return Err(BenchError::Missing(format!("{what} {}: {hint}", plan.baseline.display())));
-        }
-    };
+/// Hears what there is so far.
+pub type SoFar<'a> = dyn FnMut(&Report) -> Result<(), BenchError> + 'a;
+
+/// Measures, and compares or updates. `so_far` gets the report after every part, of what was compared until then. An error:
+/// there is no verdict, and the baseline is as it was.
+pub fn run(
+    plan: &Plan,
+    command: &[String],
+    progress: &mut dyn FnMut(&str),
+    so_far: &mut SoFar<'_>,
+) -> Result<Outcome, BenchError> {
+    let baseline = checked(plan)?;
     let folder = tempfile::Builder::new().prefix("larder-gate-").tempdir_in(&plan.work);
     let folder = folder.map_err(BenchError::io("make a folder in", &plan.work))?;
-    let mut gate = Gate::new(plan, baseline, Report::new("gate", command));
+    let mut gate = Gate::new(plan, baseline, Report::new("gate", command), so_far);
     let mut done = 0;
     for tier in &plan.tiers {
+        gate.go_on()?;
         gate.tried.push(Tried { tier: *tier, compared: vec![], passed_over: vec![] });
         done += match tier {
             Tier::A => gate.counters(folder.path(), progress)?,
@@ -140,7 +146,32 @@ pub fn run(plan: &Plan, command: &[String], progress: &mut dyn FnMut(&str)) -> R
     if done == 0 {
         gate.unmeasured("nothing was compared: an empty result is no pass".into());
     }
+    // Whoever stopped it does not expect a new baseline.
+    gate.go_on()?;
     gate.finish()
+}
+
+/// Refuses what cannot be done before anything is measured; gives the baseline.
+fn checked(plan: &Plan) -> Result<Baseline, BenchError> {
+    if plan.update.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        return Err(BenchError::Invalid("--update needs a reason: why the new values are right".into()));
+    }
+    if plan.tiers.contains(&Tier::C) && plan.criterion.is_none() && plan.pipeline.is_none() {
+        let what = "tier c needs --criterion DIR (what `cargo bench --bench gate` left) or --base BINARY, or both";
+        return Err(BenchError::Invalid(what.into()));
+    }
+    if let Some(pair) = &plan.pipeline {
+        pair.check()?;
+    }
+    match (Baseline::read(&plan.baseline)?, &plan.update) {
+        (Some(baseline), _) => Ok(baseline),
+        (None, Some(_)) => Ok(Baseline::default()),
+        (None, None) => {
+            let what = "there is no baseline at";
+            let hint = "make it with --update 'why it is right', or name another with --baseline";
+            Err(BenchError::Missing(format!("{what} {}: {hint}", plan.baseline.display())))
+        }
+    }
 }
 
 /// A run.
@@ -152,6 +183,7 @@ struct Gate<'a> {
     updated: Vec<String>,
     /// One a tier so far.
     tried: Vec<Tried>,
+    so_far: &'a mut SoFar<'a>,
 }
 
 /// What became of the parts of a tier.
@@ -164,7 +196,7 @@ struct Tried {
 
 impl Tried {
     fn says(&self) -> String {
-        let tier = format!("{:?}", self.tier).to_lowercase();
+        let tier = self.tier.letter();
         let compared = match self.compared.as_slice() {
             [] => "nothing was compared".into(),
             parts => format!("compared: {}", parts.join(", ")),
@@ -180,8 +212,34 @@ impl Tried {
 type Part = fn(&mut Baseline) -> &mut Vec<Taken>;
 
 impl<'a> Gate<'a> {
-    fn new(plan: &'a Plan, baseline: Baseline, report: Report) -> Gate<'a> {
-        Gate { plan, baseline, report, verdict: Verdict::Within, updated: vec![], tried: vec![] }
+    fn new(plan: &'a Plan, baseline: Baseline, report: Report, so_far: &'a mut SoFar<'a>) -> Gate<'a> {
+        Gate { plan, baseline, report, verdict: Verdict::Within, updated: vec![], tried: vec![], so_far }
+    }
+
+    fn go_on(&self) -> Result<(), BenchError> {
+        if self.plan.cancel.load(Relaxed) { Err(BenchError::Interrupted) } else { Ok(()) }
+    }
+
+    /// A part is done. Whoever stops the gate from here on has this, and how far it reaches.
+    fn keep(&mut self) -> Result<(), BenchError> {
+        self.keep_with(None)
+    }
+
+    /// The same with a part that is not done yet.
+    fn keep_with(&mut self, part: Option<Section>) -> Result<(), BenchError> {
+        let mut report = self.report.clone();
+        let not_done = part.as_ref().map_or_else(String::new, |part| format!("; not done: {}", part.title));
+        report.sections.extend(part);
+        let left = self.plan.tiers.iter().filter(|tier| self.tried.iter().all(|tried| tried.tier != **tier));
+        let left = left.map(|tier| format!("tier {}: not begun", tier.letter()));
+        let mut tiers: Vec<String> = self.tried.iter().map(Tried::says).collect();
+        tiers.last_mut().into_iter().for_each(|last| last.push_str(&not_done));
+        tiers.extend(left);
+        report.warnings.push(format!("what there is so far is no verdict: {}", tiers.join("; ")));
+        if self.plan.update.is_some() {
+            report.warnings.push(NOT_WRITTEN.into());
+        }
+        (self.so_far)(&report)
     }
 
     fn compared(&mut self, title: &str, values: usize) {
@@ -206,6 +264,8 @@ impl<'a> Gate<'a> {
         match result {
             Ok(taken) => Ok(Some(taken)),
             Err(BenchError::Interrupted) => Err(BenchError::Interrupted),
+            // What was ended in the middle fails in its own words.
+            Err(_) if self.plan.cancel.load(Relaxed) => Err(BenchError::Interrupted),
             Err(error) => {
                 self.unmeasured(chain(&error));
                 Ok(None)
@@ -275,6 +335,7 @@ impl<'a> Gate<'a> {
             let on = format!("{}, {} cores", toolchain(), cores());
             let limit = |name: &str| Limit::Counter(if name.ends_with("peak bytes") { PEAK } else { ALLOCATIONS });
             done += self.part(("memory", "Allocations and peak memory"), |b| &mut b.memory, on, counted.memory, limit);
+            self.keep()?;
         }
         if self.plan.without_syscalls {
             self.passed_over("File system calls");
@@ -284,17 +345,35 @@ impl<'a> Gate<'a> {
             if let Some(values) = self.taken(taken)? {
                 let on = format!("{}, {}", std::env::consts::ARCH, file_system(folder));
                 done += self.part(("syscalls", "File system calls"), |b| &mut b.syscalls, on, values, |_| Limit::Exact);
+                self.keep()?;
             }
         }
         Ok(done)
     }
 
     fn instructions(&mut self, folder: &Path, progress: &mut dyn FnMut(&str)) -> Result<usize, BenchError> {
-        let taken = instructions::take(&self.plan.child, folder, &self.plan.cancel, progress);
-        let Some(taken) = self.taken(taken)? else { return Ok(0) };
-        let on = format!("{}, {}", toolchain(), taken.on);
+        let (plan, toolchain, names) = (self.plan, toolchain(), ("instructions", "Instructions of kernels"));
         let limit = |_: &str| Limit::Cost(INSTRUCTIONS);
-        Ok(self.part(("instructions", "Instructions of kernels"), |b| &mut b.instructions, on, taken.values, limit))
+        // As with the rounds of tier c: what cannot be kept here is an error when all are counted.
+        let mut kernel = |so_far: &Instructions| {
+            let on = format!("{toolchain}, {}", so_far.on);
+            let was = match &plan.update {
+                Some(_) => Ok(&so_far.values),
+                None => values_of(&self.baseline.instructions, names.1, &on),
+            };
+            let Ok(was) = was else { return };
+            let mut findings = compare(was, &so_far.values, limit);
+            // The others are still to come.
+            findings.retain(|finding| finding.is.is_some());
+            let notes = vec![format!("on {on}"), format!("{} of {} kernels", findings.len(), KERNELS.len())];
+            _ = self.keep_with(Some(section(names.0, names.1, &findings, notes)));
+        };
+        let taken = instructions::take(&plan.child, folder, &plan.cancel, progress, &mut kernel);
+        let Some(taken) = self.taken(taken)? else { return Ok(0) };
+        let on = format!("{toolchain}, {}", taken.on);
+        let done = self.part(names, |b| &mut b.instructions, on, taken.values, limit);
+        self.keep()?;
+        Ok(done)
     }
 
     fn times(&mut self, progress: &mut dyn FnMut(&str)) -> Result<usize, BenchError> {
@@ -304,15 +383,20 @@ impl<'a> Gate<'a> {
             if let Some(ratios) = self.taken(taken)? {
                 let on = format!("{}, path {}, {}", Machine::here().cpu, kernels::cpu_path(), toolchain());
                 done += self.ratios(on, &ratios);
+                self.keep()?;
             }
         }
-        if let Some(pair) = &self.plan.pipeline {
-            let taken = pipeline::take(pair, &self.plan.work, &self.plan.cancel, progress);
+        let plan = self.plan;
+        if let Some(pair) = &plan.pipeline {
+            // What cannot be kept here cannot be kept when all rounds are done either, and is an error then.
+            let mut round = |so_far| _ = self.keep_with(Some(so_far));
+            let taken = pipeline::take(pair, &plan.work, &plan.cancel, progress, &mut round);
             if let Some((section, verdict)) = self.taken(taken)? {
                 done += section.rows.len();
                 self.compared(&section.title, section.rows.len());
                 self.verdict = self.verdict.max(verdict);
                 self.report.sections.push(section);
+                self.keep()?;
             }
         }
         Ok(done)
@@ -339,7 +423,7 @@ impl<'a> Gate<'a> {
         }
         if let Some(reason) = &self.plan.update {
             if self.verdict >= Verdict::NotMeasured {
-                self.report.warnings.push("the baseline was NOT written, as not all could be measured".into());
+                self.report.warnings.push(NOT_WRITTEN.into());
                 return Ok(self.outcome());
             }
             self.baseline.history.push(Change {

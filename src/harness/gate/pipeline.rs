@@ -48,12 +48,14 @@ impl Pair {
     }
 }
 
-/// Measures, and says whether the intervals' lower ends are within.
+/// Measures, and says whether the intervals' lower ends are within. `so_far` gets the figures, without that, after every
+/// round.
 pub fn take(
     pair: &Pair,
     work: &Path,
     cancel: &Arc<AtomicBool>,
     progress: &mut dyn FnMut(&str),
+    so_far: &mut dyn FnMut(Section),
 ) -> Result<(Section, Verdict), BenchError> {
     let own = tempfile::Builder::new().prefix("larder-gate-").tempdir_in(work);
     let own = own.map_err(BenchError::io("make a folder in", work))?;
@@ -78,16 +80,21 @@ pub fn take(
     };
     // One round that does not count: what is cold in it, a program or a folder, would be held against one build.
     progress("warming up: a round that does not count");
-    measure(&Plan { rounds: 1, ..plan.clone() }, &mut |_| {})?;
-    let samples = measure(&plan, progress)?;
-    let mut section = judge(&samples, &plan.steps)?;
-    section.0.data = Some(plan.data.used()?);
-    Ok(section)
+    measure(&Plan { rounds: 1, ..plan.clone() }, &mut Said { progress: &mut |_| {}, round: &mut |_| {} })?;
+    let used = plan.data.used()?;
+    let mut round = |samples: &Samples| {
+        if let Some(section) = unjudged(samples, &plan.steps, plan.rounds) {
+            so_far(Section { data: Some(used.clone()), ..section });
+        }
+    };
+    let samples = measure(&plan, &mut Said { progress, round: &mut round })?;
+    let (section, verdict) = judge(&samples, &plan.steps)?;
+    Ok((Section { data: Some(used), ..section }, verdict))
 }
 
-fn measure(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Samples, BenchError> {
+fn measure(plan: &Plan, watch: &mut Said<'_>) -> Result<Samples, BenchError> {
     let mut samples = Samples::default();
-    rounds::run(plan, &mut samples, &mut Said(progress))?;
+    rounds::run(plan, &mut samples, watch)?;
     if !samples.failed.is_empty() || !samples.lost.is_empty() {
         return Err(BenchError::NotMeasured(samples.warnings.join("; ")));
     }
@@ -133,15 +140,29 @@ fn judge(samples: &Samples, steps: &[Step]) -> Result<(Section, Verdict), BenchE
     Ok((section, worst))
 }
 
-/// Progress only.
-struct Said<'a>(&'a mut dyn FnMut(&str));
+/// The figures of the rounds so far; nothing while a build has none.
+fn unjudged(samples: &Samples, steps: &[Step], rounds: usize) -> Option<Section> {
+    let (mut section, _) = judge(samples, steps).ok()?;
+    for verdict in section.rows.iter_mut().filter_map(|row| row.cells.last_mut()) {
+        *verdict = Cell::Text("not judged".into());
+    }
+    section.notes = vec![format!("{} of {rounds} interleaved rounds: only all of them are judged", samples.rounds)];
+    Some(section)
+}
+
+struct Said<'a> {
+    progress: &'a mut dyn FnMut(&str),
+    round: &'a mut dyn FnMut(&Samples),
+}
 
 impl Watch for Said<'_> {
     fn progress(&mut self, line: &str) {
-        (self.0)(line);
+        (self.progress)(line);
     }
 
-    fn round(&mut self, _samples: &Samples) {}
+    fn round(&mut self, samples: &Samples) {
+        (self.round)(samples);
+    }
 }
 
 #[cfg(test)]
@@ -172,5 +193,14 @@ mod tests {
             assert_eq!(verdict, expected, "{slowdown}: {:?}", section.rows[0].cells[3]);
         }
         assert!(matches!(judge(&samples(1.0), &[Step::Restore]), Err(BenchError::NotMeasured(_))));
+    }
+
+    #[test]
+    fn figures_of_some_rounds_have_no_verdict() {
+        let (says, rounds) = (|section: &Section| section.rows[0].cells[3].clone(), 40);
+        let section = unjudged(&samples(1.15), &[Step::First], rounds).unwrap();
+        assert_eq!(says(&section), Cell::Text("not judged".into()));
+        assert!(section.notes[0].starts_with("15 of 40 interleaved rounds"), "{:?}", section.notes);
+        assert!(unjudged(&samples(1.0), &[Step::Restore], rounds).is_none());
     }
 }

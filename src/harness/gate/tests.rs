@@ -77,7 +77,7 @@ fn plan(folder: &Path) -> Plan {
 }
 
 fn go(plan: &Plan) -> Result<Outcome, BenchError> {
-    run(plan, &[], &mut |_| {})
+    run(plan, &[], &mut |_| {}, &mut |_| Ok(()))
 }
 
 fn tested() -> Baseline {
@@ -132,6 +132,34 @@ fn a_changed_counter_fails_and_what_is_not_measured_is_no_pass() {
 }
 
 #[test]
+fn a_stopped_gate_has_what_it_compared_and_writes_no_baseline() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = Plan { tiers: [Tier::A, Tier::B].into(), ..plan(folder.path()) };
+    tested().write(&plan.baseline).unwrap();
+    let before = std::fs::read(&plan.baseline).unwrap();
+    for update in [None, Some("the first".to_string())] {
+        (plan.update, plan.cancel) = (update, Arc::default());
+        let mut told = Vec::new();
+        let outcome = run(&plan, &[], &mut |_| {}, &mut |report| {
+            told.push(report.clone());
+            plan.cancel.store(true, Relaxed);
+            Ok(())
+        });
+        assert!(matches!(outcome, Err(BenchError::Interrupted)), "{outcome:?}");
+        let [report] = told.as_slice() else { panic!("told once, after the counters: {told:?}") };
+        assert_eq!(report.sections[0].id, "counters");
+        let warnings = report.warnings.join("\n");
+        let reach = "no verdict: tier a: compared: Counters (";
+        assert!(warnings.contains(reach) && warnings.contains("; tier b: not begun"), "{warnings}");
+        assert_eq!(warnings.contains("the baseline was NOT written"), plan.update.is_some(), "{warnings}");
+        assert_eq!(std::fs::read(&plan.baseline).unwrap(), before);
+    }
+    // Stopped while it counts: that is no part that could not be measured.
+    let outcome = run(&plan, &[], &mut |_| plan.cancel.store(true, Relaxed), &mut |_| panic!("nothing was compared"));
+    assert!(matches!(outcome, Err(BenchError::Interrupted)), "{outcome:?}");
+}
+
+#[test]
 fn a_baseline_of_another_machine_is_an_error_or_passed_over_and_never_a_pass() {
     let folder = tempfile::tempdir().unwrap();
     let values = Values::from([("seal".to_string(), Value::Ratio(2.0))]);
@@ -140,7 +168,8 @@ fn a_baseline_of_another_machine_is_an_error_or_passed_over_and_never_a_pass() {
     let judge = |skip_elsewhere| {
         let plan = Plan { skip_elsewhere, ..plan(folder.path()) };
         let (report, baseline) = (Report::new("gate", &[]), elsewhere.clone());
-        let mut gate = Gate::new(&plan, baseline, report);
+        let mut so_far = |_: &Report| Ok(());
+        let mut gate = Gate::new(&plan, baseline, report, &mut so_far);
         gate.tried.push(Tried { tier: Tier::C, compared: vec![], passed_over: vec![] });
         let done = gate.part(("ratios", "Ratios"), |b| &mut b.ratios, "this".into(), values.clone(), |_| Limit::Exact);
         let outcome = gate.outcome();

@@ -82,10 +82,24 @@ pub struct Section {
 pub struct DataUsed {
     /// Data set or path.
     pub name: String,
-    /// Plaintext bytes.
+    /// Plaintext bytes, with holes.
     pub bytes: u64,
+    /// Of these, in holes, which are not read: rates count the others.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub holes: u64,
     /// Regular files.
     pub files: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl DataUsed {
+    /// Bytes that are no holes.
+    pub fn content(&self) -> u64 {
+        self.bytes.saturating_sub(self.holes)
+    }
 }
 
 /// A column: what its numbers are.

@@ -91,10 +91,12 @@ pub fn unit_word(unit: Unit) -> &'static str {
     }
 }
 
-/// A data set's size for people: `1,234 MB in 78,579 files`.
+/// A data set's size for people: `kernel, 1.17 GiB in 78,579 files`, `image, 612 MiB (3.50 GiB with holes) in 4 files`.
 pub fn data(used: &super::DataUsed) -> String {
     let files = if used.files == 1 { "file" } else { "files" };
-    format!("{}, {} in {} {files}", escape::text(&used.name), bytes(used.bytes as f64), digits(used.files as f64))
+    let holes = if used.holes == 0 { String::new() } else { format!(" ({} with holes)", bytes(used.bytes as f64)) };
+    let (name, content) = (escape::text(&used.name), bytes(used.content() as f64));
+    format!("{name}, {content}{holes} in {} {files}", digits(used.files as f64))
 }
 
 /// Whole numbers with separators; others with three digits that count.

@@ -2,11 +2,13 @@
 //!
 //! Four fifths of the changed bytes are written over: a short file as a whole, a long one in pieces of up to 64 KiB. The
 //! rest are files that come and files that go. A piece that is written over keeps most of its bytes, so that it
-//! compresses as before.
+//! compresses as before. Bytes are those of content: a hole stays one.
 
 use crate::harness::BenchError;
+use crate::harness::data::content::{self, Ranges};
 use crate::harness::random::Random;
 use std::fs::{self, OpenOptions};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -101,10 +103,10 @@ impl Undo {
     }
 }
 
-/// Changes this share of the bytes below `root` (at least one).
+/// Changes this share of the bytes of content below `root` (at least one).
 pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edited, BenchError> {
-    let mut files = files(root)?;
-    let total: u64 = files.iter().map(|(_, len)| len).sum();
+    let mut files = contents(root)?;
+    let total: u64 = files.iter().map(|(_, ranges)| content::bytes(ranges)).sum();
     if total == 0 || !(share > 0.0 && share <= 1.0) {
         return Err(BenchError::Invalid(format!("{}: nothing to change {share} of", root.display())));
     }
@@ -112,7 +114,8 @@ pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edite
     let (mut random, mut edited) = (Random(seed), Edited::default());
     while left > 0 && !files.is_empty() {
         let at = random.place(files.len());
-        let (path, len) = files[at].clone();
+        let (path, ranges) = files[at].clone();
+        let len = content::bytes(&ranges);
         match random.place(10) {
             0 if files.len() > 1 && len <= left => {
                 undo.delete(&path)?;
@@ -123,7 +126,8 @@ pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edite
             1 if root.is_dir() => {
                 let new = path.with_file_name(format!("added-{seed:x}-{}", edited.added));
                 let len = len.min(left).min(PIECE);
-                fs::write(&new, piece(&path, 0, len, &mut random)?.1).map_err(BenchError::io("write", &new))?;
+                let (offset, len) = place(&ranges, 0, len);
+                fs::write(&new, piece(&path, offset, len, &mut random)?.1).map_err(BenchError::io("write", &new))?;
                 undo.steps.push(Step::Added(new));
                 (edited.added, edited.bytes_added) = (edited.added + 1, edited.bytes_added + len);
                 left -= len;
@@ -131,6 +135,7 @@ pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edite
             _ => {
                 let want = len.min(left).min(PIECE);
                 let offset = if len == want { 0 } else { random.place((len - want) as usize + 1) as u64 };
+                let (offset, want) = place(&ranges, offset, want);
                 let (before, bytes) = piece(&path, offset, want, &mut random)?;
                 let file = OpenOptions::new().write(true).open(&path).map_err(BenchError::io("open", &path))?;
                 file.write_all_at(&bytes, offset).map_err(BenchError::io("write", &path))?;
@@ -141,6 +146,31 @@ pub fn edit(root: &Path, share: f64, seed: u64, undo: &mut Undo) -> Result<Edite
         }
     }
     Ok(edited)
+}
+
+/// Files with content, and where in them it lies.
+fn contents(root: &Path) -> Result<Vec<(PathBuf, Ranges)>, BenchError> {
+    let mut found = Vec::new();
+    for (path, _) in files(root)? {
+        let meta = path.symlink_metadata().map_err(BenchError::io("look at", &path))?;
+        let ranges = content::ranges(&path, &meta);
+        if !ranges.is_empty() {
+            found.push((path, ranges));
+        }
+    }
+    Ok(found)
+}
+
+/// Where in the file a byte of its content lies, and how many of `len` come before the next hole.
+fn place(ranges: &[Range<u64>], mut at: u64, len: u64) -> (u64, u64) {
+    for range in ranges {
+        let here = range.end - range.start;
+        if at < here {
+            return (range.start + at, len.min(here - at));
+        }
+        at -= here;
+    }
+    (at, len)
 }
 
 /// A range of a file, and the same with some bytes changed, the first one always.
@@ -227,6 +257,25 @@ mod tests {
         assert_eq!((edited.bytes(), edited.added, edited.deleted), (500_000, 0, 0));
         assert!(edited.pieces >= 8);
         assert_eq!(fs::metadata(&path).unwrap().len(), 5_000_000);
+    }
+
+    #[test]
+    fn holes_stay_holes_and_are_no_part_of_the_share() {
+        let (folder, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = folder.path().join("image");
+        let islands = [(1 << 20, &[3u8; 500_000][..]), (60 << 20, &[4; 500_000])];
+        let Some(()) = content::testing::sparse(&path, 100 << 20, &islands) else { return };
+        let content = || content::ranges(&path, &path.metadata().unwrap());
+        let (before, ranges) = (fs::read(&path).unwrap(), content());
+        let mut undo = Undo::new(kept.path().into()).unwrap();
+        let edited = edit(&path, 0.2, 1, &mut undo).unwrap();
+        assert_eq!(edited.bytes(), (content::bytes(&ranges) as f64 * 0.2).round() as u64);
+        assert_eq!(content(), ranges);
+        undo.undo().unwrap();
+        assert!(fs::read(&path).unwrap() == before && content() == ranges);
+        let all_hole = folder.path().join("hole");
+        content::testing::sparse(&all_hole, 1 << 20, &[]).unwrap();
+        assert!(edit(&all_hole, 0.1, 1, &mut undo).unwrap_err().to_string().contains("nothing to change"));
     }
 
     #[test]

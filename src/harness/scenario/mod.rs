@@ -81,7 +81,7 @@ impl Scenario {
         }
     }
 
-    /// The share of the bytes that is changed before it.
+    /// The share of the content that is changed before it.
     fn change(self) -> Option<f64> {
         match self {
             Scenario::ChangedLittle => Some(0.0001),
@@ -223,6 +223,14 @@ impl Run<'_> {
             target.display(),
             if self.options.drop_caches.is_some() { COLD } else { "The page cache is warm." }
         ));
+        let data = &self.results.data;
+        if data.holes > 0 {
+            notes.push(format!(
+                "{:.0} % of the data's bytes lie in holes, which are not read: content, roofline and CPU count the others, as the \
+                 kernels do.",
+                100.0 * data.holes as f64 / data.bytes as f64
+            ));
+        }
         notes.push("rm and maintenance are not measured: this version has neither.".into());
         notes.push(
             "The roofline of a backup leaves out the opening of the store, the encoding of the tree and the commit, which \

@@ -2,6 +2,7 @@
 
 use super::job::perform_watched;
 use super::*;
+use crate::harness::data::content;
 use crate::harness::report::Cell;
 use crate::harness::stages::{self, StagesOptions};
 use crate::storage::layer::OperationKind;
@@ -104,6 +105,48 @@ fn all_scenarios_give_plausible_figures_and_leave_nothing_behind() {
     }
     assert_eq!(fs::read_dir(work.path()).unwrap().count(), 0, "the work folder is empty again");
     assert_eq!(fs::read_dir(tree_.path()).unwrap().count(), 2, "the data itself is not changed");
+}
+
+#[test]
+fn holes_are_in_no_figure_and_both_sizes_are_said() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let full = tree(tree_.path());
+    let mut island = vec![0; 1 << 20];
+    blake3::Hasher::new().update(b"island").finalize_xof().fill(&mut island);
+    let (len, image) = (64 << 20, tree_.path().join("image"));
+    let Some(()) = content::testing::sparse(&image, len, &[(5 << 20, &island), (40 << 20, &island)]) else { return };
+    let (content, holes) = (full + (2 << 20), len - (2 << 20));
+    let kernels = StagesOptions { rounds: 1, index_rows: 1000, store_bytes: 1, ..StagesOptions::default() };
+    let kernels = stages::measure(tree_.path(), &kernels, &|_| (), &mut |_| Ok(())).unwrap();
+    assert_eq!(kernels.shape.bytes, content);
+    // Two rounds: what one changes and undoes must leave the next as much content.
+    let options = ScenarioOptions { rounds: 2, ..options(work.path()) };
+    let results = run(&data(tree_.path()), &options, Some(&kernels), &|_| (), &mut |_| Ok(())).unwrap();
+    assert_eq!((results.data.bytes, results.data.holes), (full + len, holes));
+    for one in &results.measured {
+        for (outcome, bound) in one.outcomes.iter().zip(&one.bounds) {
+            match one.scenario {
+                Scenario::First => assert_eq!((outcome.bytes, outcome.bytes_read), (content, content)),
+                Scenario::Unchanged => assert_eq!((outcome.bytes, outcome.bytes_read), (content, 0)),
+                // Files come and go: some content more or less, and far from a hole.
+                _ => assert!(outcome.bytes.abs_diff(content) < content / 10, "{:?}: {outcome:?}", one.scenario),
+            }
+            // What a first backup has of the roofline's table.
+            let at_most = kernels.first_backup().read / kernels.roofline.all_cores(&kernels.first_backup()).seconds;
+            let allowed = outcome.bytes as f64 / bound.seconds;
+            assert!(
+                one.scenario != Scenario::First || (0.8..1.25).contains(&(allowed / at_most)),
+                "{allowed} {at_most}"
+            );
+        }
+    }
+    let sections = sections(&results);
+    assert!(sections[0].notes.iter().any(|note| note.starts_with("92 % of the data's bytes lie in holes")));
+    let first = &sections[0].rows[0].cells;
+    let [wall, rate] = [0, 1].map(|at| results.measured[0].outcomes[at].wall);
+    assert!(first[1].number().unwrap() <= content as f64 / wall.min(rate) * 1.001, "{first:?}");
+    let line = crate::harness::report::number::data(&results.data);
+    assert_eq!(line, "small, 5.10 MiB (67.1 MiB with holes) in 62 files");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::edit;
 use crate::harness::BenchError;
-use rustix::fs::{SeekFrom, StatVfs, seek, statvfs};
-use rustix::io::Errno;
+use crate::harness::data::content;
+use rustix::fs::{StatVfs, statvfs};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -144,19 +144,10 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), BenchError> {
 fn copy_data(mut source: &File, mut target: &File) -> io::Result<()> {
     let len = source.metadata()?.len();
     target.set_len(len)?;
-    let mut at = 0;
-    while at < len {
-        // No data from here on is an error of its own; a file system that knows no holes says that all is data.
-        at = match seek(source, SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => break,
-            Err(error) => return Err(error.into()),
-        };
-        let end = seek(source, SeekFrom::Hole(at))?;
-        source.seek(io::SeekFrom::Start(at))?;
-        target.seek(io::SeekFrom::Start(at))?;
-        io::copy(&mut source.take(end - at), &mut target)?;
-        at = end;
+    for range in content::of_file(source, len)? {
+        source.seek(io::SeekFrom::Start(range.start))?;
+        target.seek(io::SeekFrom::Start(range.start))?;
+        io::copy(&mut source.take(range.end - range.start), &mut target)?;
     }
     Ok(())
 }

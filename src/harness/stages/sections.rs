@@ -149,7 +149,7 @@ fn bounds(stages: &Stages) -> Section {
 fn shape_note(stages: &Stages, work: &Work) -> String {
     let share = |part: f64, whole: f64| if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
     format!(
-        "Of {:.0} bytes {:.1} % are scanned for cuts and {:.1} % of what is hashed are duplicates; new bytes are stored as \
+        "Of {:.0} bytes of content {:.1} % are scanned for cuts and {:.1} % of what is hashed are duplicates; new bytes are stored as \
          {:.1} %. Chunks have {:.0} bytes in the mean, files {:.0}. Storage takes {:.0} MB/s.",
         work.read,
         share(work.scanned, work.read),

@@ -3,6 +3,7 @@
 use crate::sandbox::{Ran, Sandbox, names};
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -131,18 +132,82 @@ fn a_stopped_run_shows_and_keeps_what_it_had_and_says_so() {
         let (verb, runs) = (words[0], sandbox.path(words[0]));
         let words = [&["bench"], words, &["--json", "--save", verb]].concat();
         // What is kept before the end says that it is not all: nobody is there to say it after a kill.
-        let kept = || -> Option<Value> {
-            let name = names(&runs).into_iter().find(|name| !name.starts_with('.'))?;
-            serde_json::from_slice(&fs::read(runs.join(name)).ok()?).ok()
-        };
         let is_incomplete = |report: &Value| report["warnings"][0].as_str().unwrap().contains("not complete");
-        let has = |report: &Value| report["sections"].as_array().unwrap().iter().any(|s| s["id"] == section_id);
-        let ran = stopped(&sandbox, &words, &|| kept().is_some_and(|report| has(&report) && is_incomplete(&report)));
+        let has = |report: &Value| ids(report).contains(&section_id);
+        let ran =
+            stopped(&sandbox, &words, &|| kept(&runs).is_some_and(|report| has(&report) && is_incomplete(&report)));
         assert_eq!(ran.code, 130, "{verb}: {ran:?}");
         let [shown] = &ran.objects()[..] else { panic!("{verb}: one object: {ran:?}") };
         assert!(is_incomplete(shown) && has(shown), "{verb}: {shown}");
-        assert_eq!(kept().as_ref(), Some(shown), "{verb}");
+        assert_eq!(kept(&runs).as_ref(), Some(shown), "{verb}");
         assert_eq!(names(&runs).len(), 1, "{verb}: {:?}", names(&runs));
+    }
+    assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
+}
+
+/// The one report that is kept in a folder.
+fn kept(runs: &Path) -> Option<Value> {
+    let name = names(runs).into_iter().find(|name| !name.starts_with('.'))?;
+    serde_json::from_slice(&fs::read(runs.join(name)).ok()?).ok()
+}
+
+fn ids(report: &Value) -> Vec<&str> {
+    report["sections"].as_array().unwrap().iter().map(|section| section["id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_gate_stopped_among_its_kernels_has_those_that_were_counted() {
+    // tests/run.sh installs it.
+    if std::process::Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("passed over: there is no valgrind");
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let gate = ["bench", "gate", "--json", "--baseline", "b.toml", "--without", "syscalls", "--save", "runs"];
+    let words = [&gate[..], &["--tiers", "a,b", "--update", "the first"]].concat();
+    let begun = |report: Value| ids(&report).contains(&"instructions");
+    let ran = stopped(&sandbox, &words, &|| kept(&sandbox.path("runs")).is_some_and(begun));
+    assert_eq!(ran.code, 130, "{ran:?}");
+    let [shown] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+    assert_eq!(ids(shown), ["counters", "memory", "instructions"]);
+    let counted = section(shown, "instructions");
+    let rows = counted["rows"].as_array().unwrap().len();
+    assert!(counted["notes"][1].as_str().unwrap().starts_with(&format!("{rows} of ")), "{counted}");
+    assert!(shown["warnings"].to_string().contains("tier b: nothing was compared; not done: Instructions"), "{shown}");
+    assert!(!sandbox.path("b.toml").exists());
+}
+
+#[test]
+fn a_stopped_gate_shows_and_keeps_what_it_compared_and_leaves_the_baseline() {
+    let sandbox = Sandbox::new();
+    tree(&sandbox);
+    let gate = ["bench", "gate", "--json", "--baseline", "b.toml", "--without", "syscalls", "--work", "work"];
+    sandbox.ok(gate.into_iter().chain(["--tiers", "a", "--update", "the first"]));
+    let baseline = fs::read(sandbox.path("b.toml")).unwrap();
+    fs::copy(sandbox.command(["version"]).get_program(), sandbox.path("base")).unwrap();
+    let whole = ["--tiers", "a,c", "--base", "./base", "--data", "data", "--rounds", "1000"];
+    let forms = ["--save", "runs", "--output", "out.md", "--output", "out.csv", "--output", "page.html"];
+    let begun = |report: Value| ids(&report).contains(&"pipeline");
+    for update in [&[][..], &["--update", "another"]] {
+        _ = fs::remove_dir_all(sandbox.path("runs"));
+        let words = [&gate[..], &whole, &forms, update].concat();
+        let ran = stopped(&sandbox, &words, &|| kept(&sandbox.path("runs")).is_some_and(begun));
+        assert_eq!(ran.code, 130, "{ran:?}");
+        let [shown] = &ran.objects()[..] else { panic!("one object: {ran:?}") };
+        assert_eq!(ids(shown), ["counters", "memory", "pipeline"]);
+        assert_eq!(kept(&sandbox.path("runs")).as_ref(), Some(shown));
+        assert!(shown["warnings"][0].as_str().unwrap().contains("not complete"), "{shown}");
+        let warnings = shown["warnings"].to_string();
+        assert!(warnings.contains("no verdict: tier a: compared: Counters ("), "{warnings}");
+        assert_eq!(warnings.contains("the baseline was NOT written"), !update.is_empty(), "{warnings}");
+        let verdicts = section(shown, "pipeline")["rows"].as_array().unwrap();
+        assert!(verdicts.iter().all(|row| row["cells"][3]["text"] == "not judged"), "{verdicts:?}");
+        for (file, holds) in [("out.md", "is not complete"), ("page.html", "is not complete"), ("out.csv", "pipeline,")]
+        {
+            let text = fs::read_to_string(sandbox.path(file)).unwrap();
+            assert!(text.contains(holds), "{file}: {text}");
+        }
+        assert_eq!(fs::read(sandbox.path("b.toml")).unwrap(), baseline);
     }
     assert_eq!(names(&sandbox.path("work")), Vec::<String>::new());
 }

@@ -156,7 +156,8 @@ fn plan(context: &Context, args: &Args, tools: Vec<crate::harness::compare::Foun
     })
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+/// As the processes that are measured see it, which run elsewhere.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     path.canonicalize().map_err(|error| Failure::io("cannot find", path, &error))
 }
 

@@ -1,16 +1,18 @@
 //! `larder bench gate`.
 
-use super::compare::own_binary;
+use super::compare::{absolute, own_binary};
 use super::data_options::DataOptions;
-use super::finish::{ReportOptions, finish};
+use super::finish::{ReportOptions, conclude, finish, save_progress};
 use super::words;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::harness::BenchError;
 use crate::harness::gate::child::{self, Child};
 use crate::harness::gate::instructions::PATH;
 use crate::harness::gate::pipeline::Pair;
-use crate::harness::gate::{Plan, Tier, Verdict, run as run_gate};
+use crate::harness::gate::{Outcome, Plan, Tier, Verdict, run as run_gate};
+use crate::harness::report::Report;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -93,9 +95,24 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::Ok);
     }
     let plan = plan(context, &args)?;
-    let outcome = run_gate(&plan, &words(), &mut |line| context.out.note(line))?;
+    let mut so_far = Report::new("gate", &words());
+    let outcome = run_gate(&plan, &words(), &mut |line| context.out.note(line), &mut |report| {
+        so_far = report.clone();
+        save_progress(&args.report, report).map_err(|failure| BenchError::NotMeasured(failure.message))
+    });
     context.interrupt.immediate();
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            return conclude(context, &args.report, &so_far, Err(error.into())).map(|()| ExitCode::Failed);
+        }
+    };
     finish(context, &args.report, &outcome.report)?;
+    judged(context, &args, &outcome)
+}
+
+/// The verdict, for people and as the exit code.
+fn judged(context: &Context, args: &Args, outcome: &Outcome) -> Result<ExitCode, Failure> {
     outcome.report.warnings.iter().for_each(|warning| context.out.warn(warning));
     let (code, says) = match outcome.verdict {
         Verdict::Within if args.update.is_some() => (ExitCode::Ok, "the baseline is written"),
@@ -131,10 +148,11 @@ fn plan(context: &Context, args: &Args) -> Result<Plan, Failure> {
     let own = own_binary(None)?;
     let work = args.work.clone().unwrap_or_else(std::env::temp_dir);
     std::fs::create_dir_all(&work).map_err(|error| Failure::io("cannot make the folder", &work, &error))?;
-    let data = match &args.data {
-        None => None,
-        Some(word) => Some(args.data_sets.resolve(context, word)?),
-    };
+    let work = absolute(&work)?;
+    let mut data = args.data.as_ref().map(|word| args.data_sets.resolve(context, word)).transpose()?;
+    if let Some(data) = &mut data {
+        data.path = absolute(&data.path)?;
+    }
     let memory = Some(PathBuf::from("/dev/shm")).filter(|folder| folder.is_dir());
     let target = memory.unwrap_or_else(|| work.clone());
     let (ours, rounds) = (own.clone(), args.rounds);

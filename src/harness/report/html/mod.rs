@@ -10,6 +10,8 @@ use crate::base::escape;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
+/// Tables of more columns have them closer together on narrow windows.
+const DENSE: usize = 10;
 /// Samples shown when a pointer rests on a value.
 const SHOWN_SAMPLES: usize = 40;
 
@@ -80,7 +82,7 @@ fn section_part(at: usize, section: &Section) -> Markup {
 fn table(section: &Section) -> Markup {
     html! {
         div.wide {
-            table {
+            table class=[(section.columns.len() > DENSE).then_some("dense")] {
                 thead {
                     tr {
                         th scope="col" {}

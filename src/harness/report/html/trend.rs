@@ -204,7 +204,7 @@ mod tests {
         report.sections = vec![Section {
             id: "first".into(),
             title: "First backup".into(),
-            data: Some(DataUsed { name: "k".into(), bytes: 1, files: 1 }),
+            data: Some(DataUsed { name: "k".into(), bytes: 1, files: 1, ..DataUsed::default() }),
             columns: vec![Column::new("time", "time", Unit::Seconds, Better::Lower)],
             rows: vec![Row { label: "larder".into(), cells: vec![Cell::Exact(value)] }],
             ..Section::default()
