@@ -5,17 +5,17 @@
 //! there: the selector computes these itself. The idea is SS-CDC's (Ni, Lin, Jiang, SYSTOR 2019).
 //! It is the faster way on one core, too, so whole files are cut like this.
 
-use super::gear::Cutter;
+use super::gear::{Cutter, SHIFTS};
 use crate::base::limits::GEAR_WINDOW;
 
 /// Bytes before a position that its hash sees.
 const BEFORE: usize = GEAR_WINDOW - 1;
-/// Lanes that a scan runs side by side: a hash waits for the one before it, in four lanes nothing waits.
-const LANES: usize = 4;
+/// Lanes that a scan runs side by side: a hash waits for the one before it, and with two lanes there is other work meanwhile.
+const LANES: usize = 2;
 /// Bytes that a lane takes at a time.
-const STEP: usize = 8;
+const STEP: usize = 2 * SHIFTS;
 /// With more hits in a lane nothing is listed: the selector then cuts this range itself, which is quick where hits are many.
-const LANE_HITS_MAX: usize = 1 << 14;
+const LANE_HITS_MAX: usize = 1 << 15;
 /// Marks a hit that meets the strict mask, too.
 const STRICT: u32 = 1 << 31;
 
@@ -33,7 +33,7 @@ pub struct Hits {
 impl Cutter {
     /// Finds the hits in `data`, given the bytes that come before it in the file: the last 47, or all there are; where
     /// less is at hand, all that belong to no chunk yet will do, as the selector looks at no position sooner.
-    /// Pure; ranges of one file may be scanned in any order and in parallel. Runs 4 interleaved lanes.
+    /// Pure; ranges of one file may be scanned in any order and in parallel. Runs two interleaved lanes.
     pub fn scan(&self, before: &[u8], data: &[u8], hits: &mut Hits) {
         hits.list.clear();
         hits.dense = data.len() >= STRICT as usize || self.scan_lanes(before, data, &mut hits.lanes).is_none();
@@ -42,7 +42,7 @@ impl Cutter {
         }
     }
 
-    /// Four lanes, then what is left of `data`. `None` when there are too many hits.
+    /// Lanes side by side, then what is left of `data`. `None` when there are too many hits.
     fn scan_lanes(&self, before: &[u8], data: &[u8], lists: &mut [Vec<u32>; LANES]) -> Option<()> {
         let lane_len = match data.len() / LANES / STEP * STEP {
             len if len < BEFORE => 0,
@@ -67,7 +67,9 @@ impl Cutter {
         Some(())
     }
 
-    /// The hot loop. Written out, as the compiler otherwise neither unrolls it nor keeps the hashes in registers.
+    /// The hot loop. A hash is shifted once for four bytes, so a byte takes an addition from memory and no shift: after the
+    /// first of the four the hash is ahead by three bits, and so are the table and the mask. Written out, as the compiler
+    /// otherwise neither unrolls it nor keeps the hashes in registers.
     #[inline(never)]
     fn scan_side_by_side(
         &self,
@@ -77,28 +79,30 @@ impl Cutter {
     ) -> Option<()> {
         let loose = self.params().mask_loose;
         let lane_len = lanes[0].len() * STEP;
-        let [mut h0, mut h1, mut h2, mut h3] = *hashes;
-        let [a, b, c, d] = lanes;
-        for (index, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+        let [mut h0, mut h1] = *hashes;
+        let [a, b] = lanes;
+        for (index, (a, b)) in a.iter().zip(b).enumerate() {
             macro_rules! byte {
                 ($lane:literal, $hash:ident, $bytes:ident, $step:literal) => {
-                    $hash = self.step($hash, $bytes[$step]);
-                    if $hash & loose == 0 {
-                        self.note($hash, $lane * lane_len + index * STEP + $step, &mut lists[$lane])?;
+                    const AHEAD: usize = SHIFTS - 1 - $step % SHIFTS;
+                    if $step % SHIFTS == 0 {
+                        $hash <<= SHIFTS;
+                    }
+                    $hash = $hash.wrapping_add(self.gear[AHEAD][usize::from($bytes[$step])]);
+                    if $hash & loose << AHEAD == 0 {
+                        self.note($hash >> AHEAD, $lane * lane_len + index * STEP + $step, &mut lists[$lane])?;
                     }
                 };
             }
             macro_rules! steps {
                 ($($step:literal)*) => { $(
-                    byte!(0, h0, a, $step);
-                    byte!(1, h1, b, $step);
-                    byte!(2, h2, c, $step);
-                    byte!(3, h3, d, $step);
+                    { byte!(0, h0, a, $step); }
+                    { byte!(1, h1, b, $step); }
                 )* };
             }
             steps!(0 1 2 3 4 5 6 7);
         }
-        *hashes = [h0, h1, h2, h3];
+        *hashes = [h0, h1];
         Some(())
     }
 
@@ -203,6 +207,20 @@ mod tests {
     use crate::format::config::ChunkerParams;
     use proptest::prelude::*;
 
+    /// What a scan is to find, byte by byte.
+    fn plain_hits(cutter: &Cutter, before: &[u8], data: &[u8]) -> Vec<u32> {
+        let ChunkerParams { mask_strict, mask_loose, .. } = *cutter.params();
+        let mut hash = cutter.hash(before);
+        let mut list = Vec::new();
+        for (position, byte) in data.iter().enumerate() {
+            hash = cutter.step(hash, *byte);
+            if hash & mask_loose == 0 {
+                list.push(position as u32 | if hash & mask_strict == 0 { STRICT } else { 0 });
+            }
+        }
+        list
+    }
+
     /// Cuts a file that comes in ranges of these lengths (the last one takes the rest), scanned in reverse order.
     fn fed(cutter: &Cutter, file: &[u8], lengths: &[usize]) -> Vec<u32> {
         let mut end = 0;
@@ -258,6 +276,39 @@ mod tests {
         ) {
             let cutter = Cutter::new(params, &[1; 32]).unwrap();
             prop_assert_eq!(fed(&cutter, &file, &lengths), oracle(&cutter, &file));
+        }
+    }
+
+    #[test]
+    fn hits_are_those_of_a_plain_loop_at_every_length_and_with_any_bytes_before() {
+        let params = ChunkerParams { mask_strict: 0xF << 44, mask_loose: 3 << 46, ..default_params() };
+        let cutter = Cutter::new(params, &[1; 32]).unwrap();
+        let (file, mut hits) = (noise(BEFORE + 400), Hits::default());
+        for before in [0, 1, 7, 8, 45, 46, 47] {
+            for len in 0..=file.len() - before {
+                let (before, data) = file[..before + len].split_at(before);
+                cutter.scan(before, data, &mut hits);
+                assert!(!hits.dense);
+                assert_eq!(hits.list, plain_hits(&cutter, before, data), "{} and {len} bytes", before.len());
+            }
+        }
+        // Only the last 47 bytes before a range count.
+        cutter.scan(&file[..100], &file[100..], &mut hits);
+        assert_eq!(hits.list, plain_hits(&cutter, &file[..100], &file[100..]));
+    }
+
+    #[test]
+    fn the_highest_and_the_lowest_mask_bits_are_met_exactly() {
+        let file = noise(100_003);
+        for bit in [0, 1, 2, 3, 43, 44, 45, 46, 47] {
+            let params = ChunkerParams { mask_strict: 1 << bit | 0x1F_0000, mask_loose: 0x1F_0000, ..default_params() };
+            let swapped =
+                ChunkerParams { mask_strict: 0xFF_0000 | 1 << bit, mask_loose: 0x3_0000 | 1 << bit, ..params };
+            for params in [params, swapped] {
+                let (cutter, mut hits) = (Cutter::new(params, &[1; 32]).unwrap(), Hits::default());
+                cutter.scan(&file[..BEFORE], &file[BEFORE..], &mut hits);
+                assert_eq!(hits.list, plain_hits(&cutter, &file[..BEFORE], &file[BEFORE..]), "bit {bit}");
+            }
         }
     }
 

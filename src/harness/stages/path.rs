@@ -58,7 +58,7 @@ pub fn paths() -> Vec<CpuPath> {
         },
         if cfg!(feature = "aws-lc") { aws_lc_path("chacha20") } else { chacha20_path() },
         if cfg!(feature = "aws-lc") { aws_lc_path("poly1305") } else { poly1305_path() },
-        scalar("gear", "cutting has one path: four interleaved lanes of scalar code"),
+        scalar("gear", "cutting has one path: two interleaved lanes of scalar code"),
         scalar("lz4", "LZ4 has one path: safe scalar code, the encoder of larder and the decoder of lz4_flex"),
         CpuPath {
             kernel: "zstd",
