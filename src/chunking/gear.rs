@@ -6,6 +6,7 @@
 //! file the last byte is not looked at when its length is odd (`cut_gear` looks at bytes in pairs): both are
 //! part of the definition.
 
+use super::vector::{ScanPath, Vectors};
 use crate::base::limits::{BATCH_BYTES, CHUNK_AVG, CHUNK_MAX, CHUNK_MIN, GEAR_WINDOW};
 use crate::format::config::ChunkerParams;
 use zeroize::Zeroizing;
@@ -50,6 +51,8 @@ pub struct Cutter {
     pub(super) max: usize,
     /// The table, and the table shifted left by 1, 2 and 3: see [`SHIFTS`].
     pub(super) gear: Zeroizing<[[u64; 256]; SHIFTS]>,
+    /// Where scans are vectorised.
+    pub(super) vectors: Option<Vectors>,
 }
 
 impl Cutter {
@@ -60,9 +63,25 @@ impl Cutter {
         let mut bytes = Zeroizing::new([0; 256 * 8]);
         blake3::Hasher::new_keyed(gear_key).finalize_xof().fill(&mut *bytes);
         let (words, _) = bytes.as_chunks::<8>();
-        let gear = std::array::from_fn(|shift| std::array::from_fn(|i| u64::from_le_bytes(words[i]) << shift));
+        let word = |i: usize| u64::from_le_bytes(words[i]);
+        let gear = Zeroizing::new(std::array::from_fn(|shift| std::array::from_fn(|i| word(i) << shift)));
         let [min, avg, max] = [params.min, params.avg, params.max].map(|n| n as usize);
-        Ok(Cutter { params, min, avg, max, gear: Zeroizing::new(gear) })
+        let vectors = Vectors::new(&gear[0], params.mask_loose);
+        Ok(Cutter { params, min, avg, max, gear, vectors })
+    }
+
+    /// The code that scans run: the fastest that the processor has and the masks allow, if no other was chosen.
+    pub fn path(&self) -> ScanPath {
+        if self.vectors.is_some() { ScanPath::Avx512Vbmi } else { ScanPath::Scalar }
+    }
+
+    /// The same cutter on this path; `None` where the processor or the masks do not allow it.
+    pub fn on(mut self, path: ScanPath) -> Option<Cutter> {
+        self.vectors = match path {
+            ScanPath::Avx512Vbmi => Some(Vectors::new(&self.gear[0], self.params.mask_loose)?),
+            ScanPath::Scalar => None,
+        };
+        Some(self)
     }
 
     /// The parameters.
