@@ -1,22 +1,34 @@
 //! How fast files are cut: by the `fastcdc` crate's loop (the definition), as whole files are, and the two halves of
-//! cutting one big file on several cores. All cut the same bytes, so the times compare directly.
-//! `cargo bench --bench chunking`.
+//! cutting one big file on several cores; scans on every CPU path. All cut the same bytes, so the times compare directly.
+//! `cargo bench --bench chunking`; `LARDER_BENCH_DATA=FILE …` takes the first 32 MiB of a file, in batches, too.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use larder::base::limits::BATCH_BYTES;
-use larder::chunking::{Cutter, Hits, Selector, default_params};
+use larder::chunking::{Cutter, Hits, ScanPath, Selector, default_params};
 use std::hint::black_box;
+use std::io::Read;
 
-/// Random bytes, and lines of text, one batch of each.
-fn inputs() -> [(&'static str, Vec<u8>); 2] {
+const SAMPLE_BYTES: usize = 32 << 20;
+
+/// Random bytes, and lines of text, one batch of each; and a part of the data that was named.
+fn inputs() -> Vec<(&'static str, Vec<u8>)> {
     let mut noise = vec![0; BATCH_BYTES];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
     let line = |i: u32| format!("\tif (entry->number == {}) return entry_{};\n", i % 977, i / 13).into_bytes();
-    [("noise", noise), ("text", (0..).flat_map(line).take(BATCH_BYTES).collect())]
+    let mut inputs = vec![("noise", noise), ("text", (0..).flat_map(line).take(BATCH_BYTES).collect())];
+    if let Some(path) = std::env::var_os("LARDER_BENCH_DATA") {
+        let mut sample = Vec::new();
+        let file = std::fs::File::open(path).expect("LARDER_BENCH_DATA names a file");
+        file.take(SAMPLE_BYTES as u64).read_to_end(&mut sample).expect("the file can be read");
+        inputs.push(("data", sample));
+    }
+    inputs
 }
 
 fn cut(c: &mut Criterion) {
-    let cutter = Cutter::new(default_params(), &[1; 32]).expect("the default is allowed");
+    let new = || Cutter::new(default_params(), &[1; 32]).expect("the default is allowed");
+    let paths: Vec<_> = ScanPath::here().into_iter().filter_map(|path| new().on(path)).collect();
+    let cutter = new();
     for (name, data) in inputs() {
         let mut group = c.benchmark_group(format!("chunking/{name}"));
         group.throughput(Throughput::Bytes(data.len() as u64));
@@ -29,13 +41,21 @@ fn cut(c: &mut Criterion) {
                 }
             });
         });
-        group.bench_function("whole file", |b| {
-            b.iter(|| {
-                lengths.clear();
-                cutter.cuts(black_box(&data), &mut lengths);
+        for cutter in &paths {
+            group.bench_function(format!("whole file, {}", cutter.path().name()), |b| {
+                b.iter(|| {
+                    lengths.clear();
+                    cutter.cuts(black_box(&data), &mut lengths);
+                });
             });
-        });
-        group.bench_function("scan", |b| b.iter(|| cutter.scan(&[], black_box(&data), &mut hits)));
+            group.bench_function(format!("scan, {}", cutter.path().name()), |b| {
+                b.iter(|| {
+                    for batch in black_box(&data).chunks(BATCH_BYTES) {
+                        cutter.scan(&[], batch, &mut hits);
+                    }
+                });
+            });
+        }
         cutter.scan(&[], &data, &mut hits);
         group.bench_function("select", |b| {
             b.iter(|| {

@@ -6,6 +6,7 @@
 //! file the last byte is not looked at when its length is odd (`cut_gear` looks at bytes in pairs): both are
 //! part of the definition.
 
+use super::vector::{ScanPath, Vectors};
 use crate::base::limits::{BATCH_BYTES, CHUNK_AVG, CHUNK_MAX, CHUNK_MIN, GEAR_WINDOW};
 use crate::format::config::ChunkerParams;
 use zeroize::Zeroizing;
@@ -19,6 +20,11 @@ pub struct ParamsError(pub &'static str);
 pub const ALGORITHM_GEAR: u8 = 1;
 /// Smallest `min` accepted: below it a chunk is all table of contents.
 pub const MIN_BYTES_MIN: usize = 64;
+/// A scan shifts its hash once for so many bytes, each of which it looks up in a table shifted by what is left to come.
+pub(super) const SHIFTS: usize = 4;
+
+/// A hash that is ahead by its shift still holds every bit that a mask can have: `check` refuses others.
+const _: () = assert!(GEAR_WINDOW + SHIFTS - 1 <= u64::BITS as usize);
 
 /// What a new store gets: see `docs/performance.md` for the measurements.
 ///
@@ -43,9 +49,10 @@ pub struct Cutter {
     pub(super) min: usize,
     pub(super) avg: usize,
     pub(super) max: usize,
-    gear: Zeroizing<[u64; 256]>,
-    /// The table shifted left by one, as `cut_gear` takes it.
-    gear_shifted: Zeroizing<[u64; 256]>,
+    /// The table, and the table shifted left by 1, 2 and 3: see [`SHIFTS`].
+    pub(super) gear: Zeroizing<[[u64; 256]; SHIFTS]>,
+    /// Where scans are vectorised.
+    pub(super) vectors: Option<Vectors>,
 }
 
 impl Cutter {
@@ -56,10 +63,25 @@ impl Cutter {
         let mut bytes = Zeroizing::new([0; 256 * 8]);
         blake3::Hasher::new_keyed(gear_key).finalize_xof().fill(&mut *bytes);
         let (words, _) = bytes.as_chunks::<8>();
-        let gear = Zeroizing::new(std::array::from_fn(|i| u64::from_le_bytes(words[i])));
-        let gear_shifted = Zeroizing::new(gear.map(|word| word << 1));
+        let word = |i: usize| u64::from_le_bytes(words[i]);
+        let gear = Zeroizing::new(std::array::from_fn(|shift| std::array::from_fn(|i| word(i) << shift)));
         let [min, avg, max] = [params.min, params.avg, params.max].map(|n| n as usize);
-        Ok(Cutter { params, min, avg, max, gear, gear_shifted })
+        let vectors = Vectors::new(&gear[0], params.mask_loose);
+        Ok(Cutter { params, min, avg, max, gear, vectors })
+    }
+
+    /// The code that scans run: the fastest that the processor has and the masks allow, if no other was chosen.
+    pub fn path(&self) -> ScanPath {
+        if self.vectors.is_some() { ScanPath::Avx512Vbmi } else { ScanPath::Scalar }
+    }
+
+    /// The same cutter on this path; `None` where the processor or the masks do not allow it.
+    pub fn on(mut self, path: ScanPath) -> Option<Cutter> {
+        self.vectors = match path {
+            ScanPath::Avx512Vbmi => Some(Vectors::new(&self.gear[0], self.params.mask_loose)?),
+            ScanPath::Scalar => None,
+        };
+        Some(self)
     }
 
     /// The parameters.
@@ -81,8 +103,8 @@ impl Cutter {
             mask_loose,
             strict_shifted,
             loose_shifted,
-            &*self.gear,
-            &*self.gear_shifted,
+            &self.gear[0],
+            &self.gear[1],
         );
         len
     }
@@ -111,7 +133,7 @@ impl Cutter {
 
     #[inline(always)]
     pub(super) fn step(&self, hash: u64, byte: u8) -> u64 {
-        (hash << 1).wrapping_add(self.gear[usize::from(byte)])
+        (hash << 1).wrapping_add(self.gear[0][usize::from(byte)])
     }
 
     /// The hash after these bytes, begun at zero.
@@ -170,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_table_hangs_on_the_key_and_does_not_drift() {
-        let table = |key| *Cutter::new(default_params(), &key).unwrap().gear;
+        let table = |key| Cutter::new(default_params(), &key).unwrap().gear[0];
         assert_ne!(table([1; 32]), table([2; 32]));
         let bytes = table([1; 32]).map(u64::to_le_bytes).concat();
         assert_eq!(

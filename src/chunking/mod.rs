@@ -5,8 +5,10 @@
 
 pub mod gear;
 pub mod scan;
+pub mod vector;
 #[cfg(test)]
 mod testing;
 
 pub use gear::{Cutter, ParamsError, default_params};
 pub use scan::{Hits, Selector};
+pub use vector::ScanPath;

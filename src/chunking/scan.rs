@@ -5,19 +5,21 @@
 //! there: the selector computes these itself. The idea is SS-CDC's (Ni, Lin, Jiang, SYSTOR 2019).
 //! It is the faster way on one core, too, so whole files are cut like this.
 
-use super::gear::Cutter;
+use super::gear::{Cutter, SHIFTS};
 use crate::base::limits::GEAR_WINDOW;
+use std::ops::Range;
 
 /// Bytes before a position that its hash sees.
 const BEFORE: usize = GEAR_WINDOW - 1;
-/// Lanes that a scan runs side by side: a hash waits for the one before it, in four lanes nothing waits.
-const LANES: usize = 4;
+/// Lanes that a scan runs side by side: a hash waits for the one before it, and the other lane works meanwhile.
+const LANES: usize = 2;
 /// Bytes that a lane takes at a time.
-const STEP: usize = 8;
-/// With more hits in a lane nothing is listed: the selector then cuts this range itself, which is quick where hits are many.
-const LANE_HITS_MAX: usize = 1 << 14;
+const STEP: usize = 2 * SHIFTS;
+/// With more hits in a lane, or in what vectors scanned, nothing is listed: the selector then cuts this range itself, which
+/// is quick where hits are many.
+const LANE_HITS_MAX: usize = 1 << 15;
 /// Marks a hit that meets the strict mask, too.
-const STRICT: u32 = 1 << 31;
+pub(super) const STRICT: u32 = 1 << 31;
 
 /// All positions of one scanned range that meet the loose mask, and whether they meet the strict one. Reusable.
 #[derive(Debug, Default)]
@@ -33,78 +35,104 @@ pub struct Hits {
 impl Cutter {
     /// Finds the hits in `data`, given the bytes that come before it in the file: the last 47, or all there are; where
     /// less is at hand, all that belong to no chunk yet will do, as the selector looks at no position sooner.
-    /// Pure; ranges of one file may be scanned in any order and in parallel. Runs 4 interleaved lanes.
+    /// Pure; ranges of one file may be scanned in any order and in parallel. Runs on the cutter's path ([`Cutter::path`]): all give the same.
     pub fn scan(&self, before: &[u8], data: &[u8], hits: &mut Hits) {
         hits.list.clear();
-        hits.dense = data.len() >= STRICT as usize || self.scan_lanes(before, data, &mut hits.lanes).is_none();
+        hits.dense = data.len() >= STRICT as usize || self.scan_all(before, data, hits).is_none();
         for lane in &mut hits.lanes {
             hits.list.append(lane);
         }
     }
 
-    /// Four lanes, then what is left of `data`. `None` when there are too many hits.
-    fn scan_lanes(&self, before: &[u8], data: &[u8], lists: &mut [Vec<u32>; LANES]) -> Option<()> {
-        let lane_len = match data.len() / LANES / STEP * STEP {
+    /// In vectors as far as they go, the rest in lanes. `None` when there are too many hits.
+    fn scan_all(&self, before: &[u8], data: &[u8], hits: &mut Hits) -> Option<()> {
+        let done = self.vectors.as_ref().map_or(Some(0), |v| v.scan(self, before, data, &mut hits.list))?;
+        self.scan_lanes(before, data, done, &mut hits.lanes)
+    }
+
+    /// From `start` on: lanes side by side, then what is left of `data`.
+    fn scan_lanes(&self, before: &[u8], data: &[u8], start: usize, lists: &mut [Vec<u32>; LANES]) -> Option<()> {
+        let lane_len = match (data.len() - start) / LANES / STEP * STEP {
             len if len < BEFORE => 0,
             len => len,
         };
-        let mut hashes = [self.hash(&before[before.len().saturating_sub(BEFORE)..]); LANES];
         if lane_len > 0 {
-            for (lane, hash) in hashes.iter_mut().enumerate().skip(1) {
-                *hash = self.hash(&data[lane * lane_len - BEFORE..lane * lane_len]);
-            }
-            let lanes = std::array::from_fn(|lane| data[lane * lane_len..][..lane_len].as_chunks().0);
-            self.scan_side_by_side(lanes, &mut hashes, lists)?;
+            let starts: [usize; LANES] = std::array::from_fn(|lane| start + lane * lane_len);
+            let mut hashes = starts.map(|at| self.hash_before(before, data, at));
+            let lanes = starts.map(|at| data[at..at + lane_len].as_chunks().0);
+            self.scan_side_by_side(start, lanes, &mut hashes, lists)?;
         }
-        let [.., hash] = &mut hashes;
         let [.., list] = lists;
-        for (position, byte) in data.iter().enumerate().skip(LANES * lane_len) {
-            *hash = self.step(*hash, *byte);
-            if *hash & self.params().mask_loose == 0 {
-                self.note(*hash, position, list)?;
+        self.scan_plainly(before, data, start + LANES * lane_len..data.len(), list)
+    }
+
+    /// The hash before a position of `data`.
+    fn hash_before(&self, before: &[u8], data: &[u8], at: usize) -> u64 {
+        let outside = &before[before.len().saturating_sub(BEFORE.saturating_sub(at))..];
+        outside.iter().chain(&data[at.saturating_sub(BEFORE)..at]).fold(0, |hash, byte| self.step(hash, *byte))
+    }
+
+    /// Byte by byte, a part of `data`.
+    pub(super) fn scan_plainly(
+        &self,
+        before: &[u8],
+        data: &[u8],
+        part: Range<usize>,
+        list: &mut Vec<u32>,
+    ) -> Option<()> {
+        let mut hash = self.hash_before(before, data, part.start);
+        for (position, byte) in part.clone().zip(&data[part]) {
+            hash = self.step(hash, *byte);
+            if hash & self.params().mask_loose == 0 {
+                self.note(hash, position, list)?;
             }
         }
         Some(())
     }
 
-    /// The hot loop. Written out, as the compiler otherwise neither unrolls it nor keeps the hashes in registers.
+    /// The hot loop. A hash is shifted once for four bytes, so a byte takes an addition from memory and no shift: after the
+    /// first of the four the hash is ahead by three bits, and so are the table and the mask. Written out, as the compiler
+    /// otherwise neither unrolls it nor keeps the hashes in registers.
     #[inline(never)]
     fn scan_side_by_side(
         &self,
+        start: usize,
         lanes: [&[[u8; STEP]]; LANES],
         hashes: &mut [u64; LANES],
         lists: &mut [Vec<u32>; LANES],
     ) -> Option<()> {
         let loose = self.params().mask_loose;
-        let lane_len = lanes[0].len() * STEP;
-        let [mut h0, mut h1, mut h2, mut h3] = *hashes;
-        let [a, b, c, d] = lanes;
-        for (index, (((a, b), c), d)) in a.iter().zip(b).zip(c).zip(d).enumerate() {
+        let starts = [start, start + lanes[0].len() * STEP];
+        let [mut h0, mut h1] = *hashes;
+        let [a, b] = lanes;
+        for (index, (a, b)) in a.iter().zip(b).enumerate() {
             macro_rules! byte {
                 ($lane:literal, $hash:ident, $bytes:ident, $step:literal) => {
-                    $hash = self.step($hash, $bytes[$step]);
-                    if $hash & loose == 0 {
-                        self.note($hash, $lane * lane_len + index * STEP + $step, &mut lists[$lane])?;
+                    const AHEAD: usize = SHIFTS - 1 - $step % SHIFTS;
+                    if $step % SHIFTS == 0 {
+                        $hash <<= SHIFTS;
+                    }
+                    $hash = $hash.wrapping_add(self.gear[AHEAD][usize::from($bytes[$step])]);
+                    if $hash & loose << AHEAD == 0 {
+                        self.note($hash >> AHEAD, starts[$lane] + index * STEP + $step, &mut lists[$lane])?;
                     }
                 };
             }
             macro_rules! steps {
                 ($($step:literal)*) => { $(
-                    byte!(0, h0, a, $step);
-                    byte!(1, h1, b, $step);
-                    byte!(2, h2, c, $step);
-                    byte!(3, h3, d, $step);
+                    { byte!(0, h0, a, $step); }
+                    { byte!(1, h1, b, $step); }
                 )* };
             }
             steps!(0 1 2 3 4 5 6 7);
         }
-        *hashes = [h0, h1, h2, h3];
+        *hashes = [h0, h1];
         Some(())
     }
 
     #[cold]
     #[inline(never)]
-    fn note(&self, hash: u64, position: usize, list: &mut Vec<u32>) -> Option<()> {
+    pub(super) fn note(&self, hash: u64, position: usize, list: &mut Vec<u32>) -> Option<()> {
         if list.len() == LANE_HITS_MAX {
             return None;
         }
@@ -144,7 +172,7 @@ impl Selector {
     /// `hits` was made from; `last` says that the file ends here. Appends the lengths of the chunks that end in it,
     /// beginning with the carried tail; what is left after them is the new carried tail (empty when `last`).
     pub fn select(&mut self, cutter: &Cutter, bytes: &[u8], hits: &Hits, last: bool, lengths: &mut Vec<u32>) {
-        let mut range = Range { carried: self.carried, dense: hits.dense, list: &hits.list };
+        let mut range = Known { carried: self.carried, dense: hits.dense, list: &hits.list };
         let mut start = 0;
         while start < bytes.len() {
             let rest = &bytes[start..];
@@ -161,7 +189,7 @@ impl Selector {
 }
 
 /// What is known of the range at hand.
-struct Range<'a> {
+struct Known<'a> {
     /// Bytes before the range, of which no position is in the list.
     carried: usize,
     dense: bool,
@@ -169,7 +197,7 @@ struct Range<'a> {
     list: &'a [u32],
 }
 
-impl Range<'_> {
+impl Known<'_> {
     /// Where the chunk that begins with `rest[0]`, `start` bytes into the carried tail and the range, may end first.
     fn first_end(&mut self, cutter: &Cutter, rest: &[u8], start: usize) -> Option<usize> {
         // Positions are looked at in pairs: an odd last byte only when another follows it.
@@ -198,8 +226,8 @@ impl Range<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunking::default_params;
-    use crate::chunking::testing::{noise, oracle, params, plain};
+    use crate::chunking::testing::{large, noise, on_every_path, oracle, params, plain, plain_hits, vector_params};
+    use crate::chunking::{ScanPath, default_params};
     use crate::format::config::ChunkerParams;
     use proptest::prelude::*;
 
@@ -238,6 +266,30 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        #[test]
+        fn every_path_finds_the_hits_of_a_plain_loop(
+            params in prop_oneof![4 => vector_params(), 1 => params()], key: [u8; 32], file in large(), before in 0..100_usize,
+        ) {
+            let (before, data) = file.split_at(before.min(file.len()));
+            let cutters = on_every_path(params, &key);
+            let expected = plain_hits(&cutters[0], before, data);
+            let cuts = oracle(&cutters[0], &file);
+            let mut hits = Hits::default();
+            for cutter in &cutters {
+                cutter.scan(before, data, &mut hits);
+                prop_assert!(!hits.dense || expected.len() > LANE_HITS_MAX);
+                prop_assert!(hits.dense || hits.list == expected, "{:?}", cutter.path());
+                let mut lengths = Vec::new();
+                cutter.cuts(&file, &mut lengths);
+                prop_assert_eq!(&lengths, &cuts);
+                prop_assert_eq!(fed(cutter, &file, &[70_000, 1500, 20_000]), &cuts[..]);
+            }
+        }
+    }
+
+    proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
@@ -258,6 +310,93 @@ mod tests {
         ) {
             let cutter = Cutter::new(params, &[1; 32]).unwrap();
             prop_assert_eq!(fed(&cutter, &file, &lengths), oracle(&cutter, &file));
+        }
+    }
+
+    #[test]
+    fn hits_are_those_of_a_plain_loop_at_every_length_and_with_any_bytes_before() {
+        let params = ChunkerParams { mask_strict: 0xF << 44, mask_loose: 3 << 46, ..default_params() };
+        let cutter = Cutter::new(params, &[1; 32]).unwrap().on(ScanPath::Scalar).unwrap();
+        let (file, mut hits) = (noise(BEFORE + 400), Hits::default());
+        for before in [0, 1, 7, 8, 45, 46, 47] {
+            for len in 0..=file.len() - before {
+                let (before, data) = file[..before + len].split_at(before);
+                cutter.scan(before, data, &mut hits);
+                assert!(!hits.dense);
+                assert_eq!(hits.list, plain_hits(&cutter, before, data), "{} and {len} bytes", before.len());
+            }
+        }
+        // Only the last 47 bytes before a range count.
+        cutter.scan(&file[..100], &file[100..], &mut hits);
+        assert_eq!(hits.list, plain_hits(&cutter, &file[..100], &file[100..]));
+    }
+
+    #[test]
+    fn vectors_find_the_hits_of_a_plain_loop_at_every_length() {
+        let params = ChunkerParams { mask_strict: 0xF_00FE, mask_loose: 0x00FE, ..default_params() };
+        let (file, mut hits) = (noise(BEFORE + 5500), Hits::default());
+        for cutter in on_every_path(params, &[1; 32]) {
+            for before in [0, 1, 46, 47] {
+                // Around the shortest length, around whole turns and blocks, and what is left to the lanes.
+                for len in (900..1500).chain((64..86).flat_map(|turns| turns * 64 - 2..turns * 64 + 3)) {
+                    let (before, data) = file[..before + len].split_at(before);
+                    cutter.scan(before, data, &mut hits);
+                    assert!(!hits.dense);
+                    assert_eq!(hits.list, plain_hits(&cutter, before, data), "{} and {len} bytes", before.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn data_with_many_candidates_goes_from_vectors_to_lanes() {
+        let params = ChunkerParams { mask_strict: 0xF_FF00, mask_loose: 0xFF00, ..default_params() };
+        let cutters = on_every_path(params, &[1; 32]);
+        // A byte that, repeated, is a candidate everywhere, and a hit as there are no other mask bits.
+        let (cutter, mut hits) = (&cutters[0], Hits::default());
+        let run = (0..=255).find_map(|byte| {
+            let run = vec![byte; 9000];
+            (plain_hits(cutter, &[], &run).len() > 8000).then_some(run)
+        });
+        let run = run.expect("one of 256 bytes meets eight bits, with this key");
+        for (first, second) in [(0, 5000), (100, 0), (4160, 70_000), (30_000, 9001)] {
+            let data = [&noise(first), &run[..], &noise(second), &run[..77]].concat();
+            let expected = plain_hits(cutter, b"before", &data);
+            for cutter in &cutters {
+                cutter.scan(b"before", &data, &mut hits);
+                assert!(!hits.dense);
+                assert_eq!(hits.list, expected, "{first} {second} {:?}", cutter.path());
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_taken_where_processor_and_masks_allow_it() {
+        let cutter = |mask_loose| {
+            let params = ChunkerParams { mask_strict: mask_loose, mask_loose, ..default_params() };
+            Cutter::new(params, &[1; 32]).unwrap()
+        };
+        let best = ScanPath::here()[0];
+        assert_eq!(cutter(default_params().mask_loose).path(), best);
+        assert_eq!(cutter(0x7F << 9).path(), best);
+        assert_eq!(cutter(0x7F << 10 | 1 << 47).path(), ScanPath::Scalar, "six low bits");
+        assert!(cutter(0x7F << 10).on(ScanPath::Avx512Vbmi).is_none());
+        assert_eq!(cutter(0x7F << 9).on(ScanPath::Scalar).unwrap().path(), ScanPath::Scalar);
+        assert_eq!(cutter(0x7F << 9).on(best).unwrap().path(), best);
+    }
+
+    #[test]
+    fn the_highest_and_the_lowest_mask_bits_are_met_exactly() {
+        let file = noise(100_003);
+        for bit in [0, 1, 2, 3, 43, 44, 45, 46, 47] {
+            let params = ChunkerParams { mask_strict: 1 << bit | 0x1F_0000, mask_loose: 0x1F_0000, ..default_params() };
+            let swapped =
+                ChunkerParams { mask_strict: 0xFF_0000 | 1 << bit, mask_loose: 0x3_0000 | 1 << bit, ..params };
+            for params in [params, swapped] {
+                let (cutter, mut hits) = (Cutter::new(params, &[1; 32]).unwrap(), Hits::default());
+                cutter.scan(&file[..BEFORE], &file[BEFORE..], &mut hits);
+                assert_eq!(hits.list, plain_hits(&cutter, &file[..BEFORE], &file[BEFORE..]), "bit {bit}");
+            }
         }
     }
 
@@ -315,13 +454,14 @@ mod tests {
 
     #[test]
     fn big_files_are_cut_the_same_under_the_default_parameters() {
-        let cutter = Cutter::new(default_params(), &[1; 32]).unwrap();
         let file = [noise(5 << 20), vec![0; 3 << 20], noise((1 << 20) + 1)].concat();
-        let expected = oracle(&cutter, &file);
-        assert_eq!(fed(&cutter, &file, &[2 << 20; 4]), expected);
-        assert_eq!(fed(&cutter, &file, &[(1 << 20) + 13; 7]), expected);
-        let mut cuts = Vec::new();
-        cutter.cuts(&file, &mut cuts);
-        assert_eq!(cuts, expected);
+        for cutter in on_every_path(default_params(), &[1; 32]) {
+            let expected = oracle(&cutter, &file);
+            assert_eq!(fed(&cutter, &file, &[2 << 20; 4]), expected);
+            assert_eq!(fed(&cutter, &file, &[(1 << 20) + 13; 7]), expected);
+            let mut cuts = Vec::new();
+            cutter.cuts(&file, &mut cuts);
+            assert_eq!(cuts, expected);
+        }
     }
 }

@@ -134,6 +134,7 @@ fn features() -> Vec<(&'static str, bool)> {
         ("avx512f", here!("avx512f")),
         ("avx512bw", here!("avx512bw")),
         ("avx512vl", here!("avx512vl")),
+        ("avx512vbmi", here!("avx512vbmi")),
         ("aes", here!("aes")),
         ("vaes", here!("vaes")),
         ("pclmulqdq", here!("pclmulqdq")),

@@ -2,6 +2,7 @@
 //! own functions: batches with their bytes, cuts, ids, blobs.
 
 use crate::base::id::SessionId;
+use crate::chunking::ScanPath;
 use crate::codec::Compression;
 use crate::crypto::keys::{random_bytes, random_key};
 use crate::crypto::slot::Credential;
@@ -85,6 +86,8 @@ pub struct InputOptions {
     pub limit: u64,
     /// The codec whose blobs are sealed.
     pub compression: Compression,
+    /// The path to cut on, where it is not the one that the engine takes.
+    pub cut_on: Option<ScanPath>,
 }
 
 /// Walks and cuts the data and makes everything that the kernels take.
@@ -92,7 +95,7 @@ pub fn prepare(data: &Path, options: &InputOptions, cancel: &AtomicBool) -> Resu
     let folders = tempfile::tempdir().map_err(BenchError::io("make a folder in", &std::env::temp_dir()))?;
     let store = throwaway_store(folders.path())?;
     let source = fs_source(data, options.read)?;
-    let context = context_of(&store, options.compression)?;
+    let context = Arc::new(cutting_on(options.cut_on, context_of(&store, options.compression)?)?);
     let (mut batches, limited) = walk(&context, &source, options.limit, cancel)?;
     let mut carry = chunk::Carry::default();
     for batch in &mut batches {
@@ -131,9 +134,17 @@ fn throwaway_store(folder: &Path) -> Result<Arc<Store>, StoreError> {
     Ok(Arc::new(Store::create(Arc::new(MemoryStorage::new()), &key, places, CreateOptions::default())?))
 }
 
-fn context_of(store: &Arc<Store>, compression: Compression) -> Result<Arc<Context>, StoreError> {
+fn context_of(store: &Arc<Store>, compression: Compression) -> Result<Context, StoreError> {
     let options = BackupOptions { compression, batches: PERMITS, ..BackupOptions::default() };
-    Ok(Arc::new(backup::context(store, None, &options, Arc::new(Counters::default()))?))
+    backup::context(store, None, &options, Arc::new(Counters::default()))
+}
+
+fn cutting_on(path: Option<ScanPath>, mut context: Context) -> Result<Context, BenchError> {
+    if let Some(path) = path {
+        let missing = || BenchError::Missing(format!("gear has no {} path for the masks of this store", path.name()));
+        context.cutter = context.cutter.on(path).ok_or_else(missing)?;
+    }
+    Ok(context)
 }
 
 fn stop_if(cancel: &AtomicBool) -> Result<(), BenchError> {
@@ -221,7 +232,7 @@ fn shape(context: &Context, batches: &[Batch]) -> Shape {
 
 /// Compresses, places and seals everything with one codec.
 fn codec(store: &Arc<Store>, compression: Compression, batches: &mut [Batch]) -> Result<CodecInput, BenchError> {
-    let context = context_of(store, compression)?;
+    let context = Arc::new(context_of(store, compression)?);
     let mut placer = Placer::new(&context, SessionId(random_bytes()));
     let mut placed = Vec::with_capacity(batches.len());
     for batch in batches {

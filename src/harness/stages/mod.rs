@@ -17,6 +17,7 @@ pub use sections::sections;
 
 use super::BenchError;
 use super::stats::median;
+use crate::chunking::ScanPath;
 use crate::codec::Compression;
 use crate::source::fs::ReadMode;
 use input::{InputOptions, Shape};
@@ -44,7 +45,7 @@ pub struct StagesOptions {
     pub read: ReadMode,
     /// Where packs go: a folder on the storage that is measured.
     pub work: PathBuf,
-    /// `KERNEL=PATH`: paths that must be in use; of `blake3` any that is here, which is then measured.
+    /// `KERNEL=PATH`: paths that must be in use; of `blake3` and `gear` any that is here, which is then measured.
     pub paths: Vec<String>,
     /// Set from outside to end early.
     pub cancel: Arc<AtomicBool>,
@@ -100,6 +101,8 @@ pub struct Stages {
     pub cores: usize,
     /// The path that was chosen for hashing, where it is not the one in use.
     pub hash_on: Option<&'static str>,
+    /// The same for cutting.
+    pub cut_on: Option<&'static str>,
     /// Where they lead.
     pub roofline: Roofline,
 }
@@ -112,12 +115,12 @@ pub fn measure(
     tell: &dyn Fn(&str),
     so_far: &mut dyn FnMut(&Stages) -> Result<(), BenchError>,
 ) -> Result<Stages, BenchError> {
-    let hash_on = path::demand(&options.paths)?;
+    let path::Chosen { hash_on, cut_on } = path::demand(&options.paths)?;
     if options.rounds == 0 {
         return Err(BenchError::Invalid("no rounds: ask for at least one".into()));
     }
     tell("reading and cutting the data");
-    let input = InputOptions { read: options.read, limit: options.limit, compression: options.compression };
+    let input = InputOptions { read: options.read, limit: options.limit, compression: options.compression, cut_on };
     let input = input::prepare(data, &input, &options.cancel)?;
     tell("building an index");
     let lookup = lookup::Lookup::new(options.index_rows)?;
@@ -138,6 +141,7 @@ pub fn measure(
         walked: bench.walked,
         index_rows: bench.lookup.rows(),
         hash_on: hash_on.as_ref().map(path::name_of),
+        cut_on: cut_on.map(ScanPath::name),
         cores,
         roofline: Roofline::default(),
         kernels,
@@ -207,6 +211,9 @@ fn begun(bench: &Bench, kernel: Kernel) -> Measured {
     let mut path = path.join(", ");
     if let (Kernel::Hash, Some(chosen)) = (kernel, &bench.hash_on) {
         path = format!("blake3 {}", path::name_of(chosen));
+    }
+    if let Kernel::Cut | Kernel::Select = kernel {
+        path = format!("gear {}", bench.input.context.cutter.path().name());
     }
     let (name, load) = (kernel.name(&bench.input), bench.load(kernel));
     Measured { kernel, name, path, load, one: Vec::new(), all: Vec::new() }

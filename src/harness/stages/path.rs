@@ -2,12 +2,25 @@
 //!
 //! The crates choose when they are built and when they run, and tell nobody. So this asks what they ask, in their order:
 //! the same `cfg`s (flags for rustc reach every crate of a build) and the same CPU features. BLAKE3 can be measured on
-//! any path that is here ([`super::hasher`]); the others offer no choice at run time, and a path that is not the one in use
-//! is an error that says why. Nothing is ever measured on another path than was asked for.
+//! any path that is here ([`super::hasher`]), and so can cutting; the others offer no choice at run time, and a path that is
+//! not the one in use is an error that says why. Nothing is ever measured on another path than was asked for.
 
+use crate::chunking::ScanPath;
 use crate::crypto::aead::{Aead, Bulk};
 use crate::harness::BenchError;
 use blake3::platform::Platform;
+
+/// Kernels that can be measured on any path that is here.
+const CHOOSABLE: [&str; 2] = ["blake3", "gear"];
+
+/// The paths that were chosen and are not what is taken by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Chosen {
+    /// Of BLAKE3.
+    pub hash_on: Option<Platform>,
+    /// Of the scan for cuts.
+    pub cut_on: Option<ScanPath>,
+}
 
 /// The code that a kernel runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +41,7 @@ impl CpuPath {
     /// Asks for a path.
     fn demand(&self, path: &str) -> Result<(), BenchError> {
         let CpuPath { kernel, used, here, known, change } = self;
-        if path == *used || (*kernel == "blake3" && here.contains(&path)) {
+        if path == *used || (CHOOSABLE.contains(kernel) && here.contains(&path)) {
             return Ok(());
         }
         let here = here.join(", ");
@@ -58,7 +71,7 @@ pub fn paths() -> Vec<CpuPath> {
         },
         if cfg!(feature = "aws-lc") { aws_lc_path("chacha20") } else { chacha20_path() },
         if cfg!(feature = "aws-lc") { aws_lc_path("poly1305") } else { poly1305_path() },
-        scalar("gear", "cutting has one path: four interleaved lanes of scalar code"),
+        gear_path(),
         scalar("lz4", "LZ4 has one path: safe scalar code, the encoder of larder and the decoder of lz4_flex"),
         CpuPath {
             kernel: "zstd",
@@ -70,10 +83,10 @@ pub fn paths() -> Vec<CpuPath> {
     ]
 }
 
-/// Sees to it that the words of `--path`, `KERNEL=PATH` each, name paths that are in use or can be. Gives the path to
-/// hash on, when it is not the one that BLAKE3 takes by itself.
-pub fn demand(words: &[String]) -> Result<Option<Platform>, BenchError> {
-    let (paths, mut hash_on) = (paths(), None);
+/// Sees to it that the words of `--path`, `KERNEL=PATH` each, name paths that are in use or can be. Gives those that have
+/// to be chosen for it.
+pub fn demand(words: &[String]) -> Result<Chosen, BenchError> {
+    let (paths, mut chosen) = (paths(), Chosen::default());
     for word in words {
         let Some((kernel, path)) = word.split_once('=') else {
             return Err(BenchError::Invalid(format!("{word:?}: a path is asked for as KERNEL=PATH, e.g. blake3=avx2")));
@@ -86,11 +99,15 @@ pub fn demand(words: &[String]) -> Result<Option<Platform>, BenchError> {
             )));
         };
         found.demand(path)?;
-        if kernel == "blake3" {
-            hash_on = blake3_platforms().into_iter().find(|p| name_of(p) == path && path != found.used);
+        match kernel {
+            "blake3" => {
+                chosen.hash_on = blake3_platforms().into_iter().find(|p| name_of(p) == path && path != found.used);
+            }
+            "gear" => chosen.cut_on = ScanPath::here().into_iter().find(|p| p.name() == path && path != found.used),
+            _ => {}
         }
     }
-    Ok(hash_on)
+    Ok(chosen)
 }
 
 /// What BLAKE3 calls a path, as `--path` does.
@@ -135,6 +152,19 @@ pub fn blake3_platforms() -> Vec<Platform> {
     {
         let detected = Platform::detect();
         if format!("{detected:?}") == "Portable" { vec![detected] } else { vec![detected, Platform::portable()] }
+    }
+}
+
+fn gear_path() -> CpuPath {
+    let names = |paths: &[ScanPath]| paths.iter().map(|path| path.name()).collect::<Vec<_>>();
+    let here = names(&ScanPath::here());
+    CpuPath {
+        kernel: "gear",
+        used: here[0],
+        here,
+        known: names(ScanPath::KNOWN),
+        change: "--path measures cutting on any path that is here; a backup takes the first of them, and the scalar one \
+                 in a store whose masks have few low bits",
     }
 }
 
@@ -213,11 +243,14 @@ mod tests {
     fn what_is_used_can_be_demanded_and_what_cannot_be_had_is_an_error() {
         for path in paths() {
             assert!(path.here.contains(&path.used) && path.here.iter().all(|p| path.known.contains(p)), "{path:?}");
-            assert!(demand(&[format!("{}={}", path.kernel, path.used)]).unwrap().is_none());
+            let chosen = demand(&[format!("{}={}", path.kernel, path.used)]).unwrap();
+            assert!(chosen.hash_on.is_none() && chosen.cut_on.is_none());
             for other in path.known.iter().filter(|p| **p != path.used) {
                 let chosen = demand(&[format!("{}={other}", path.kernel)]);
-                if path.kernel == "blake3" && path.here.contains(other) {
-                    assert_eq!(chosen.unwrap().as_ref().map(name_of), Some(*other));
+                if CHOOSABLE.contains(&path.kernel) && path.here.contains(other) {
+                    let Chosen { hash_on, cut_on } = chosen.unwrap();
+                    let names = [hash_on.as_ref().map(name_of), cut_on.map(ScanPath::name)];
+                    assert_eq!(names.into_iter().flatten().collect::<Vec<_>>(), [*other]);
                     continue;
                 }
                 let error = chosen.unwrap_err();

@@ -101,8 +101,12 @@ fn notes(stages: &Stages) -> Vec<String> {
          of the tree."
             .to_string(),
     ];
-    if let Some(path) = stages.hash_on {
-        notes.push(format!("Hashing was measured on {path}, as asked for; a backup takes the path listed as in use."));
+    for (what, path) in [("Hashing", stages.hash_on), ("Cutting", stages.cut_on)] {
+        if let Some(path) = path {
+            notes.push(format!(
+                "{what} was measured on {path}, as asked for; a backup takes the path listed as in use."
+            ));
+        }
     }
     if !stages.is_whole() {
         let left = stages.kernels.iter().filter(|kernel| !kernel.is_measured()).map(|kernel| kernel.name.as_str());

@@ -77,14 +77,19 @@ fn the_limit_holds_in_the_middle_of_a_big_file() {
 }
 
 #[test]
-fn hashing_runs_on_the_path_that_was_chosen() {
+fn hashing_and_cutting_run_on_the_path_that_was_chosen() {
     let folder = tempfile::tempdir().unwrap();
     tree(folder.path());
-    let paths = vec!["blake3=portable".to_string()];
+    let paths = vec!["blake3=portable".to_string(), "gear=scalar".to_string()];
     let stages =
         measure(folder.path(), &StagesOptions { paths, rounds: 1, ..options() }, &|_| (), &mut |_| Ok(())).unwrap();
-    let hash = stages.kernels.iter().find(|k| k.kernel == Kernel::Hash).unwrap();
-    assert_eq!(hash.path, "blake3 portable");
+    let path = |kernel| stages.kernels.iter().find(|k| k.kernel == kernel).map(|k| k.path.as_str());
+    assert_eq!(path(Kernel::Hash), Some("blake3 portable"));
+    assert_eq!([Kernel::Cut, Kernel::Select].map(path), [Some("gear scalar"); 2]);
+    assert_eq!(stages.cut_on, (ScanPath::here()[0] != ScanPath::Scalar).then_some("scalar"));
+    let other = measure(folder.path(), &StagesOptions { rounds: 1, ..options() }, &|_| (), &mut |_| Ok(())).unwrap();
+    let cut = other.kernels.iter().find(|k| k.kernel == Kernel::Cut).unwrap();
+    assert_eq!((cut.path.as_str(), other.cut_on), (&*format!("gear {}", ScanPath::here()[0].name()), None));
     assert_eq!(stages.hash_on, (path::paths()[0].used != "portable").then_some("portable"));
 }
 

@@ -31,7 +31,7 @@ pub struct Args {
     /// The data: a path, or the name of a data set
     #[arg(value_name = "PATH|DATASET")]
     data: String,
-    /// The CPU path of a kernel: blake3 runs on any that is here; aead, chacha20, poly1305, gear, lz4, zstd on one [repeatable]
+    /// The CPU path of a kernel: blake3 and gear run on any that is here; aead, chacha20, poly1305, lz4, zstd on one [repeatable]
     #[arg(long, value_name = "KERNEL=PATH", value_delimiter = ',', visible_alias = "cpu-path")]
     path: Vec<String>,
     #[command(flatten)]

@@ -50,12 +50,13 @@ pub(super) fn cutter(profile: &Profile, dial: Option<Dial>) -> Result<Cutter, St
 pub(super) fn settings(cutter: &Cutter) -> String {
     let params = cutter.params();
     format!(
-        "{}/{}/{}, masks of {} and {} bits",
+        "{}/{}/{}, masks of {} and {} bits, scan by {}",
         Size(params.min as usize),
         Size(params.avg as usize),
         Size(params.max as usize),
         params.mask_strict.count_ones(),
-        params.mask_loose.count_ones()
+        params.mask_loose.count_ones(),
+        cutter.path().name()
     )
 }
 
