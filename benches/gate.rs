@@ -19,7 +19,7 @@ fn kernels(c: &mut Criterion) {
             .throughput(Throughput::Bytes(BYTES as u64))
             .sampling_mode(SamplingMode::Flat)
             .sample_size(10)
-            .nresamples(1000);
+            .nresamples(1001);
         group.warm_up_time(Duration::from_millis(40)).measurement_time(Duration::from_millis(100));
         for (name, is_reference) in ORDER {
             group.bench_function(name, |b| {
