@@ -7,8 +7,8 @@
 //! - Six bytes are hashed where four would do: fewer short matches, and each sequence costs about the same time.
 //! - Lengths are found by comparing 8 and 16 bytes at once, and short literals and lengths are written without a branch:
 //!   branches that cannot be foretold are most of the time.
-//! - The input is read without checks, by [`read`] alone. Each call's bound follows from comparisons in the same function, never
-//!   from what the table holds. Output is written in safe code.
+//! - The input is read without checks, by [`read`] alone. Each call's bound follows from comparisons here or from what the caller
+//!   promises of positions, never from what the table or the input holds. Output is written in safe code.
 
 const TABLE_BITS: u32 = 13;
 /// Bytes that a hash is made of.
@@ -90,11 +90,11 @@ fn slot(bytes: u64) -> usize {
     ((bytes << (64 - 8 * HASHED)).wrapping_mul(0x9E37_79B1_85EB_CA87) >> (64 - TABLE_BITS)) as usize
 }
 
-/// The first position from `at` on that is tried and has a match, at most `limit`, and how far back that lies: at least 1, at
-/// most the position.
+/// The first position from `at` on that is tried and has a match, at most `limit`, and how far back that lies: at
+/// least 1, at most the position.
 ///
 /// # Safety
-/// `limit + MARGIN <= input.len()`.
+/// `limit + MARGIN <= input.len()`, and `at` is not 0.
 #[inline(always)]
 unsafe fn find(input: &[u8], table: &mut Table, mut at: usize, limit: usize) -> Option<(usize, usize)> {
     if at > limit {
@@ -130,7 +130,7 @@ unsafe fn find(input: &[u8], table: &mut Table, mut at: usize, limit: usize) -> 
 /// How many bytes before `at` match, too, down to `anchor`.
 ///
 /// # Safety
-/// `distance <= at <= input.len()`.
+/// `distance <= at <= input.len()`, and `anchor <= at`.
 #[inline(always)]
 unsafe fn same_before(input: &[u8], at: usize, distance: usize, anchor: usize) -> usize {
     let candidate = at - distance;
@@ -154,7 +154,7 @@ unsafe fn same_before(input: &[u8], at: usize, distance: usize, anchor: usize) -
 /// Where the match that holds up to `at` ends.
 ///
 /// # Safety
-/// `distance <= at`.
+/// `distance <= at`, and the input has its [`LAST_LITERALS`].
 #[inline(always)]
 unsafe fn same_after(input: &[u8], mut at: usize, distance: usize) -> usize {
     let end = input.len() - LAST_LITERALS;

@@ -204,9 +204,15 @@ pub fn resync(corpus: &Corpus, rows: &Rows) -> Section {
 
 /// How fast, beside what decides whether that can be compared.
 pub fn throughput(corpus: &Corpus, rows: &Rows, speeds: &[Speed], cores: usize) -> Section {
-    let by_row = |samples: &dyn Fn(&Speed) -> Cell| -> Vec<Cell> { speeds.iter().map(samples).collect() };
-    let (one, all) = (by_row(&|speed| stats::measured(&speed.one)), by_row(&|speed| stats::measured(&speed.all)));
     let is_cut = |profile: &Profile| uncut_share(corpus, profile) <= UNCUT_MOST;
+    // Bytes that nobody cuts have no speed of cutting.
+    let by_row = |samples: &dyn Fn(&Speed) -> &[f64]| -> Vec<Cell> {
+        let one = |(row, speed): (&Row, &Speed)| {
+            if is_cut(&row.profile) { stats::measured(samples(speed)) } else { Cell::Empty }
+        };
+        rows.rows.iter().zip(speeds).map(one).collect()
+    };
+    let (one, all) = (by_row(&|speed| &speed.one), by_row(&|speed| &speed.all));
     let ranks = |cells: &[Cell]| {
         let value = |row: &Row| match &cells[rows.rows.iter().position(|other| std::ptr::eq(other, row))?] {
             Cell::Measured { value, low, high, .. } if is_cut(&row.profile) => Some((*low, *value, *high)),
@@ -221,7 +227,7 @@ pub fn throughput(corpus: &Corpus, rows: &Rows, speeds: &[Speed], cores: usize) 
         vec![
             one[at].clone(),
             all[at].clone(),
-            stats::ratio_of_medians(&pairs),
+            if is_cut(&row.profile) { stats::ratio_of_medians(&pairs) } else { Cell::Empty },
             Cell::Exact(row.sizes.mean),
             row.dedup.as_ref().map_or(Cell::Empty, |dedup: &Dedup| Cell::Exact(dedup.ratio_of_all())),
             row.resync.as_ref().map_or(Cell::Empty, |found: &Resync| Cell::Exact(found.all())),
@@ -274,7 +280,7 @@ fn throughput_notes(corpus: &Corpus, rows: &Rows, cores: usize) -> Vec<String> {
     }
     for profile in profiles(rows).map(|group| &group[0].profile) {
         if uncut_share(corpus, profile) > UNCUT_MOST {
-            notes.push(format!("{profile}: too little is cut to rank who cuts faster."));
+            notes.push(format!("{profile}: too little is cut to say how fast that is."));
         }
     }
     notes.extend(rows.notes.iter().cloned());

@@ -4,7 +4,7 @@ use super::process::{self, Ended, Invocation, Usage};
 use super::tool::{Found, Names, Restores, Step};
 use super::tree;
 use crate::harness::BenchError;
-use crate::harness::data::DataSet;
+use crate::harness::data::{DataSet, content};
 use crate::harness::machine::page_cache::Switch;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -400,9 +400,9 @@ impl Turn<'_> {
     }
 }
 
-/// Bytes of all files of a store.
+/// Bytes of all files of a store, without holes, each file once.
 fn stored(store: &Path) -> Result<u64, BenchError> {
-    let (mut bytes, mut open) = (0, vec![store.to_path_buf()]);
+    let (mut bytes, mut open, mut links) = (0, vec![store.to_path_buf()], content::Links::default());
     while let Some(path) = open.pop() {
         match path.symlink_metadata() {
             Ok(meta) if meta.is_dir() => {
@@ -410,6 +410,8 @@ fn stored(store: &Path) -> Result<u64, BenchError> {
                     open.push(entry.map_err(BenchError::io("list", &path))?.path());
                 }
             }
+            Ok(meta) if meta.is_file() && links.is_another(&meta) => {}
+            Ok(meta) if meta.is_file() => bytes += content::bytes(&content::ranges(&path, &meta)),
             Ok(meta) => bytes += meta.len(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(BenchError::io("look at", &path)(error)),

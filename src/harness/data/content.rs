@@ -1,10 +1,22 @@
 //! What of a file is content: holes are not read, so neither rates nor shares count them.
 
 use rustix::fs::{SeekFrom, seek};
+use std::collections::HashSet;
 use std::fs::{File, Metadata};
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+/// Files with several names, so that their content counts once.
+#[derive(Debug, Default)]
+pub struct Links(HashSet<(u64, u64)>);
+
+impl Links {
+    /// Whether this file was here before under another name.
+    pub fn is_another(&mut self, meta: &Metadata) -> bool {
+        meta.nlink() > 1 && !self.0.insert((meta.dev(), meta.ino()))
+    }
+}
 
 /// Where in a file something lies, in order.
 pub type Ranges = Vec<Range<u64>>;

@@ -61,14 +61,19 @@ pub struct DataSet {
 impl DataSet {
     /// What a report says of it: walks it, to count.
     pub fn used(&self) -> Result<DataUsed, BenchError> {
-        let (mut used, mut open) =
-            (DataUsed { name: self.name.clone(), ..DataUsed::default() }, vec![self.path.clone()]);
+        let (mut used, mut open, mut links) = (
+            DataUsed { name: self.name.clone(), ..DataUsed::default() },
+            vec![self.path.clone()],
+            content::Links::default(),
+        );
         while let Some(path) = open.pop() {
             let meta = path.symlink_metadata().map_err(BenchError::io("look at", &path))?;
             if meta.is_dir() {
                 for entry in path.read_dir().map_err(BenchError::io("list", &path))? {
                     open.push(entry.map_err(BenchError::io("list", &path))?.path());
                 }
+            } else if meta.is_file() && links.is_another(&meta) {
+                used.files += 1;
             } else if meta.is_file() {
                 used.bytes += meta.len();
                 used.holes += meta.len().saturating_sub(content::bytes(&content::ranges(&path, &meta)));

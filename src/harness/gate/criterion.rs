@@ -190,8 +190,13 @@ fn one(folder: &Path, started: SystemTime) -> Result<(Id, Vec<f64>), BenchError>
         return old("a day");
     }
     let samples: Samples = json(&file)?;
-    let taken = samples.times.iter().zip(&samples.iters).map(|(time, iterations)| time / iterations);
-    Ok((id, taken.collect()))
+    let taken: Vec<f64> =
+        samples.times.iter().zip(&samples.iters).map(|(time, iterations)| time / iterations).collect();
+    if taken.iter().any(|time| !time.is_finite() || *time <= 0.0) {
+        let what = format!("{} has times that are none: run `cargo bench --bench gate` again", file.display());
+        return Err(BenchError::NotMeasured(what));
+    }
+    Ok((id, taken))
 }
 
 fn json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<T, BenchError> {
@@ -328,6 +333,11 @@ mod tests {
         let old = SystemTime::now() - 2 * AGE_MAX;
         fs::File::open(&file).unwrap().set_modified(old).unwrap();
         assert!(read().contains("older than a day"), "{}", read());
+        for samples in [r#"{"iters":[1],"times":[0]}"#, r#"{"iters":[1],"times":[-1]}"#, r#"{"iters":[0],"times":[0]}"#]
+        {
+            fs::write(&file, samples).unwrap();
+            assert!(read().contains("times that are none"), "{}", read());
+        }
         fs::write(&file, "{").unwrap();
         assert!(read().contains("not as criterion writes it"), "{}", read());
         fs::remove_dir_all(launch(folder.path(), 2).join("seal")).unwrap();

@@ -2,7 +2,7 @@
 
 use super::job::Outcome;
 use super::{Measured, Results, Scenario};
-use crate::harness::report::{Better, Cell, Column, Plot, Row, Section, Unit};
+use crate::harness::report::{Better, Cell, Column, Plot, Row, Section, Unit, number};
 use crate::harness::stats::{measured, median};
 use std::collections::BTreeSet;
 
@@ -47,9 +47,26 @@ fn scenarios(results: &Results) -> Section {
         columns,
         rows: results.measured.iter().map(row).collect(),
         plots: vec![bars("Wall time", "seconds", None), bars("Content a second", "rate", Some("roofline"))],
-        notes: results.notes.clone(),
+        notes: results.notes.iter().cloned().chain(results.measured.iter().filter_map(beyond_the_roofline)).collect(),
         ..Section::default()
     }
+}
+
+/// More than this share of a roofline was not held by it.
+const BEYOND: f64 = 1.1;
+
+/// The roofline comes from kernels measured before: when they were disturbed and the scenario was not, it is too low.
+fn beyond_the_roofline(one: &Measured) -> Option<String> {
+    let shares: Vec<f64> =
+        one.outcomes.iter().zip(&one.bounds).map(|(outcome, bound)| bound.seconds / outcome.wall).collect();
+    let share = median(&shares);
+    (share > BEYOND).then(|| {
+        format!(
+            "{}: {} of the roofline, which cannot be: the kernels it is made of were disturbed; measure again on a quiet machine",
+            one.scenario.title(),
+            number::show(share, Unit::Share)
+        )
+    })
 }
 
 fn row(one: &Measured) -> Row {

@@ -72,7 +72,7 @@ pub fn paths() -> Vec<CpuPath> {
         if cfg!(feature = "aws-lc") { aws_lc_path("chacha20") } else { chacha20_path() },
         if cfg!(feature = "aws-lc") { aws_lc_path("poly1305") } else { poly1305_path() },
         gear_path(),
-        scalar("lz4", "LZ4 has one path: safe scalar code, the encoder of larder and the decoder of lz4_flex"),
+        scalar("lz4", "LZ4 has one path: scalar code, the encoder of larder and the decoder of lz4_flex"),
         CpuPath {
             kernel: "zstd",
             used: if has("bmi2") { "bmi2" } else { "scalar" },

@@ -72,6 +72,28 @@ fn tools_are_compared_and_what_is_wrong_with_one_is_named() {
 }
 
 #[test]
+fn content_counts_once_whatever_its_names_and_a_report_is_shown_where_it_cannot_be_written() {
+    let s = Sandbox::new();
+    let first = s.write("data/a", vec![7; 300_000]);
+    for name in ["b", "c"] {
+        fs::hard_link(&first, s.path("data").join(name)).unwrap();
+    }
+    let words = ["bench", "compare", "--data", "data", "--with", "cp", "--rounds", "1", "--steps", "first", "--json"];
+    let ran = s.run(words.into_iter().chain(["--output", "no/such/x.csv", "--output", "there.json"]));
+    assert!(ran.code == 1 && ran.stderr.contains("cannot write") && ran.stderr.contains("no/such/x.csv"), "{ran:?}");
+    let report = serde_json::from_str::<serde_json::Value>(ran.stdout.trim()).unwrap();
+    assert!(s.path("there.json").is_file(), "what can be written is");
+    let first = &report["sections"][0];
+    assert_eq!((&first["data"]["bytes"], &first["data"]["files"]), (&300_000.into(), &3.into()), "{first}");
+    // What `cp -a` stored, which keeps the links.
+    let columns = first["columns"].as_array().unwrap();
+    let stored = columns.iter().position(|column| column["id"] == "stored").unwrap();
+    let rows = first["rows"].as_array().unwrap();
+    let cp = rows.iter().find(|row| row["label"] == "cp").unwrap();
+    assert_eq!(cp["cells"][stored]["measured"]["value"], 300_000.0, "{cp}");
+}
+
+#[test]
 fn a_missing_tool_is_named_and_nothing_left_is_an_error() {
     let s = Sandbox::new();
     s.write("data/a", "one");

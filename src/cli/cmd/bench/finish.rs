@@ -125,17 +125,29 @@ fn give(context: &Context, options: &ReportOptions, report: &Report) -> Result<(
     kept
 }
 
-/// Prints a report and writes it to the files that were named.
+/// Writes a report to the files that were named and prints it, also where a file could not be written.
 pub fn put(context: &Context, options: &ReportOptions, report: &Report, history: &[Report]) -> Result<(), Failure> {
+    let written = write_all(options, report, history);
+    print(context, options, report, history)?;
+    written
+}
+
+/// All that can be written; the first error.
+fn write_all(options: &ReportOptions, report: &Report, history: &[Report]) -> Result<(), Failure> {
+    let mut all = Ok(());
     for OutputFile { form, path } in &options.output {
         if *form == Form::GithubAction {
             for (path, better) in github_action::files(path) {
-                write(&path, &github_action::render(report, better))?;
+                all = all.and(write(&path, &github_action::render(report, better)));
             }
         } else {
-            write(path, &report::render(*form, report, history))?;
+            all = all.and(write(path, &report::render(*form, report, history)));
         }
     }
+    all
+}
+
+fn print(context: &Context, options: &ReportOptions, report: &Report, history: &[Report]) -> Result<(), Failure> {
     match options.format {
         _ if context.out.json => context.out.line(&escape::json(&json::line(report))),
         None | Some(Form::Table) => print_table(context, report),
