@@ -39,7 +39,8 @@ if [ -n "${BASE_COMMIT:-}" ]; then
 fi
 if [ -n "${BASE:-}" ]; then options+=(--base "$BASE" --rounds "${ROUNDS:-15}"); fi
 judge() {
-  cargo bench --quiet --bench gate -- --noplot > /dev/null
+  # Called where `set -e` does not hold: results of an earlier run must not be judged in the place of none.
+  cargo bench --quiet --bench gate -- --noplot > /dev/null || return 1
   "$larder" bench gate "${options[@]}" "$@"
 }
 code=0

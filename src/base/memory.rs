@@ -1,4 +1,4 @@
-//! Large buffers: fewer page faults, and fewer misses of the address cache where threads hand memory to each other.
+//! Large buffers: fewer page faults, and fewer TLB misses where threads hand memory to each other.
 
 use super::limits::BLOCK_ALIGN;
 use rustix::mm::{Advice, madvise};
@@ -47,7 +47,7 @@ impl DerefMut for Pages {
 /// has turned them off, nothing changes.
 fn prefer_huge_pages(memory: &[u8]) {
     let bytes = memory.len();
-    if !cfg!(target_os = "linux") || bytes < HUGE {
+    if bytes < HUGE {
         return;
     }
     let page = rustix::param::page_size();
@@ -87,7 +87,6 @@ mod tests {
 
     /// The system's own word for it, where it has huge pages at all.
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_system_takes_the_wish() {
         let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
         if setting.is_empty() {

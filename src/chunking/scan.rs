@@ -35,7 +35,8 @@ pub struct Hits {
 impl Cutter {
     /// Finds the hits in `data`, given the bytes that come before it in the file: the last 47, or all there are; where
     /// less is at hand, all that belong to no chunk yet will do, as the selector looks at no position sooner.
-    /// Pure; ranges of one file may be scanned in any order and in parallel. Runs on the cutter's path ([`Cutter::path`]): all give the same.
+    /// Pure; ranges of one file may be scanned in any order and in parallel. Runs on the cutter's path ([`Cutter::path`]):
+    /// all give the same.
     pub fn scan(&self, before: &[u8], data: &[u8], hits: &mut Hits) {
         hits.list.clear();
         hits.dense = data.len() >= STRICT as usize || self.scan_all(before, data, hits).is_none();

@@ -36,9 +36,6 @@ impl ScanPath {
     }
 }
 
-/// With fewer of the loose mask's bits below bit 16, too many positions would have to be looked at again.
-const LOW_BITS_MIN: u32 = 7;
-
 #[cfg(target_arch = "x86_64")]
 pub(super) use x86_64::Vectors;
 
@@ -64,7 +61,6 @@ pub(super) enum Vectors {}
 #[cfg(not(target_arch = "x86_64"))]
 impl Vectors {
     pub(super) fn new(_gear: &[u64; 256], _loose: u64) -> Option<Vectors> {
-        let _ = LOW_BITS_MIN;
         None
     }
 
@@ -75,12 +71,14 @@ impl Vectors {
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use super::{Cutter, LOW_BITS_MIN, has_vbmi};
+    use super::{Cutter, has_vbmi};
     use crate::base::limits::GEAR_WINDOW;
     use std::arch::x86_64::*;
     use std::hint::black_box;
     use zeroize::Zeroizing;
 
+    /// With fewer of the loose mask's bits below bit 16, too many positions would have to be looked at again.
+    const LOW_BITS_MIN: u32 = 7;
     /// Bytes a turn of the loop.
     const TURN: usize = 64;
     /// Turns until what was fed comes out.

@@ -162,9 +162,10 @@ pub fn perform_watched(job: &Job, cancel: &Arc<AtomicBool>) -> Result<(Outcome, 
     let (mut outcome, operations) = done?;
     outcome.count(&operations);
     outcome.peak = peak.bytes();
+    // A backup counts holes, and every name of a file. Nothing is measured any more here.
     if job.task == Task::Backup {
         let data = DataSet { path: job.data.clone(), ..DataSet::default() };
-        outcome.bytes = outcome.bytes.saturating_sub(data.used()?.holes);
+        outcome.bytes = data.used()?.content();
     }
     Ok((outcome, operations))
 }
@@ -197,8 +198,6 @@ fn back_up(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Result<Ou
     Ok(Outcome {
         entries: stats.entries,
         files: stats.files,
-        // Less the holes: `perform_watched` looks for them when nothing is measured any more.
-        bytes: stats.bytes,
         files_read: stats.files_new + stats.files_changed,
         bytes_read: stats.bytes_read,
         chunks: stats.chunks,

@@ -183,8 +183,10 @@ pub fn run(
     let used = data.used_with_content()?;
     let selected = |s: Scenario| options.scenarios.is_empty() || options.scenarios.contains(&s);
     let copies = Scenario::ALL.iter().any(|s| selected(*s) && s.change().is_some());
-    let target = options.target.clone().unwrap_or_else(|| work::default_target(&options.work, used.bytes));
-    let needs = Needs { bytes: used.bytes, copy: copies, restore: selected(Scenario::Restore) };
+    // A copy has a file for each name.
+    let bytes = edit::files(&data.path)?.iter().map(|(_, len)| len).sum();
+    let target = options.target.clone().unwrap_or_else(|| work::default_target(&options.work, bytes));
+    let needs = Needs { bytes, copy: copies, restore: selected(Scenario::Restore) };
     let work = Work::new(&options.work, &target, needs)?;
     let undo = Undo::new(work.folder.path().join("undo"))?;
     let mut run = Run { options, stages, tell, settled: Instant::now(), results: Results::default(), undo, work };

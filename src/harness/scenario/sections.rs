@@ -57,9 +57,7 @@ const BEYOND: f64 = 1.1;
 
 /// The roofline comes from kernels measured before: when they were disturbed and the scenario was not, it is too low.
 fn beyond_the_roofline(one: &Measured) -> Option<String> {
-    let shares: Vec<f64> =
-        one.outcomes.iter().zip(&one.bounds).map(|(outcome, bound)| bound.seconds / outcome.wall).collect();
-    let share = median(&shares);
+    let share = median(&shares(one));
     (share > BEYOND).then(|| {
         format!(
             "{}: {} of the roofline, which cannot be: the kernels it is made of were disturbed; measure again on a quiet machine",
@@ -67,6 +65,10 @@ fn beyond_the_roofline(one: &Measured) -> Option<String> {
             number::show(share, Unit::Share)
         )
     })
+}
+
+fn shares(one: &Measured) -> Vec<f64> {
+    one.outcomes.iter().zip(&one.bounds).map(|(outcome, bound)| bound.seconds / outcome.wall).collect()
 }
 
 fn row(one: &Measured) -> Row {
@@ -80,7 +82,7 @@ fn row(one: &Measured) -> Row {
         each(one, |o| o.wall),
         per_second(|o| o.bytes),
         of_bounds(&|outcome, bound| outcome.bytes as f64 / bound),
-        of_bounds(&|outcome, bound| bound / outcome.wall),
+        measured(&shares(one)),
         one.bounds.last().map_or(Cell::Empty, |bound| Cell::Text(bound.binds.clone())),
         per_second(|o| o.files),
         each(one, |o| o.cpu / (o.bytes.max(1) as f64 / 1e9)),

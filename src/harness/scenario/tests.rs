@@ -150,6 +150,18 @@ fn holes_are_in_no_figure_and_both_sizes_are_said() {
 }
 
 #[test]
+fn a_file_of_several_names_is_in_a_rate_once() {
+    let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let content = tree(tree_.path());
+    fs::hard_link(tree_.path().join("noise"), tree_.path().join("again")).unwrap();
+    let options = ScenarioOptions { scenarios: vec![Scenario::First, Scenario::Restore], ..options(work.path()) };
+    let results = run(&data(tree_.path()), &options, None, &|_| (), &mut |_| Ok(())).unwrap();
+    assert_eq!((results.data.content(), results.data.files), (content, 62));
+    assert_eq!(results.measured.len(), 2);
+    assert!(results.measured.iter().flat_map(|one| &one.outcomes).all(|outcome| outcome.bytes == content));
+}
+
+#[test]
 fn only_what_is_chosen_is_told_and_errors_clean_up() {
     let (tree_, work) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     tree(tree_.path());
