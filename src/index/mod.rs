@@ -63,6 +63,13 @@ const RUNS_MAX: usize = 8;
 /// So many are left as they are then, so that sizes stay steps of a ladder and a row is not rewritten by every session.
 const RUNS_LEFT: usize = 4;
 
+/// Private runs merged into one that is not installed yet.
+pub struct MergedPrivate {
+    run: FinishedRun,
+    /// How many private runs there were.
+    of: usize,
+}
+
 /// The index of one store. Look-ups take `&self` and run on any thread; they neither lock nor allocate.
 ///
 /// A damaged cache never says that something is there which is not: what does not match its checksum counts as absent,
@@ -73,7 +80,7 @@ pub struct Index {
     store: StoreId,
     /// Largest first.
     runs: Vec<Run>,
-    /// Runs of a session without an outcome, in files that nobody else reads.
+    /// Runs of a session without an outcome, in files that nobody else reads. Largest first.
     private: Vec<(Run, FinishedRun)>,
     hidden: HashSet<ObjectId>,
 }
@@ -121,28 +128,39 @@ impl Index {
 
     /// Lets look-ups of this index, and of no other process, find a run: what a session stores does not count before it
     /// has ended well. The run is no part of [`Self::segments`], is merged with its like only, and is gone with the
-    /// process.
+    /// process. Does not merge.
     pub fn install_private(&mut self, run: FinishedRun) -> Result<(), IndexError> {
         let mut opened = Run::open(run.file.path())?;
         opened.hide(&self.hidden);
         self.private.push((opened, run));
-        if self.private.len() > RUNS_MAX { self.merge_private() } else { Ok(()) }
+        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
+        Ok(())
     }
 
-    /// Merges the smaller private runs into one.
-    fn merge_private(&mut self) -> Result<(), IndexError> {
-        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
-        let small = &self.private[RUNS_LEFT..];
-        let merged = match self.write_merged(small.iter().map(|(run, _)| run)) {
-            Ok(merged) => merged,
-            // What is damaged counts as absent; its chunks may be stored twice.
-            Err(IndexError::Damaged(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let mut run = Run::open(merged.file.path())?;
-        run.hide(&self.hidden);
+    /// The smaller private runs in one, when it is time to merge them: for [`Self::replace_private`]. Look-ups go on
+    /// meanwhile. Of what is damaged nothing is merged: it counts as absent, and its chunks may be stored twice.
+    pub fn merged_private(&self) -> Result<Option<MergedPrivate>, IndexError> {
+        if self.private.len() <= RUNS_MAX {
+            return Ok(None);
+        }
+        match self.write_merged(self.private[RUNS_LEFT..].iter().map(|(run, _)| run)) {
+            Ok(run) => Ok(Some(MergedPrivate { run, of: self.private.len() })),
+            Err(IndexError::Damaged(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a merged run in the place of those in it. Nothing happens when private runs came or went since.
+    pub fn replace_private(&mut self, merged: MergedPrivate) -> Result<(), IndexError> {
+        if merged.of != self.private.len() {
+            return Ok(());
+        }
+        // First the new one, which may fail: then the others stay.
+        let mut opened = Run::open(merged.run.file.path())?;
+        opened.hide(&self.hidden);
         self.private.truncate(RUNS_LEFT);
-        self.private.push((run, merged));
+        self.private.push((opened, merged.run));
+        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
         Ok(())
     }
 

@@ -135,7 +135,8 @@ fn list_packs(
             stats.packs_listed.push(id);
             stats.rows += table.blobs.iter().map(|blob| blob.members.len() as u64).sum::<u64>();
             if let Some(session) = session {
-                session.stored(StoredPack { id, kind, len: len as u32, header_len, table })?;
+                // Nothing is claimed here.
+                _ = session.stored(StoredPack { id, kind, len: len as u32, header_len, table })?;
                 session.checkpoint(false)?;
             }
         }

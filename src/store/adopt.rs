@@ -1,5 +1,6 @@
 //! Packs of sessions that never committed (a killed run), to be used again: found through their own tables.
 
+use super::cache::temporary_folder;
 use super::gather::{describe, rows_of};
 use super::state::State;
 use super::{Store, StoreError};
@@ -13,14 +14,10 @@ use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::{StoredPack, pack_area};
 use crate::storage::{Area, StorageKey};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime};
 
-/// How the names of temporary folders begin.
+/// How the names of its folders begin.
 const FOLDER_PREFIX: &str = "adopt-";
-/// A folder that is older belongs to a process that was killed. (A mapped run outlives its file in any case.)
-const FOLDER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What can be adopted. Lies in a temporary folder of the cache, so that its size does not matter.
 #[derive(Default)]
@@ -69,9 +66,8 @@ impl Store {
         if candidates.is_empty() {
             return Ok(Adoptable::default());
         }
-        remove_old_folders(self.cache.folder());
         let failed = |error| super::local::failed("make a folder in", self.cache.folder())(error);
-        let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir_in(self.cache.folder()).map_err(failed)?;
+        let folder = temporary_folder(self.cache.folder(), FOLDER_PREFIX).map_err(failed)?;
         let mut builder = RunBuilder::new(folder.path())?;
         let (mut packs, mut rows) = (HashMap::new(), Vec::new());
         let mut unfinished = HashMap::from([(own, false)]);
@@ -160,18 +156,5 @@ impl Store {
         }
         unlisted.sort_unstable_by_key(|(_, id, _)| *id);
         Ok(unlisted)
-    }
-}
-
-/// Removes what killed processes left.
-fn remove_old_folders(cache: &Path) {
-    let Ok(entries) = std::fs::read_dir(cache) else { return };
-    for entry in entries.flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(FOLDER_PREFIX));
-        let modified = || entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        let old = |time| SystemTime::now().duration_since(time).is_ok_and(|age| age > FOLDER_AGE);
-        if ours && modified().is_some_and(old) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
 }

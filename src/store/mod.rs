@@ -16,7 +16,7 @@ pub mod manifests;
 pub mod snapshots;
 pub mod reader;
 pub mod walk;
-mod cache;
+pub mod cache;
 mod local;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@
 //!
 //! Each arrow is a bounded channel with one place a permit (see [`budget`]), or a task whose last act is to fill one.
 
+pub mod aside;
 pub mod budget;
 pub mod chunk;
 pub mod compress;

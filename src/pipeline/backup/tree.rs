@@ -14,7 +14,6 @@ use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
 use crate::format::list::{Item, ListNode};
 use crate::format::tree::{Child, Content, Entry, EntryKind, LeafEncoder, Node, Totals};
-use crate::monitor::Counter;
 use crate::object::writer::{PackWriter, StoredPack};
 use crate::store::StoreError;
 use crate::store::session::Session;
@@ -45,27 +44,22 @@ impl NodeStore<'_> {
     fn put(&mut self, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
         let keys = &self.context.ring.keys;
         let id = content_id(if kind == BlobKind::Node { &keys.node_id } else { &keys.list_id }, plain);
-        if self.context.claims.claim(id) && !self.in_index(&id) {
-            match self.context.adoptable.get(&id) {
-                Some(location) => self.session.adopted(&[(id, location)])?,
-                None => self.packs.append(kind, id, plain)?,
-            }
-            let stored = self.packs.take_stored();
-            tell(self.context, self.session, stored)?;
+        let generation = self.context.claims.generation();
+        if self.context.in_index(&id) || !self.context.claim(id, generation) {
+            return Ok(id);
         }
+        match self.context.adoptable.get(&id) {
+            Some(location) => self.context.claims.release(self.session.adopted(&[(id, location)])?),
+            None => self.packs.append(kind, id, plain)?,
+        }
+        tell(self.context, self.session, self.packs.take_stored())?;
         Ok(id)
-    }
-
-    fn in_index(&self, id: &ContentId) -> bool {
-        self.context.index.read().unwrap_or_else(|e| e.into_inner()).contains(id)
     }
 }
 
 /// Packs of trees that became durable.
 fn tell(context: &Context, session: &Session, packs: Vec<StoredPack>) -> Result<(), StoreError> {
     packs.into_iter().try_for_each(|pack| {
-        context.monitor.add(Counter::BytesStored, u64::from(pack.len));
-        context.monitor.add(Counter::Packs, 1);
         context.counts.metadata_bytes.fetch_add(u64::from(pack.len), Relaxed);
         upload::stored(context, session, pack)
     })
@@ -78,7 +72,7 @@ pub struct TreeBuilder<'a> {
     leaf: LeafEncoder,
     levels: Vec<Level<Child>>,
     list: ListBuilder,
-    /// Contents of (device, inode) with links still to come, and how many.
+    /// Contents of (device, inode) with links still to come, and how many. As many as the scanner remembers, no more.
     links: HashMap<(u64, u64), (Content, u64)>,
 }
 
@@ -121,7 +115,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
-        let BatchEntry { found, plan, xattrs, mut changed, before, .. } = batch_entry;
+        let BatchEntry { found, plan, xattrs, mut changed, before, first_name, .. } = batch_entry;
         let mut meta = found.meta;
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
@@ -148,7 +142,7 @@ impl<'a> TreeBuilder<'a> {
             meta.size = 0;
         }
         if meta.kind == EntryKind::File && meta.nlink > 1 {
-            self.remember(&meta, &content);
+            self.remember(&meta, &content, first_name);
         }
         if before.is_some_and(|before| before == content) {
             self.store.context.counts.files_equal.fetch_add(1, Relaxed);
@@ -170,12 +164,16 @@ impl<'a> TreeBuilder<'a> {
         content
     }
 
-    fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content) {
+    /// Keeps the content of a file's first name until the last one has come.
+    fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content, first_name: bool) {
         let inode = (meta.device, meta.inode);
-        let left = self.links.entry(inode).or_insert_with(|| (content.clone(), meta.nlink));
-        left.1 -= 1;
-        if left.1 == 0 {
-            self.links.remove(&inode);
+        if first_name {
+            self.links.insert(inode, (content.clone(), meta.nlink - 1));
+        } else if let Some(left) = self.links.get_mut(&inode) {
+            left.1 -= 1;
+            if left.1 == 0 {
+                self.links.remove(&inode);
+            }
         }
     }
 

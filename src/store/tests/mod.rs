@@ -108,7 +108,7 @@ fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, Sto
         return Ok(id);
     }
     if let Some(location) = session.adoptable()?.get(&id) {
-        session.adopted(&[(id, location)])?;
+        _ = session.adopted(&[(id, location)])?;
         return Ok(id);
     }
     let pack_kind = if kind == BlobKind::Chunks { PackKind::Data } else { PackKind::Tree };
@@ -117,7 +117,7 @@ fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, Sto
     let mut writer = PackWriter::new(storage, ring, pack_kind, session.id(), pack_bytes, Compression::Lz4, blocks);
     writer.append(kind, id, plain)?;
     for pack in writer.finish()? {
-        session.stored(pack)?;
+        _ = session.stored(pack)?;
     }
     Ok(id)
 }
