@@ -18,6 +18,7 @@ use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::pipeline::parallel;
 use crate::storage::StorageKey;
+use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
 use contents::Contents;
@@ -199,7 +200,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     meters.trees.worked_on(report.nodes, mark.elapsed());
     report.snapshots = records.snapshots.len() as u64;
     (report.segments, report.rows) = (catalogue.segments, catalogue.rows);
-    report.leftovers = leftovers(&records, &catalogue);
+    report.leftovers = leftovers(store, &records, &catalogue);
     if findings.any_damage() && report.leftovers.packs > 0 {
         let message = format!(
             "{} packs are listed by no session that ended: if such a session's outcome was lost, what is missing lies \
@@ -288,10 +289,14 @@ fn choose(mut packs: Vec<(PackKind, ObjectId, u64)>, how: ReadData) -> Vec<(Pack
 }
 
 /// What unfinished runs left.
-fn leftovers(records: &Records, catalogue: &Catalogue) -> Leftovers {
+fn leftovers(store: &Store, records: &Records, catalogue: &Catalogue) -> Leftovers {
     let unlisted = || catalogue.packs.values().filter(|pack| !pack.listed);
     Leftovers {
-        sessions: records.sessions.values().filter(|session| session.verdict.is_none()).count() as u64,
+        sessions: records
+            .sessions
+            .keys()
+            .filter(|id| !matches!(records.own_standing(store, id), Standing::Ended(_)))
+            .count() as u64,
         packs: unlisted().count() as u64,
         pack_bytes: unlisted().filter_map(|pack| pack.stored_len).sum(),
         snapshots: records.unnamed_snapshots,
@@ -300,3 +305,5 @@ fn leftovers(records: &Records, catalogue: &Catalogue) -> Leftovers {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;

@@ -131,7 +131,7 @@ fn list_packs(
             }
         };
         let lacks = !listed || catalogue.compare(kind, id, &table, &mut found).0 > 0;
-        if lacks && !records.ended_with_nothing(&owner) {
+        if lacks && !records.ended_with_nothing(store, &owner) {
             stats.packs_listed.push(id);
             stats.rows += table.blobs.iter().map(|blob| blob.members.len() as u64).sum::<u64>();
             if let Some(session) = session {

@@ -58,6 +58,11 @@ impl Bench {
         Store::open(storage, &credential(), places).map(Arc::new)
     }
 
+    /// The store opened again, on the machine that made it.
+    pub fn reopen(&self) -> Store {
+        Store::open(self.storage.clone(), &credential(), self.store.places.clone()).unwrap()
+    }
+
     pub fn backup(&self, source: &Entries) -> BackupStats {
         let options = BackupOptions { host: "here".into(), force: true, threads: 1, ..BackupOptions::default() };
         crate::ops::backup::run(&self.store, source, &options, Arc::new(Silent)).unwrap()

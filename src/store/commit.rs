@@ -60,8 +60,9 @@ impl Session {
                     return Err(StoreError::Settled);
                 }
             }
-            match self.store.read_state()?.settled.get(&self.id) {
-                Some(settled) if *settled != verdict => Err(StoreError::Settled),
+            let state = self.store.read_state()?;
+            match state.settled.get(&self.id) {
+                Some(settled) if *settled != verdict || state.contested.contains(&self.id) => Err(StoreError::Settled),
                 _ => Ok(()),
             }
         })

@@ -6,6 +6,8 @@ pub mod open;
 pub mod keys;
 pub mod trust;
 pub mod state;
+mod judge;
+mod witnesses;
 pub mod outcome;
 pub mod segments;
 pub mod session;
@@ -19,10 +21,12 @@ pub mod walk;
 pub mod cache;
 mod local;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::StoreError;
+pub(crate) use judge::{FoundOutcome, JudgedRecord};
 pub use places::Places;
+pub(crate) use witnesses::{Testimony, Witnesses};
 
 use crate::base::id::StoreId;
 use crate::base::limits::NOTICES_MAX;

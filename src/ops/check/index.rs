@@ -133,7 +133,7 @@ pub(in crate::ops) fn catalogue(
             continue;
         };
         segments += 1;
-        if !records.counts(&reader.header.session) {
+        if !records.standing(store, &reader.header.session, &reader.footer.signer).lends() {
             continue;
         }
         builder.segment(id, &reader.footer.packs).map_err(failed)?;
@@ -206,7 +206,7 @@ fn compare_packs(index: &Index, packs: &HashMap<(PackKind, ObjectId), PackState>
 fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Findings<'_>) -> Vec<ObjectId> {
     let mut missing = vec![];
     for (session, state) in &records.sessions {
-        for segment in state.segments.iter().filter(|id| !here.contains(*id)) {
+        for segment in state.segments().iter().filter(|id| !here.contains(*id)) {
             let message = format!(
                 "session {session} wrote this index segment, and it is not there (merged since, or lost: \
                  `larder repair index` makes it again from the packs)"

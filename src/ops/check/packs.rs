@@ -83,7 +83,7 @@ impl PackReader<'_> {
         // Of a session that did not end well, others list only what they use.
         if let Some((session, table)) = &table
             && listed
-            && self.records.counts(session)
+            && self.records.counts(self.store, session)
         {
             self.meters.compare.work(|| self.compare_index(scratch, kind, id, table));
         }

@@ -10,12 +10,12 @@ use crate::storage::{Capabilities, Created, Listed, Storage, StorageError, Stora
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 
-fn check_storage(bench: &Bench, storage: Arc<dyn Storage>, read_data: ReadData) -> CheckReport {
+pub(super) fn check_storage(bench: &Bench, storage: Arc<dyn Storage>, read_data: ReadData) -> CheckReport {
     let store = bench.open(storage).unwrap();
     run(&store, &CheckOptions { read_data, threads: 1, ..CheckOptions::default() }, &Silent).unwrap()
 }
 
-fn check(bench: &Bench, read_data: ReadData) -> CheckReport {
+pub(super) fn check(bench: &Bench, read_data: ReadData) -> CheckReport {
     check_storage(bench, bench.storage.clone(), read_data)
 }
 
@@ -61,7 +61,7 @@ fn phases_tell_what_they_did_and_are_no_longer_than_the_whole() {
     assert_eq!(counts(&again), counts(&phases), "on three threads the same work");
 }
 
-fn messages(report: &CheckReport) -> Vec<String> {
+pub(super) fn messages(report: &CheckReport) -> Vec<String> {
     report.findings.iter().map(|f| format!("{:?} {}: {}", f.severity, f.subject.name(), f.message)).collect()
 }
 

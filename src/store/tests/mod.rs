@@ -8,6 +8,8 @@ mod reading;
 mod sessions;
 mod tampering;
 
+pub(crate) use listing::put_record;
+
 use super::open::CreateOptions;
 use super::places::tests::machine;
 use super::reader::Reader;
