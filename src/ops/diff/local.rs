@@ -1,10 +1,11 @@
 //! A snapshot against a directory of this machine: the walk is merged with the snapshot's entries, and a file that
 //! looks changed is read and compared chunk by chunk with the ids, so that nothing is fetched from the store.
 
-use super::{Change, DiffStats, Side, differences, tell};
+use super::{Change, DiffStats, Side, judge, tell};
 use crate::base::limits::BATCH_BYTES;
 use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
+use crate::format::compare::Facts;
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
@@ -192,10 +193,11 @@ impl Merge<'_> {
                 }
             }
         };
-        let Some((marker, fields)) = differences(&before.meta, &found.meta, content_differs) else {
+        let after = as_entry(found);
+        let facts = [before, &after].map(|entry| Facts::of(&entry.meta, &entry.extensions));
+        let Some((marker, fields)) = judge(&facts[0], &facts[1], content_differs) else {
             return Ok(ControlFlow::Continue(()));
         };
-        let after = as_entry(found);
         self.stats.count(marker, Some(before), Some(&after));
         let path = path_of(&after.key);
         Ok((self.each)(&Change { marker, path, before: Some(before), after: Some(&after), fields }))
