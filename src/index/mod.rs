@@ -7,6 +7,7 @@
 pub mod run;
 pub mod filter;
 pub mod claims;
+pub mod suspects;
 mod entry;
 mod layout;
 mod merge;
@@ -27,6 +28,7 @@ use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use suspects::Suspects;
 
 /// Where a chunk, node or list lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +85,7 @@ pub struct Index {
     /// Runs of a session without an outcome, in files that nobody else reads. Largest first.
     private: Vec<(Run, FinishedRun)>,
     hidden: HashSet<ObjectId>,
+    suspects: Suspects,
 }
 
 impl Index {
@@ -93,7 +96,7 @@ impl Index {
     pub fn open(folder: &Path, store: StoreId) -> Result<Index, IndexError> {
         let folder = Folder::open(folder)?;
         let runs = folder.runs(store)?;
-        Ok(Index { folder, store, runs, private: Vec::new(), hidden: HashSet::new() })
+        Ok(Index { folder, store, runs, private: Vec::new(), hidden: HashSet::new(), suspects: Suspects::default() })
     }
 
     /// The segments whose rows it holds.
@@ -257,25 +260,47 @@ impl Index {
         }
     }
 
+    /// From now on what lies in these places counts as absent in [`Self::contains`], and comes last in [`Self::locate`]:
+    /// it was found damaged. Adds to those before.
+    pub fn suspect(&mut self, places: &Suspects) {
+        self.suspects.extend(places);
+    }
+
+    /// The places that were found damaged.
+    pub fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
+    /// Whether this place was found damaged.
+    pub fn is_suspect(&self, location: &Location) -> bool {
+        self.suspects.has(&location.pack, location.blob_offset)
+    }
+
+    #[cold]
+    fn is_suspect_entry(&self, run: &Run, found: &entry::Entry) -> bool {
+        let place = run.pack(entry::pack(found)).zip(entry::row(found));
+        place.is_some_and(|(pack, row)| self.suspects.has(&pack.id, row.blob_offset))
+    }
+
     /// Whether something that was touched did not match its checksum. It counted as absent. (Private runs apart, which
     /// cannot be read again: what is damaged there is stored twice.)
     pub fn is_damaged(&self) -> bool {
         self.runs.iter().any(Run::is_damaged)
     }
 
-    /// Whether it is there. The hot look-up: filter, then one or two page touches.
+    /// Whether it is there, in a place that is not suspect. The hot look-up: filter, then one or two page touches.
     pub fn contains(&self, id: &ContentId) -> bool {
         self.searched().any(|run| {
             let mut found = false;
-            run.find(id, |_| {
-                found = true;
-                ControlFlow::Break(())
+            run.find(id, |entry| {
+                found = self.suspects.is_empty() || !self.is_suspect_entry(run, entry);
+                if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             found
         })
     }
 
-    /// Appends every location to `found`, each once.
+    /// Appends every location to `found`, each once, suspect ones last.
     pub fn locate(&self, id: &ContentId, found: &mut Vec<Location>) {
         let start = found.len();
         for run in self.searched() {
@@ -295,6 +320,9 @@ impl Index {
                 at += 1;
                 at <= start || last.replace(*location) != Some(*location)
             });
+            if !self.suspects.is_empty() {
+                found[start..].sort_by_key(|location| self.is_suspect(location));
+            }
         }
     }
 

@@ -121,6 +121,20 @@ pub fn run(
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
 ) -> Result<BackupStats, StoreError> {
+    let stats = back_up(store, source, options, monitor);
+    if !options.dry_run {
+        // What the parent's tree was found to lack was stored anew by this run.
+        store.record_damage();
+    }
+    stats
+}
+
+fn back_up(
+    store: &Arc<Store>,
+    source: &dyn Source,
+    options: &BackupOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<BackupStats, StoreError> {
     let (clock, started) = (Instant::now(), Time::now());
     let counting = Arc::new(Counting { counters: Counters::default(), next: monitor });
     let paths = source.describe().paths;

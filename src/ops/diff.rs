@@ -82,8 +82,10 @@ pub struct DiffStats {
     pub bytes_before: u64,
     /// Tree nodes opened.
     pub nodes_opened: u64,
-    /// Nodes that could not be read: what they hold was not compared.
+    /// Nodes that are damaged: what they hold was not compared.
     pub damaged: u64,
+    /// Nodes that the storage failed to give: what they hold was not compared.
+    pub store_unreadable: u64,
     /// Files of the directory that could not be read.
     pub unreadable: u64,
 }
@@ -280,10 +282,10 @@ fn descend<N: Nodes>(
     let key = cursor.peek().map(|(key, _)| key.to_vec()).unwrap_or_default();
     let error = match cursor.descend() {
         Ok(()) => return Ok(()),
-        Err(e) if e.is_damage() => e,
+        Err(e) if e.is_damage() || e.is_unreadable() => e,
         Err(e) => return Err(e),
     };
-    stats.damaged += 1;
+    *(if error.is_damage() { &mut stats.damaged } else { &mut stats.store_unreadable }) += 1;
     monitor.problem(&damaged_node(&key, &error));
     match cursor.peek() {
         Some((next, _)) => blind.until = next.get(prefix_len..).unwrap_or_default().max(&blind.until).to_vec(),

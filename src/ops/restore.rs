@@ -103,6 +103,9 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         keep_alive: &|| lease.keep_alive(),
     };
     let done = run_pipeline(&context);
+    if !options.dry_run {
+        store.record_damage();
+    }
     lease.end(monitor);
     done?;
     if let Some(destination) = &destination {

@@ -32,8 +32,9 @@ impl Adoptable {
     /// Where something lies, if it can be adopted. What is used must be told to [`super::session::Session::adopted`].
     pub fn get(&self, id: &ContentId) -> Option<Location> {
         let mut found = Vec::new();
-        self.index.as_ref()?.locate(id, &mut found);
-        found.into_iter().next()
+        let index = self.index.as_ref()?;
+        index.locate(id, &mut found);
+        found.into_iter().find(|location| !index.is_suspect(location))
     }
 
     /// Whether there is nothing.
@@ -96,6 +97,7 @@ impl Store {
         }
         let mut index = Index::open(folder.path(), self.id())?;
         index.install(builder)?;
+        index.suspect(&state.damaged);
         Ok(Adoptable { index: Some(index), packs, _folder: Some(folder) })
     }
 
@@ -136,7 +138,7 @@ impl Store {
         Ok(false)
     }
 
-    /// Packs that are in no segment that counts, and not condemned.
+    /// Packs that are in no segment that counts, and neither condemned nor damaged as a whole.
     fn unlisted_packs(
         &self,
         listed: &HashSet<ObjectId>,
@@ -149,6 +151,7 @@ impl Store {
                     && pack_key(kind, id) == found.key
                     && !listed.contains(&id)
                     && !state.condemned_packs.contains(&id)
+                    && !state.damaged.has_whole(&id)
                 {
                     unlisted.push((kind, id, found.len));
                 }

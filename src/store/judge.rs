@@ -48,6 +48,7 @@ impl Store {
             Record::Removal { .. } => {
                 self.is_shut_out(&record.signer).then_some("its signer is shut out of the store by its config")
             }
+            Record::Damage { .. } => self.objection_to_damage(&record.signer),
             Record::Undelete { .. }
             | Record::Mark { .. }
             | Record::Condemnation { .. }
@@ -55,6 +56,19 @@ impl Store {
             | Record::SettledList { .. } => {
                 (!self.is_maintainer(&record.signer)).then_some("its signer is not a maintainer")
             }
+        }
+    }
+
+    /// All that a record of damage does is that content is stored anew: members of the roster may make one, and every host
+    /// that this machine has seen a snapshot of.
+    fn objection_to_damage(&self, signer: &[u8; 32]) -> Option<&'static str> {
+        let in_roster = || self.config.roster.binary_search_by(|member| member.key.cmp(signer)).is_ok();
+        let is_pinned = || self.trust.load().is_ok_and(|t| t.signers.iter().any(|(key, _)| key == signer));
+        match *signer {
+            _ if self.is_shut_out(signer) => Some("its signer is shut out of the store by its config"),
+            own if own == self.host_key.public() => None,
+            _ if in_roster() || is_pinned() => None,
+            _ => Some("its signer is not known here"),
         }
     }
 

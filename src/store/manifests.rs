@@ -131,7 +131,9 @@ impl Store {
                 }
                 Ok(Judgement::Open(new)) => open.push(new),
                 Ok(Judgement::No) => {}
-                Err(error) if error.is_damage() => damaged.push(DamagedSnapshot { id, error }),
+                Err(error) if error.is_damage() || error.is_unreadable() => {
+                    damaged.push(DamagedSnapshot { id, error });
+                }
                 Err(error) => return Err(error),
             }
         }

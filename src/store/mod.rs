@@ -14,6 +14,7 @@ pub mod session;
 pub mod gather;
 pub mod commit;
 pub mod adopt;
+pub mod damage;
 pub mod manifests;
 pub mod snapshots;
 pub mod reader;
@@ -34,6 +35,7 @@ use crate::crypto::sign::SigningKey;
 use crate::format::config::Config;
 use crate::format::keyslot::KeyBundle;
 use crate::index::Index;
+use crate::index::suspects::Suspects;
 use crate::object::Keyring;
 use crate::storage::Storage;
 use std::sync::atomic::AtomicBool;
@@ -70,6 +72,8 @@ pub struct Store {
     /// A session of this store object writes.
     writing: AtomicBool,
     notices: Mutex<Vec<String>>,
+    /// What this process found damaged.
+    damage: Mutex<Suspects>,
 }
 
 impl Store {

@@ -144,6 +144,7 @@ impl Session {
             let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
             index.hide_packs(&session.state.condemned_packs);
         }
+        store.mistrust_damaged(&session.state);
         Ok(session)
     }
 

@@ -5,6 +5,7 @@ use super::{Store, StoreError, lock};
 use crate::base::id::{ObjectId, SessionId};
 use crate::format::session::Verdict;
 use crate::format::state::{Record, SignedRecord};
+use crate::index::suspects::Suspects;
 use crate::storage::{Area, StorageKey};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -34,6 +35,8 @@ pub struct State {
     pub settled: HashMap<SessionId, Verdict>,
     /// Sessions of which settled lists say different things: they are in doubt.
     pub contested: HashSet<SessionId>,
+    /// Places in packs that were found damaged.
+    pub damaged: Suspects,
 }
 
 impl State {
@@ -100,6 +103,9 @@ impl Store {
                     let stands = |object: &&ObjectId| decisions.get(id).is_none_or(|deleted| deleted.contains(object));
                     state.condemned_packs.extend(packs.iter().filter(stands));
                     state.condemned_snapshots.extend(snapshots.iter().filter(stands));
+                }
+                (_, Record::Damage { packs }) => {
+                    packs.iter().for_each(|pack| super::damage::add(&mut state.damaged, pack.id, &pack.blobs));
                 }
                 _ => {}
             }

@@ -23,6 +23,7 @@ Examples:
   larder restore 3fa9 --to /tmp/x --include '*.conf' --verify
 
 Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
+What could not be read since the storage failed is named likewise (exit code 1); when it gives nothing any more, the run ends.
 An interrupted restore is continued by running it again.";
 
 /// Restore a snapshot, or a part of one, into a directory
@@ -172,7 +173,13 @@ fn tell(
     }
     shown_problems(out, &stats.problems, stats.problem_count, "not restored as they were");
     if stats.is_damaged() {
-        out.warn("the store is damaged: `larder check --read-data` names what is lost");
+        out.warn("the store is damaged: `larder check --read-data` names what is lost, and the next backup stores anew what it still finds");
+    }
+    if stats.store_unreadable > 0 {
+        out.warn(&format!(
+            "{} could not be read from the store: the storage failed, which is no damage; restore again when it works",
+            human::counted(stats.store_unreadable, "thing", "things")
+        ));
     }
     Ok(())
 }
@@ -230,6 +237,7 @@ fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static s
         "verified": stats.verified,
         "damaged": stats.damaged,
         "damaged_ranges": stats.damaged_ranges,
+        "store_unreadable": stats.store_unreadable,
         "problems": stats.problem_count,
         "duration_s": stats.duration.as_secs_f64(),
         "stages": stages::objects(stages),

@@ -1,9 +1,10 @@
 //! Small objects: configs, key slots, sessions, state records, manifests. All are read; what is signed is verified.
 
-use super::findings::Findings;
+use super::findings::{Findings, Flaw};
 use super::{Severity, Subject};
 use crate::base::id::{ObjectId, SessionId, hex};
 use crate::base::limits::{CONFIG_BYTES_MAX, KEY_SLOT_BYTES_MAX};
+use crate::base::time::Time;
 use crate::crypto::hash::object_id;
 use crate::crypto::sign::{Domain, verify};
 use crate::format::config::{Config, SignedConfig};
@@ -40,6 +41,8 @@ pub(in crate::ops) struct Records {
 pub(in crate::ops) struct SessionState {
     lease: Option<Lease>,
     outcome: FoundOutcome,
+    /// The storage failed to give its outcome.
+    unreadable: bool,
 }
 
 impl SessionState {
@@ -62,6 +65,16 @@ impl SessionState {
 }
 
 impl Records {
+    /// When a session began, by its own lease.
+    pub fn began(&self, session: &SessionId) -> Option<Time> {
+        self.sessions.get(session)?.lease.as_ref().map(|lease| lease.started)
+    }
+
+    /// Whether the storage failed to give what says how a session ended.
+    pub fn is_unreadable(&self, session: &SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.unreadable)
+    }
+
     /// How a session stands for something of it that `host` signed.
     pub fn standing(&self, store: &Store, session: &SessionId, host: &[u8; 32]) -> Standing {
         let outcome = self.sessions.get(session).map_or(&FoundOutcome::None, |session| &session.outcome);
@@ -104,14 +117,13 @@ pub(in crate::ops) fn check_plain(
         findings.add(Severity::Damage, Subject::Store, "it has no config: nobody can open it without a copy of one");
     }
     for key in configs {
-        let config = findings.read(&Subject::Object(key), || -> Result<Config, String> {
-            let bytes = storage.get(&key, CONFIG_BYTES_MAX).map_err(|e| e.to_string())?;
-            let signed = SignedConfig::decode(&bytes).map_err(|e| e.to_string())?;
+        let config = findings.read(&Subject::Object(key), || -> Result<Config, Flaw> {
+            let bytes = storage.get(&key, CONFIG_BYTES_MAX)?;
+            let signed = SignedConfig::decode(&bytes)?;
             let message = SignedConfig::signed_bytes(&signed.config, &signed.signer);
             let maintainer = |m: &&crate::format::config::Member| m.roles & MAINTAINER != 0 && m.key == signed.signer;
             signed.config.roster.iter().find(maintainer).ok_or("not signed by a maintainer of its roster")?;
-            verify(&signed.signer, Domain::Config, &signed.config.store, &message, &signed.signature)
-                .map_err(|e| e.to_string())?;
+            verify(&signed.signer, Domain::Config, &signed.config.store, &message, &signed.signature)?;
             if key == StorageKey::Config(signed.config.number) {
                 Ok(signed.config)
             } else {
@@ -125,9 +137,9 @@ pub(in crate::ops) fn check_plain(
         findings.add(Severity::Damage, Subject::Store, "it has no key slot: nobody can open it without a copy of one");
     }
     for key in slots {
-        findings.read(&Subject::Object(key), || -> Result<(), String> {
-            let bytes = storage.get(&key, KEY_SLOT_BYTES_MAX).map_err(|e| e.to_string())?;
-            let slot = KeySlot::decode(&bytes).map_err(|e| e.to_string())?;
+        findings.read(&Subject::Object(key), || -> Result<(), Flaw> {
+            let bytes = storage.get(&key, KEY_SLOT_BYTES_MAX)?;
+            let slot = KeySlot::decode(&bytes)?;
             let foreign = newest.as_ref().is_some_and(|config: &Config| config.store != slot.store);
             if foreign {
                 return Err("a key slot of another store".into());
@@ -151,31 +163,33 @@ pub(in crate::ops) fn check_sealed(store: &Store, findings: &Findings<'_>) -> Re
 fn sessions(store: &Store, findings: &Findings<'_>, records: &mut Records) -> Result<(), StoreError> {
     let (storage, ring) = (&*store.storage, &*store.ring);
     for key in names(storage, Area::Sessions)? {
-        let get = |kind| small::get(storage, ring, kind, &key).map_err(|e| e.to_string());
-        let text = |e: crate::format::error::DecodeError| e.to_string();
+        let get = |kind| small::get(storage, ring, kind, &key).map_err(Flaw::from);
         let subject = Subject::Object(key);
-        let other = || "a record of another session".to_string();
+        let other = || Flaw::from("a record of another session");
         match key {
             StorageKey::Lease(id) => {
                 let lease = findings.read(&subject, || {
-                    let lease = Lease::decode(&get(ObjectKind::Lease)?).map_err(text)?;
+                    let lease = Lease::decode(&get(ObjectKind::Lease)?)?;
                     if lease.session == id { Ok(lease) } else { Err(other()) }
                 });
                 records.sessions.entry(id).or_default().lease = lease;
             }
             StorageKey::Checkpoint(id, number) => {
                 findings.read(&subject, || {
-                    let checkpoint = Checkpoint::decode(&get(ObjectKind::Checkpoint)?).map_err(text)?;
+                    let checkpoint = Checkpoint::decode(&get(ObjectKind::Checkpoint)?)?;
                     if (checkpoint.session, checkpoint.number) == (id, number) { Ok(()) } else { Err(other()) }
                 });
                 records.sessions.entry(id).or_default();
             }
             StorageKey::Outcome(id) => {
-                let outcome =
-                    findings.read(&subject, || store.read_outcome(id).and_then(|o| o.ok_or_else(|| gone(&key))));
-                records.sessions.entry(id).or_default().outcome = match outcome {
-                    Some(outcome) => FoundOutcome::Read(Box::new(outcome)),
-                    None => FoundOutcome::Unreadable("its outcome cannot be read".into()),
+                let read = || store.read_outcome(id).and_then(|o| o.ok_or_else(|| gone(&key)));
+                let session = records.sessions.entry(id).or_default();
+                session.outcome = match findings.attempt(&subject, read) {
+                    Ok(outcome) => FoundOutcome::Read(Box::new(outcome)),
+                    Err(flaw) => {
+                        session.unreadable = flaw.is_unreadable();
+                        FoundOutcome::Unreadable("its outcome cannot be read".into())
+                    }
                 };
             }
             _ => {}
@@ -237,12 +251,17 @@ fn snapshots(store: &Store, findings: &Findings<'_>, records: &mut Records) -> R
         if store.is_removed(&records.state, &id, Some(&[0; 32])) {
             continue;
         }
-        let read = findings.read(&Subject::Object(key), || {
+        let read = findings.attempt(&Subject::Object(key), || {
             store.read_manifest(id).and_then(|manifest| manifest.ok_or_else(|| gone(&key)))
         });
-        let Some((signed, valid)) = read else {
-            findings.affected_snapshot(id);
-            continue;
+        let (signed, valid) = match read {
+            Ok(read) => read,
+            Err(flaw) => {
+                if !flaw.is_unreadable() {
+                    findings.affected_snapshot(id);
+                }
+                continue;
+            }
         };
         if store.is_removed(&records.state, &id, Some(&signed.signer)) {
             continue;
@@ -268,6 +287,10 @@ fn snapshots(store: &Store, findings: &Findings<'_>, records: &mut Records) -> R
         let session = signed.manifest.session;
         match records.standing(store, &session, &signed.signer) {
             Standing::Ended(Verdict::Committed(named)) if named == id => records.snapshots.push((id, signed.manifest)),
+            Standing::Doubt(_) if records.is_unreadable(&session) => {
+                let message = format!("whether it was committed is not known: session {session} could not be read");
+                findings.add(Severity::Unreadable, Subject::Snapshot(id), message);
+            }
             Standing::Doubt(reason) => {
                 damaged(id, format!("whether it was committed is in doubt: session {session}: {reason}"));
             }

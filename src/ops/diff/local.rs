@@ -144,10 +144,11 @@ impl Merge<'_> {
         self.stats.nodes_opened += 1;
         let error = match self.cursor.descend() {
             Ok(()) => return Ok(()),
-            Err(e) if e.is_damage() => e,
+            Err(e) if e.is_damage() || e.is_unreadable() => e,
             Err(e) => return Err(e),
         };
-        self.stats.damaged += 1;
+        let DiffStats { damaged, store_unreadable, .. } = &mut self.stats;
+        *(if error.is_damage() { damaged } else { store_unreadable }) += 1;
         self.monitor.problem(&super::damaged_node(first, &error));
         self.lost = self.cursor.peek().map_or(Lost::Rest, |(next, _)| Lost::Until(next.to_vec()));
         Ok(())

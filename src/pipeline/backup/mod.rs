@@ -178,7 +178,8 @@ impl ParentPlan {
         scope: &'scope thread::Scope<'scope, '_>,
     ) -> parent::ParentEntries {
         let (output, input) = bounded(4);
+        let store = self.store.clone();
         scope.spawn(move || parent::read(&self.store, self.root, &context.cancel, output));
-        parent::ParentEntries::new(input, self.started)
+        parent::ParentEntries::new(store, input, self.started)
     }
 }

@@ -7,6 +7,7 @@ use crate::crypto::pack::PackKey;
 use crate::destination::{Attributes, Destination, Identity};
 use crate::format::pack::PackKind;
 use crate::format::tree::{EntryKind, Meta, Xattr};
+use crate::object::ObjectError;
 use crate::storage::StorageKey;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -72,6 +73,8 @@ pub enum Fate {
     Damaged = 1,
     /// It could not be written.
     Failed = 2,
+    /// The storage failed to give part of its content.
+    Unreadable = 3,
 }
 
 /// A file being restored. Its pieces come from many steps, on any thread; whoever brings the last one finishes it.
@@ -132,6 +135,7 @@ impl<D: Destination> File<D> {
         match self.fate.load(Ordering::Acquire) {
             0 => Fate::Well,
             1 => Fate::Damaged,
+            3 => Fate::Unreadable,
             _ => Fate::Failed,
         }
     }
@@ -162,8 +166,8 @@ pub struct Pack {
     pub kind: PackKind,
     /// Its name in the storage.
     pub storage_key: StorageKey,
-    /// Its key; an error text when its header cannot be read.
-    pub opened: OnceLock<Result<PackKey, String>>,
+    /// Its key, or why its header cannot be read.
+    pub opened: OnceLock<Result<PackKey, ObjectError>>,
 }
 
 /// A chunk that a file needs: where it lies and where it goes.

@@ -37,6 +37,7 @@ use crate::destination::Destination;
 use crate::index::Index;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::meter::Meter;
+use crate::storage::StorageKey;
 use crate::store::{Store, StoreError};
 use feed::Feed;
 use finish::InFlight;
@@ -52,6 +53,9 @@ const IN_THE_WAY: &str = "something else lies in the target under this name; it 
 /// Why an entry with the right content is named.
 const ATTRIBUTES_DIFFER: &str = "its content is right, its mode, owner or extended attributes are not; it was left as it is \
                                  (--overwrite if-changed corrects it)";
+
+/// So many packs that cannot be read, one after another, end a run.
+const FAILING_PACKS_MAX: usize = 32;
 
 /// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
 /// as a whole (a new file under a temporary name, then renamed over it) or left.
@@ -121,6 +125,32 @@ impl<D: Destination> Context<'_, D> {
             self.failure.set(StoreError::Interrupted);
         }
         self.failure.is_set()
+    }
+
+    /// A pack could not be read. That costs the files that need it, and no others; but when the storage is gone, or gives
+    /// nothing any more, the run ends with that as its one error.
+    fn storage_failed(&self, pack: StorageKey) {
+        if !self.storage_is_there() {
+            return;
+        }
+        let failed = self.tally.storage_failed(pack);
+        if failed >= FAILING_PACKS_MAX {
+            let what =
+                format!("{failed} packs one after another could not be read, the last one {pack}: the storage fails");
+            self.failure.set(StoreError::StorageFails(what));
+        }
+    }
+
+    /// Ends the run when the storage is gone.
+    fn storage_is_there(&self) -> bool {
+        let config = StorageKey::Config(self.store.config.number);
+        let gone = self.store.storage.head(&config).err();
+        gone.map(|error| self.failure.set(error.into())).is_none()
+    }
+
+    /// A pack was read.
+    fn storage_works(&self) {
+        self.tally.storage_works();
     }
 
     fn index(&self) -> RwLockReadGuard<'_, Index> {

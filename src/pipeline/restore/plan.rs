@@ -22,6 +22,7 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Location;
 use crate::monitor::Counter;
+use crate::object::ObjectError;
 use crate::store::StoreError;
 use crate::store::reader::Reader;
 use std::cell::RefCell;
@@ -118,8 +119,15 @@ impl<'a, D: Destination> Planner<'a, D> {
     /// A node of the tree that cannot be read.
     fn damaged(&mut self, key: &[u8], error: &StoreError) -> ControlFlow<()> {
         let tally = self.context.tally;
-        count(&tally.counts.damaged_ranges);
-        let message = format!("the part of the snapshot that begins here cannot be read and is not restored: {error}");
+        let (counter, why) = match error.is_damage() {
+            true => (&tally.counts.damaged_ranges, "is damaged"),
+            false => (&tally.counts.store_unreadable, "could not be read from the store"),
+        };
+        count(counter);
+        let message = format!("the part of the snapshot that begins here {why} and is not restored: {error}");
+        if error.is_unreadable() {
+            self.context.storage_is_there();
+        }
         tally.problem(path_of(key), message);
         if self.context.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
@@ -370,9 +378,10 @@ impl<'a, D: Destination> Planner<'a, D> {
         });
         self.lists = Some(lists);
         if let Err(error) = read {
-            write::lose(file, &format!("the list of its chunks cannot be read: {error}"), self.context.tally);
+            write::lose(file, &error, self.context.tally);
         } else if at.offset != file.size && !self.context.is_over() {
-            write::lose(file, "the list of its chunks does not add up to its size", self.context.tally);
+            let object = "the list of its chunks, which does not add up to its size".into();
+            write::lose(file, &ObjectError::Mismatch { object }.into(), self.context.tally);
         }
         self.planned(file, at, || content);
     }
@@ -418,7 +427,8 @@ impl<'a, D: Destination> Planner<'a, D> {
             return;
         }
         let Some(location) = self.locate(&id, len) else {
-            return write::lose(file, &format!("chunk {id} is not in the index of the store"), self.context.tally);
+            let unknown = ObjectError::Unknown { object: format!("chunk {id}") };
+            return write::lose(file, &unknown.into(), self.context.tally);
         };
         if !self.context.request.dry_run {
             at.pieces += 1;
@@ -441,7 +451,8 @@ impl<'a, D: Destination> Planner<'a, D> {
     fn locate(&mut self, id: &ContentId, len: u32) -> Option<Location> {
         loop {
             self.found.clear();
-            self.context.index().locate(id, &mut self.found);
+            let index = self.context.index();
+            index.locate(id, &mut self.found);
             // The index is never trusted: what cannot be is passed over.
             let blob_max = (BLOB_PLAIN_BYTES_MAX + BLOB_EXTRA_BYTES_MAX) as u32;
             let usable =
@@ -449,10 +460,13 @@ impl<'a, D: Destination> Planner<'a, D> {
             let last = self.window.last_pack();
             let mut usable = self.found.iter().filter(usable);
             let first = usable.next();
-            let near = first.filter(|l| Some(l.pack) == last).or_else(|| usable.find(|l| Some(l.pack) == last));
+            // Places that were found damaged come last, and are not chosen for being near.
+            let is_near = |l: &&Location| Some(l.pack) == last && !index.is_suspect(l);
+            let near = first.filter(is_near).or_else(|| usable.find(is_near));
             if let Some(location) = near.or(first) {
                 return Some(*location);
             }
+            drop(index);
             // Another host may have moved it since the index was read. Once is enough.
             if self.reloaded || self.context.store.load_index().is_err() {
                 return None;

@@ -3,8 +3,9 @@
 use crate::base::id::ObjectId;
 use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::monitor::{Counter, Monitor, Problem};
+use crate::storage::StorageKey;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct RestoreStats {
     pub damaged: u64,
     /// Parts of the tree that cannot be read: what lay there is not even known.
     pub damaged_ranges: u64,
+    /// Files and parts of the tree that the storage failed to give: whether they are whole is not known.
+    pub store_unreadable: u64,
     /// What went wrong, damage included: the first 10,000.
     pub problems: Vec<Problem>,
     /// How many there were.
@@ -95,7 +98,8 @@ counts!(
     verified,
     differing,
     damaged,
-    damaged_ranges
+    damaged_ranges,
+    store_unreadable
 );
 
 /// Counts and problems of one restore.
@@ -106,6 +110,10 @@ pub struct Tally<'a> {
     pub counts: Counts,
     problems: Mutex<(Vec<Problem>, u64)>,
     absent: Mutex<HashSet<Vec<u8>>>,
+    /// Packs that the storage failed to give, one after another, none read between them.
+    failing: Mutex<HashSet<StorageKey>>,
+    /// Whether there are some.
+    is_failing: AtomicBool,
 }
 
 /// One more.
@@ -116,7 +124,14 @@ pub fn count(counter: &AtomicU64) {
 impl<'a> Tally<'a> {
     /// Nothing counted.
     pub fn new(monitor: &'a dyn Monitor) -> Tally<'a> {
-        Tally { monitor, counts: Counts::default(), problems: Mutex::default(), absent: Mutex::default() }
+        Tally {
+            monitor,
+            counts: Counts::default(),
+            problems: Mutex::default(),
+            absent: Mutex::default(),
+            failing: Mutex::default(),
+            is_failing: AtomicBool::new(false),
+        }
     }
 
     /// One path went wrong.
@@ -142,6 +157,21 @@ impl<'a> Tally<'a> {
     /// Whether [`Tally::absent`] was told of it.
     pub fn is_absent(&self, path: &[u8]) -> bool {
         lock(&self.absent).contains(path)
+    }
+
+    /// The storage failed to give a pack; how many failed since one was read.
+    pub fn storage_failed(&self, pack: StorageKey) -> usize {
+        self.is_failing.store(true, Relaxed);
+        let mut failing = lock(&self.failing);
+        failing.insert(pack);
+        failing.len()
+    }
+
+    /// A pack was read.
+    pub fn storage_works(&self) {
+        if self.is_failing.swap(false, Relaxed) {
+            lock(&self.failing).clear();
+        }
     }
 
     /// The result.

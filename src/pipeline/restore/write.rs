@@ -10,6 +10,7 @@ use super::{Context, Overwrite};
 use crate::destination::{Destination, Special};
 use crate::format::tree::EntryKind;
 use crate::monitor::Counter;
+use crate::store::StoreError;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -18,13 +19,20 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// A part of the file's content cannot be had.
-pub fn lose<D: Destination>(file: &File<D>, why: &str, tally: &Tally<'_>) {
-    if file.goes(Fate::Damaged) {
-        count(&tally.counts.damaged);
+/// A part of the file's content cannot be had: it is damaged in the store, or the storage failed.
+pub fn lose<D: Destination>(file: &File<D>, why: &StoreError, tally: &Tally<'_>) {
+    let unreadable = why.is_unreadable();
+    if file.goes(if unreadable { Fate::Unreadable } else { Fate::Damaged }) {
+        let (counter, message) = match unreadable {
+            true => {
+                (&tally.counts.store_unreadable, "its content could not be read from the store, and it is not restored")
+            }
+            false => (&tally.counts.damaged, "its content is damaged in the store, and it is not restored"),
+        };
+        count(counter);
         let path = file.path();
         tally.absent(path.clone());
-        tally.problem(path, format!("its content is damaged in the store, and it is not restored: {why}"));
+        tally.problem(path, format!("{message}: {why}"));
     }
 }
 
@@ -179,8 +187,10 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>
     let identity = match became.get() {
         Some(Ok(identity)) => identity,
         fate => {
-            if fate == Some(&Err(Fate::Damaged)) {
-                count(&tally.counts.damaged);
+            match fate {
+                Some(Err(Fate::Damaged)) => count(&tally.counts.damaged),
+                Some(Err(Fate::Unreadable)) => count(&tally.counts.store_unreadable),
+                _ => {}
             }
             let first = String::from_utf8_lossy(&first_folder.path_of(first_name)).into_owned();
             tally.absent(path());
