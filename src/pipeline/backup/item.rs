@@ -117,8 +117,6 @@ pub struct BatchEntry {
     pub changed: bool,
     /// What the parent snapshot has under its key, when it is read again.
     pub before: Option<Content>,
-    /// It is the first of several names of a file, and the scanner remembers it for those to come.
-    pub first_name: bool,
 }
 
 /// A file above one batch, or one with holes, or a stream. Its entry travels with its last segment.

@@ -91,7 +91,6 @@ impl Scanner<'_> {
             chunks: 0..0,
             changed: false,
             before: None,
-            first_name: false,
         };
         if let (Some(old), Some(limit)) = (&before, trusted_before) {
             // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
@@ -106,7 +105,6 @@ impl Scanner<'_> {
             entry.plan = Plan::Linked;
             return self.add(entry);
         }
-        entry.first_name = self.remembers(&entry.found);
         match before {
             Some(old) if self.unchanged(&old, &entry.found, trusted_before) => {
                 self.context.monitor.add(Counter::FilesUnchanged, 1);
@@ -183,11 +181,6 @@ impl Scanner<'_> {
                 false
             }
         }
-    }
-
-    /// Whether later names of this file will be known as such.
-    fn remembers(&self, found: &Found) -> bool {
-        found.meta.nlink > 1 && self.links.contains_key(&(found.meta.device, found.meta.inode))
     }
 
     /// Appends an entry to the open batch.

@@ -72,7 +72,7 @@ pub struct TreeBuilder<'a> {
     leaf: LeafEncoder,
     levels: Vec<Level<Child>>,
     list: ListBuilder,
-    /// Contents of (device, inode) with links still to come, and how many. As many as the scanner remembers, no more.
+    /// Contents of (device, inode) with links still to come, and how many.
     links: HashMap<(u64, u64), (Content, u64)>,
 }
 
@@ -115,7 +115,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
-        let BatchEntry { found, plan, xattrs, mut changed, before, first_name, .. } = batch_entry;
+        let BatchEntry { found, plan, xattrs, mut changed, before, .. } = batch_entry;
         let mut meta = found.meta;
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
@@ -142,7 +142,7 @@ impl<'a> TreeBuilder<'a> {
             meta.size = 0;
         }
         if meta.kind == EntryKind::File && meta.nlink > 1 {
-            self.remember(&meta, &content, first_name);
+            self.remember(&meta, &content);
         }
         if before.is_some_and(|before| before == content) {
             self.store.context.counts.files_equal.fetch_add(1, Relaxed);
@@ -164,16 +164,12 @@ impl<'a> TreeBuilder<'a> {
         content
     }
 
-    /// Keeps the content of a file's first name until the last one has come.
-    fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content, first_name: bool) {
+    fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content) {
         let inode = (meta.device, meta.inode);
-        if first_name {
-            self.links.insert(inode, (content.clone(), meta.nlink - 1));
-        } else if let Some(left) = self.links.get_mut(&inode) {
-            left.1 -= 1;
-            if left.1 == 0 {
-                self.links.remove(&inode);
-            }
+        let left = self.links.entry(inode).or_insert_with(|| (content.clone(), meta.nlink));
+        left.1 -= 1;
+        if left.1 == 0 {
+            self.links.remove(&inode);
         }
     }
 
