@@ -72,7 +72,7 @@ fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::File
         return Ok(open.clone());
     }
     let handle = file.folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
-    let made = destination.create(handle, &file.name, file.size, file.replace)?;
+    let made = destination.create(handle, &file.name, file.size, file.finish.attributes().flags, file.replace)?;
     Ok(open.insert(made).clone())
 }
 
