@@ -69,7 +69,7 @@ impl Source for Made {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let mut emit = |path: String, meta| {
             let key = key_of(path.as_bytes()).expect("a path");
-            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false }))
+            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
         };
         let mut going = emit("/".into(), meta(EntryKind::Directory, 1, 0));
         for n in 0..self.0 {

@@ -6,19 +6,29 @@
 //! who swaps a directory for a link meanwhile leads a write elsewhere.
 
 mod attributes;
+mod compare;
 mod directory;
 mod file;
+mod flags;
+mod lend;
+mod links;
+mod sweep;
 
 pub use attributes::Ownership;
 pub use directory::FsDirectory;
 pub use file::FsFile;
 
-use super::{Attributes, Destination, Existing, Found, Identity, ReadBack, Special};
-use crate::base::time::Time;
+use super::{Attributes, Destination, Existing, Found, Identity, ReadBack, Special, Sweep, Way};
+use crate::format::compare::{Facts, Fields};
+use crate::format::extension::FLAG_NOCOW;
 use crate::format::tree::EntryKind;
 use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
+use compare::At;
 use directory::{Born, OpenDirectories, open_beneath};
 use file::{HALF_WRITTEN, OpenFiles, create_new, identity, rename_over};
+use flags::{Flags, SEALING, explain, open_for_flags};
+use lend::{Lent, NOT_LENT};
+use links::OwnLinks;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -44,6 +54,9 @@ pub struct FsDestination {
     directories: OpenDirectories,
     files: OpenFiles,
     applier: Applier,
+    flags: Flags,
+    lent: Lent,
+    own_links: OwnLinks,
     temporary: (u64, AtomicU64),
 }
 
@@ -88,6 +101,9 @@ impl FsDestination {
             directories: OpenDirectories::new((limit / 4).min(1024) as usize),
             files: OpenFiles::new((limit / 8).min(512) as usize),
             applier: Applier::new(options.ownership, !options.no_xattrs),
+            flags: Flags::default(),
+            lent: Lent::default(),
+            own_links: OwnLinks::default(),
             temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
         })
     }
@@ -96,6 +112,14 @@ impl FsDestination {
     fn temporary_name(&self) -> Vec<u8> {
         let (seed, next) = &self.temporary;
         format!(".larder-{:016x}", seed.wrapping_add(next.fetch_add(1, Relaxed))).into_bytes()
+    }
+
+    /// Whether this run gave the name by [`FsDestination::temporary_name`].
+    fn is_temporary(&self, name: &[u8]) -> bool {
+        let (seed, next) = &self.temporary;
+        let number = name.strip_prefix(b".larder-").and_then(|hex| std::str::from_utf8(hex).ok());
+        let number = number.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        number.is_some_and(|number| number.wrapping_sub(*seed) < next.load(Relaxed))
     }
 
     /// What a new entry of the directory gets from it; learned once, from the first one.
@@ -109,39 +133,64 @@ impl FsDestination {
     }
 
     /// A new inode under `name`, or under a temporary name when `replace` and something is there.
-    fn create_fd(&self, directory: &OwnedFd, name: &[u8], replace: bool) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
-        match create_new(directory, name) {
+    fn create_fd(
+        &self,
+        directory: &Arc<FsDirectory>,
+        fd: &OwnedFd,
+        name: &[u8],
+        replace: bool,
+    ) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
+        let created = self.in_writable(directory, fd, || match create_new(fd, name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
-                Ok((create_new(directory, &temporary)?, Some(temporary)))
+                Ok((create_new(fd, &temporary)?, Some(temporary)))
             }
             created => Ok((created?, None)),
-        }
+        });
+        created.map_err(|e| explain(e, self.flags_of(directory)))
+    }
+
+    /// Puts what was made under a temporary name in the place of `name`.
+    fn replace(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, temporary: &[u8], name: &[u8]) -> io::Result<()> {
+        rename_over(fd, temporary, name).map_err(|error| {
+            let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
+            explain(error, there | self.flags_of(directory))
+        })
     }
 
     /// Makes an entry by `make`, under its name or, when `replace` and something is there, by way of a temporary one.
     fn make(
         &self,
-        directory: &OwnedFd,
+        (place, directory): (&Arc<FsDirectory>, &OwnedFd),
         name: &[u8],
         replace: bool,
         make: impl Fn(&[u8]) -> io::Result<()>,
         complete: impl FnOnce(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        let temporary = match make(name) {
+        let made = self.in_writable(place, directory, || match make(name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
                 make(&temporary)?;
-                Some(temporary)
+                Ok(Some(temporary))
             }
-            made => made.map(|()| None)?,
-        };
+            made => made.map(|()| None),
+        });
+        let temporary = made.map_err(|e| explain(e, self.flags_of(place)))?;
         let made = temporary.as_deref().unwrap_or(name);
         let done = complete(made).and_then(|()| match &temporary {
-            Some(temporary) => rename_over(directory, temporary, name),
+            Some(temporary) => self.replace(place, directory, temporary, name),
             None => Ok(()),
         });
         done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
+    }
+
+    /// A user may not change the extended attributes of what he may not write, even of his own. Its mode comes after.
+    fn make_changeable(&self, entry: impl AsFd, existing: &Existing) -> io::Result<()> {
+        if self.applier.root || existing.mode & 0o200 != 0 || existing.uid != self.applier.user {
+            return Ok(());
+        }
+        let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&entry.as_fd()));
+        Ok(rustix::fs::chmod(own, Mode::from_raw_mode(existing.mode | 0o200))?)
     }
 
     fn open_path(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
@@ -186,21 +235,14 @@ impl Destination for FsDestination {
 
     fn look(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Existing>> {
         let fd = self.directories.fd(directory)?;
-        let stat = match rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let existing = match compare::look(fd.as_fd(), name) {
             Err(Errno::NOENT) => return Ok(None),
-            stat => stat?,
+            stat => compare::existing(&stat?, HALF_WRITTEN),
         };
-        let (kind, mode) = (kind_of(&stat), stat.st_mode & 0o7777);
-        Ok(Some(Existing {
-            kind,
-            mode,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            size: stat.st_size as u64,
-            mtime: Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 },
-            identity: identity(&stat),
-            half_written: kind == EntryKind::File && mode == HALF_WRITTEN && stat.st_nlink == 1,
-        }))
+        if existing.kind == EntryKind::Symlink {
+            self.own_link(existing.identity);
+        }
+        Ok(Some(existing))
     }
 
     fn directory(
@@ -210,10 +252,11 @@ impl Destination for FsDestination {
         replace: bool,
     ) -> io::Result<(Arc<FsDirectory>, Found)> {
         let fd = self.directories.fd(parent)?;
-        match make_directory(&*fd, name) {
+        let make = || self.in_writable(parent, &fd, || Ok(make_directory(&*fd, name)?));
+        match make() {
             Ok(()) => {}
-            Err(Errno::EXIST) => {
-                match self.directories.open(parent, name, false) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                match self.open_existing(parent, name) {
                     Ok(directory) => {
                         let found = found(&*self.directories.fd(&directory)?)?;
                         return Ok((directory, found));
@@ -226,10 +269,10 @@ impl Destination for FsDestination {
                     }
                     Err(e) => return Err(e),
                 }
-                rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?;
-                make_directory(&*fd, name)?;
+                self.in_writable(parent, &fd, || Ok(rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?))?;
+                make()?;
             }
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(explain(e, self.flags_of(parent))),
         }
         let directory = self.directories.open(parent, name, true)?;
         if !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
@@ -244,10 +287,22 @@ impl Destination for FsDestination {
         self.directories.open(parent, name, false)
     }
 
-    fn create(&self, directory: &Arc<FsDirectory>, name: &[u8], size: u64, replace: bool) -> io::Result<Arc<FsFile>> {
+    fn way(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Way<Arc<FsDirectory>>> {
+        self.way_of(parent, name)
+    }
+
+    fn create(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        size: u64,
+        flags: u32,
+        replace: bool,
+    ) -> io::Result<Arc<FsFile>> {
         let directory_fd = self.directories.fd(directory)?;
-        let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
         let written_as = temporary.as_deref().unwrap_or(name);
+        self.flags.at_birth(&fd, flags);
         if let Err(e) = rustix::fs::ftruncate(&fd, size) {
             _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty());
             return Err(e.into());
@@ -267,12 +322,17 @@ impl Destination for FsDestination {
         let fd = self.files.fd(file, || Ok(directory.clone()))?;
         let born = self.born(&file.directory, &directory, &*fd)?;
         self.applier.apply(fd.as_fd(), attributes, born, false)?;
-        let identified = if identify { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
+        self.flags.early(&*fd, attributes.flags);
+        let seal = attributes.flags & SEALING != 0;
+        let identified = if identify || seal { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
         self.files.close(file);
         if let Some(name) = &file.replaces {
-            rename_over(&*directory, &file.name, name)?;
+            self.replace(&file.directory, &directory, &file.name, name)?;
         }
-        Ok(identified)
+        if let Some(identity) = identified.filter(|_| seal) {
+            self.flags.late(&file.directory, file.replaces.as_ref().unwrap_or(&file.name), attributes.flags, identity);
+        }
+        Ok(identified.filter(|_| identify))
     }
 
     fn abandon(&self, file: &Arc<FsFile>) {
@@ -292,7 +352,8 @@ impl Destination for FsDestination {
         replace: bool,
     ) -> io::Result<()> {
         let directory_fd = self.directories.fd(directory)?;
-        let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
+        self.flags.at_birth(&fd, attributes.flags);
         let written = (|| {
             if size > bytes.len() as u64 {
                 rustix::fs::ftruncate(&fd, size)?;
@@ -300,10 +361,14 @@ impl Destination for FsDestination {
             write_all_at(&fd, 0, bytes)?;
             let born = self.born(directory, &directory_fd, &fd)?;
             self.applier.apply(fd.as_fd(), attributes, born, false)?;
-            match &temporary {
-                Some(temporary) => rename_over(&*directory_fd, temporary, name),
-                None => Ok(()),
+            self.flags.early(&fd, attributes.flags);
+            if let Some(temporary) = &temporary {
+                self.replace(directory, &directory_fd, temporary, name)?;
             }
+            if attributes.flags & SEALING != 0 {
+                self.flags.late(directory, name, attributes.flags, identity(&rustix::fs::fstat(&fd)?));
+            }
+            Ok(())
         })();
         let written_as = temporary.as_deref().unwrap_or(name);
         written.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty()))
@@ -329,10 +394,14 @@ impl Destination for FsDestination {
             Special::CharDevice(major, minor) => node(name, FileType::CharacterDevice, (major, minor)),
             Special::BlockDevice(major, minor) => node(name, FileType::BlockDevice, (major, minor)),
         };
-        self.make(&fd, name, replace, make, |name| {
+        self.make((directory, &fd), name, replace, make, |name| {
             let entry = Self::open_path(&fd, name)?;
             let born = self.born(directory, &fd, &entry)?;
-            let is_link = kind_of(&rustix::fs::fstat(&entry)?) == EntryKind::Symlink;
+            let stat = rustix::fs::fstat(&entry)?;
+            let is_link = kind_of(&stat) == EntryKind::Symlink;
+            if is_link {
+                self.own_link(identity(&stat));
+            }
             match special {
                 Special::Symlink(_) => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
                 // Someone put a link in its place: its target's attributes are not ours to change.
@@ -355,8 +424,11 @@ impl Destination for FsDestination {
             return Ok(());
         }
         let make = |name: &[u8]| Ok(rustix::fs::linkat(&*source, from.1, &*target, name, AtFlags::empty())?);
-        self.make(&target, to.1, replace, make, |name| {
+        self.make((to.0, &target), to.1, replace, make, |name| {
             let stat = rustix::fs::statat(&*target, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if kind_of(&stat) == EntryKind::Symlink {
+                self.own_link(identity);
+            }
             if self::identity(&stat) == identity {
                 Ok(())
             } else {
@@ -365,25 +437,25 @@ impl Destination for FsDestination {
         })
     }
 
-    fn differs(
+    fn compare(
         &self,
         existing: &Existing,
         directory: &Arc<FsDirectory>,
         name: &[u8],
-        attributes: &Attributes<'_>,
-    ) -> io::Result<bool> {
-        // Who may not set owners does not get their setuid and setgid bits either.
-        let bits = if self.applier.owns() { 0o7777 } else { 0o1777 };
-        let mode = existing.kind != EntryKind::Symlink && (existing.mode ^ attributes.mode) & bits != 0;
-        let owner = (existing.uid, existing.gid) != (attributes.uid, attributes.gid);
-        if mode || owner && self.applier.owns() {
-            return Ok(true);
-        }
-        if attributes.xattrs.is_empty() {
-            return Ok(false);
-        }
+        wanted: &Facts<'_>,
+    ) -> io::Result<Fields> {
         let fd = self.directories.fd(directory)?;
-        self.applier.xattrs_differ(fd.as_fd(), name, attributes.xattrs)
+        self.applier.compare(existing, At::Name(fd.as_fd(), name), wanted)
+    }
+
+    fn compare_directory(&self, directory: &Arc<FsDirectory>, wanted: &Facts<'_>) -> io::Result<Fields> {
+        let fd = self.directories.fd(directory)?;
+        let mut existing = compare::existing(&compare::look(fd.as_fd(), c"")?, HALF_WRITTEN);
+        let lent = directory.lent.load(Relaxed);
+        if lent != NOT_LENT {
+            existing.mode = lent;
+        }
+        self.applier.compare(&existing, At::Open(fd.as_fd()), wanted)
     }
 
     fn touch_up(
@@ -395,15 +467,37 @@ impl Destination for FsDestination {
     ) -> io::Result<()> {
         let fd = self.directories.fd(directory)?;
         let entry = Self::open_path(&fd, name)?;
-        let stat = rustix::fs::fstat(&entry)?;
-        if kind_of(&stat) != kind {
+        let existing = compare::existing(&compare::look(entry.as_fd(), c"")?, HALF_WRITTEN);
+        if existing.kind != kind {
             return Err(io::Error::other("it was replaced by something else during the restore"));
         }
-        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: false };
-        match kind {
-            EntryKind::Symlink => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
-            _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
+        let born = Born { uid: existing.uid, gid: existing.gid, acl: false };
+        if kind == EntryKind::Symlink {
+            self.applier.remove_extra(At::Name(fd.as_fd(), name), attributes.xattrs)?;
+            return self.applier.apply_to_link(fd.as_fd(), name, attributes, born);
         }
+        let flags = existing.flags_known & self.applier.flags_of_user();
+        let changed = (existing.flags ^ attributes.flags) & flags;
+        // What seals it and shall not goes first: nothing else can be changed before.
+        let unseal = existing.flags & changed & SEALING;
+        let reach = if changed == 0 { None } else { open_for_flags(&entry).ok() };
+        if let Some(reach) = reach.as_ref().filter(|_| unseal != 0) {
+            self.flags.set(reach, 0, unseal);
+        }
+        let sealed = existing.flags & !unseal;
+        self.make_changeable(&entry, &existing)?;
+        let done = self.applier.remove_extra(At::Open(entry.as_fd()), attributes.xattrs);
+        let done = done.and_then(|()| self.applier.apply_to_path(entry.as_fd(), attributes, born));
+        done.map_err(|error| explain(error, sealed))?;
+        match &reach {
+            Some(reach) => self.flags.set(reach, attributes.flags, changed & !SEALING),
+            None if changed != 0 => self.flags.refuse(),
+            None => {}
+        }
+        if attributes.flags & changed & SEALING != 0 {
+            self.flags.late(directory, name, attributes.flags, existing.identity);
+        }
+        Ok(())
     }
 
     fn finish_directory(
@@ -413,12 +507,35 @@ impl Destination for FsDestination {
         made: bool,
     ) -> io::Result<()> {
         let fd = self.directories.fd(directory)?;
-        let stat = rustix::fs::fstat(&*fd)?;
-        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: !made };
-        if !made {
-            strip_acl(&*fd, ACL_DEFAULT)?;
+        let existing = compare::existing(&compare::look(fd.as_fd(), c"")?, HALF_WRITTEN);
+        let born = Born { uid: existing.uid, gid: existing.gid, acl: false };
+        let known = existing.flags_known & self.applier.flags_of_user();
+        if made {
+            self.applier.apply(fd.as_fd(), attributes, born, true)?;
+            let wanted = attributes.flags & (known | FLAG_NOCOW);
+            if wanted != 0 {
+                self.flags.set(&*fd, wanted, wanted);
+            }
+            return Ok(());
         }
-        self.applier.apply(fd.as_fd(), attributes, born, true)
+        let wanted = attributes.facts(EntryKind::Directory);
+        if self.compare_directory(directory, &wanted)?.is_empty() && existing.mtime == attributes.mtime {
+            return Ok(());
+        }
+        directory.lent.store(NOT_LENT, Relaxed);
+        let changed = (existing.flags ^ attributes.flags) & known;
+        let unseal = existing.flags & changed & SEALING;
+        if unseal != 0 {
+            self.flags.set(&*fd, 0, unseal);
+        }
+        self.make_changeable(&fd, &existing)?;
+        let done = self.applier.remove_extra(At::Open(fd.as_fd()), attributes.xattrs);
+        let done = done.and_then(|()| self.applier.apply(fd.as_fd(), attributes, born, true));
+        done.map_err(|error| explain(error, existing.flags & !unseal))?;
+        if changed & !unseal != 0 {
+            self.flags.set(&*fd, attributes.flags, changed);
+        }
+        Ok(())
     }
 
     fn finish_as_new(&self, directory: &Arc<FsDirectory>) -> io::Result<()> {
@@ -442,12 +559,27 @@ impl Destination for FsDestination {
         Ok(Box::new(Back { file: file.into(), len: stat.st_size as u64 }))
     }
 
+    fn sweep(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
+        self.sweep_directory(directory, sweep)
+    }
+
+    fn is_mounted_on(&self, directory: &Arc<FsDirectory>) -> io::Result<bool> {
+        self.is_mount(directory)
+    }
+
+    fn settle(&self) {
+        self.seal();
+        self.give_back();
+    }
+
     fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&*self.directories.fd(&self.target)?)?)
     }
 
     fn notes(&self) -> Vec<String> {
-        self.applier.notes()
+        let mut notes = self.applier.notes();
+        self.flags.notes(&mut notes);
+        notes
     }
 }
 

@@ -33,10 +33,12 @@ pub enum Ownership {
 
 /// Applies attributes, and counts what the system did not permit.
 pub(super) struct Applier {
-    ownership: Ownership,
-    xattrs: bool,
-    root: bool,
-    groups: HashSet<u32>,
+    pub(super) ownership: Ownership,
+    pub(super) xattrs: bool,
+    pub(super) root: bool,
+    pub(super) user: u32,
+    pub(super) groups: HashSet<u32>,
+    pub(super) xattrs_kept: AtomicU64,
     owners_refused: AtomicU64,
     xattrs_refused: AtomicU64,
     modes_narrowed: AtomicU64,
@@ -51,40 +53,13 @@ impl Applier {
             ownership,
             xattrs,
             root: rustix::process::geteuid().is_root(),
+            user: rustix::process::geteuid().as_raw(),
+            xattrs_kept: AtomicU64::new(0),
             groups,
             owners_refused: AtomicU64::new(0),
             xattrs_refused: AtomicU64::new(0),
             modes_narrowed: AtomicU64::new(0),
         }
-    }
-
-    /// Whether owners of existing entries are worth comparing: they could be corrected.
-    pub fn owns(&self) -> bool {
-        self.root && self.ownership != Ownership::Skip
-    }
-
-    /// Whether an entry lacks one of these extended attributes, as far as they can be set here.
-    pub fn xattrs_differ(&self, directory: BorrowedFd<'_>, name: &[u8], xattrs: &[Xattr]) -> io::Result<bool> {
-        if !self.xattrs {
-            return Ok(false);
-        }
-        let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-        path.extend_from_slice(name);
-        for xattr in xattrs {
-            let ours = xattr.name.starts_with(b"user.") || xattr.name.starts_with(b"system.posix_acl");
-            if !self.root && !ours {
-                continue;
-            }
-            // One byte more than it has to be shows that it is longer.
-            let mut value = vec![0; xattr.value.len() + 1];
-            match rustix::fs::lgetxattr(path.as_slice(), xattr.name.as_slice(), &mut value) {
-                Ok(len) if value[..len] == xattr.value[..] => {}
-                Ok(_) | Err(Errno::NODATA | Errno::RANGE) => return Ok(true),
-                Err(Errno::OPNOTSUPP | Errno::PERM) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(false)
     }
 
     /// Everything, to an open file or directory. Time comes last: it marks what is whole.
@@ -219,6 +194,7 @@ impl Applier {
         };
         note(&self.owners_refused, "entries whose owner could not be restored (this takes root)");
         note(&self.modes_narrowed, "setuid or setgid entries restored without that bit, since their owner is another");
+        note(&self.xattrs_kept, "extended attributes that the snapshot lacks and that could not be removed");
         note(&self.xattrs_refused, "extended attributes that this user or file system does not permit");
         notes
     }

@@ -1,11 +1,13 @@
 //! Directories below the target: opened beneath it and never through a link; a bounded number of them stays open.
 
+use super::lend::NOT_LENT;
 use super::lock;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How a directory is opened.
@@ -36,18 +38,39 @@ pub struct FsDirectory {
     slot: Mutex<Option<Arc<OwnedFd>>>,
     /// Learned from the first entry made in it.
     pub(super) born: OnceLock<Born>,
+    /// The mode to be given back, while it has another for the time of the restore.
+    pub(super) lent: AtomicU32,
 }
 
 impl FsDirectory {
     /// The target itself, which stays open.
     pub(super) fn target(fd: OwnedFd, made: bool) -> Arc<FsDirectory> {
         let slot = Mutex::new(Some(Arc::new(fd)));
-        Arc::new(FsDirectory { parent: None, name: Box::default(), made, slot, born: OnceLock::new() })
+        let (born, lent) = (OnceLock::new(), AtomicU32::new(NOT_LENT));
+        Arc::new(FsDirectory { parent: None, name: Box::default(), made, slot, born, lent })
     }
 
     /// Whether this restore made it.
     pub(super) fn made(&self) -> bool {
         self.made
+    }
+
+    /// Its name in the one above it.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The one above it.
+    pub(super) fn parent(&self) -> Option<&Arc<FsDirectory>> {
+        self.parent.as_ref()
+    }
+
+    /// The directories from the target to this one.
+    pub(super) fn chain(directory: &Arc<FsDirectory>) -> Vec<Arc<FsDirectory>> {
+        let above = std::iter::successors(Some(directory), |at| at.parent.as_ref());
+        let mut chain: Vec<_> = above.cloned().collect();
+        chain.reverse();
+        chain
     }
 }
 
@@ -82,6 +105,7 @@ impl OpenDirectories {
             made,
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
+            lent: AtomicU32::new(NOT_LENT),
         });
         self.admit(&directory);
         Ok(directory)

@@ -6,6 +6,7 @@ use crate::base::limits::BATCH_BYTES;
 use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
 use crate::format::compare::Facts;
+use crate::format::extension::{FLAG_NOCOW, file_flags, with_file_flags};
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
@@ -168,7 +169,9 @@ impl Merge<'_> {
         if same_inode_state && !self.options.read_all {
             // Nothing about the inode has changed since: neither its attributes nor its content.
             found.meta.xattrs.clone_from(&a.xattrs);
+            found.flags |= file_flags(&before.extensions) & FLAG_NOCOW;
         } else {
+            found.flags |= self.source.more_flags(&found);
             match self.source.xattrs(&found) {
                 Ok(xattrs) => found.meta.xattrs = xattrs,
                 Err(error) => {
@@ -274,6 +277,6 @@ fn as_entry(found: Found) -> Entry {
         meta: found.meta,
         content: Content::Empty,
         changed_while_read: false,
-        extensions: Vec::new(),
+        extensions: with_file_flags(found.flags),
     }
 }

@@ -219,6 +219,66 @@ fn a_snapshot_cannot_write_through_its_own_links() {
 }
 
 #[test]
+fn a_followed_link_never_leads_through_a_link_of_the_snapshot() {
+    // `z` is a link of the target to `y`, in which the snapshot has a link out of `y` and, by way of `z`, a directory of
+    // the same place.
+    for alias in ["x", "z"] {
+        let bench = Bench::new();
+        let mut entries = Entries::default();
+        entries.directory("/y");
+        entries.symlink("/y/l", "../secret");
+        entries.directory(&format!("/{alias}"));
+        entries.directory(&format!("/{alias}/l"));
+        entries.file(&format!("/{alias}/l/canary"), b"dead".to_vec());
+        bench.backup(&entries);
+        for overwrite in [Overwrite::Refuse, Overwrite::IfChanged, Overwrite::Always, Overwrite::Never] {
+            // The snapshot's link is there from the start, or comes with the restore.
+            for there in [false, true] {
+                if there && alias < "y" {
+                    continue;
+                }
+                let folder = tempfile::tempdir().unwrap();
+                let at = |name: &str| folder.path().join(name);
+                fs::create_dir(at("y")).unwrap();
+                fs::create_dir(at("secret")).unwrap();
+                fs::write(at("secret/canary"), "alive").unwrap();
+                symlink("y", at(alias)).unwrap();
+                if there {
+                    symlink("../secret", at("y/l")).unwrap();
+                    let time = rustix::fs::Timespec { tv_sec: 1_500_000_000, tv_nsec: 250_000_000 };
+                    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+                    let link = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+                    rustix::fs::utimensat(rustix::fs::CWD, at("y/l"), &times, link).unwrap();
+                }
+                for _ in 0..2 {
+                    run(&bench.store, &RestoreOptions { overwrite, ..options(folder.path()) }, &Silent).unwrap();
+                    let alive = fs::read_to_string(at("secret/canary")).unwrap();
+                    assert_eq!(alive, "alive", "{alias} {overwrite:?} {there}");
+                    assert_eq!(fs::read_dir(at("secret")).unwrap().count(), 1);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_lies_below_an_entry_that_is_no_directory_follows_no_link() {
+    let bench = Bench::new();
+    let mut entries = Entries::default();
+    entries.symlink("/a", "secret");
+    entries.file("/a/canary", b"dead".to_vec());
+    bench.backup(&entries);
+    for overwrite in [Overwrite::Refuse, Overwrite::IfChanged, Overwrite::Always, Overwrite::Never] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("secret")).unwrap();
+        fs::write(folder.path().join("secret/canary"), "alive").unwrap();
+        symlink("secret", folder.path().join("a")).unwrap();
+        run(&bench.store, &RestoreOptions { overwrite, ..options(folder.path()) }, &Silent).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("secret/canary")).unwrap(), "alive", "{overwrite:?}");
+    }
+}
+
+#[test]
 fn names_of_one_file_are_linked_and_those_that_differ_are_not() {
     let bench = Bench::new();
     let mut entries = Entries::default();
@@ -337,9 +397,9 @@ fn only_changed_attributes_are_corrected_without_reading_content() {
     if has_xattrs {
         rustix::fs::setxattr(folder.path().join("c"), "user.x", b"other", rustix::fs::XattrFlags::empty()).unwrap();
     }
-    // By default they are named. A directory's are always brought up to date.
+    // By default they are named.
     let stats = restore(&bench, &options(folder.path()));
-    assert_eq!(names(&stats), if has_xattrs { vec!["/a/big", "/c"] } else { vec!["/a/big"] });
+    assert_eq!(names(&stats), if has_xattrs { vec!["/a/big", "/b/deep", "/c"] } else { vec!["/a/big", "/b/deep"] });
     let stats = restore(&bench, &RestoreOptions { overwrite: Overwrite::IfChanged, ..options(folder.path()) });
     assert_no_problems(&stats);
     assert_eq!((stats.files, stats.bytes_read), (0, 0));
@@ -398,6 +458,13 @@ fn a_lost_part_of_the_tree_is_said_and_the_rest_is_restored() {
         }
     }
     bench.backup(&entries);
+    let kept = tempfile::tempdir().unwrap();
+    restore(&bench, &options(kept.path()));
+    let before = picture(kept.path());
+    for d in 0..30 {
+        fs::write(kept.path().join(format!("d{d:02}/extra")), "x").unwrap();
+    }
+    fs::write(kept.path().join("extra"), "x").unwrap();
     // The first leaf, which holds the directories' own entries.
     bench.damage(&bench.largest_tree_pack(), |bytes| bytes[200] ^= 1);
     let folder = tempfile::tempdir().unwrap();
@@ -407,6 +474,13 @@ fn a_lost_part_of_the_tree_is_said_and_the_rest_is_restored() {
     assert_eq!(stats.damaged_ranges, 1, "{:?}", messages(&stats));
     assert!(stats.is_damaged());
     assert!(stats.files > 0 && stats.files < 1200, "{} files", stats.files);
+    // What is lost is not deleted; where nothing is lost, what the snapshot lacks goes.
+    let delete = RestoreOptions { delete: true, overwrite: Overwrite::IfChanged, ..options(kept.path()) };
+    let stats = restore(&bench, &delete);
+    assert!(stats.deleted > 0 && stats.deleted < 31, "{} deleted", stats.deleted);
+    assert!(kept.path().join("extra").exists(), "the root's own entries are lost");
+    let after = picture(kept.path());
+    assert!(before.keys().all(|name| after.contains_key(name)));
     assert_eq!(stats.files, picture(&folder.path().join("t")).values().filter(|v| v.starts_with("100")).count() as u64);
 }
 

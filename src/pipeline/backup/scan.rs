@@ -10,6 +10,7 @@ use crate::base::limits::{BATCH_BYTES, BATCH_ENTRIES, LINK_GROUPS_MAX};
 use crate::base::path::path_of;
 use crate::base::time::Time;
 use crate::chunking::Hits;
+use crate::format::extension::{FLAG_NOCOW, file_flags};
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::index::Index;
@@ -96,6 +97,8 @@ impl Scanner<'_> {
             // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
             if self.trust_unchanged && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
                 entry.xattrs = Some(old.meta.xattrs.clone());
+                // The others are told by looking.
+                entry.found.flags |= file_flags(&old.extensions) & FLAG_NOCOW;
             }
         }
         if entry.found.meta.kind != EntryKind::File {

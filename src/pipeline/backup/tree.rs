@@ -12,6 +12,7 @@ use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
+use crate::format::extension::with_file_flags;
 use crate::format::list::{Item, ListNode};
 use crate::format::tree::{Child, Content, Entry, EntryKind, LeafEncoder, Node, Totals};
 use crate::object::writer::{PackWriter, StoredPack};
@@ -116,7 +117,7 @@ impl<'a> TreeBuilder<'a> {
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
         let BatchEntry { found, plan, xattrs, mut changed, before, .. } = batch_entry;
-        let mut meta = found.meta;
+        let (mut meta, mut flags) = (found.meta, found.flags);
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
             EntryContent::Ready(content) => content,
@@ -128,6 +129,7 @@ impl<'a> TreeBuilder<'a> {
             EntryContent::Linked => self.linked(&found.key, &meta),
         };
         if let Plan::Big(big) = plan {
+            flags |= big.file.get().and_then(|file| file.as_ref()).map_or(0, |file| file.more_flags());
             changed = big.changed.load(Acquire);
             meta.size = big.size.load(Acquire);
             meta.xattrs = std::mem::take(&mut *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()));
@@ -150,7 +152,8 @@ impl<'a> TreeBuilder<'a> {
         if changed {
             self.store.context.counts.changed_while_read.fetch_add(1, Relaxed);
         }
-        self.push(&Entry { key: found.key, meta, content, changed_while_read: changed, extensions: Vec::new() })
+        let extensions = with_file_flags(flags);
+        self.push(&Entry { key: found.key, meta, content, changed_while_read: changed, extensions })
     }
 
     /// The content of the first link. The scanner saw it, so it is here unless the inode changed hands meanwhile.

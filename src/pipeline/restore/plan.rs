@@ -18,6 +18,7 @@ use crate::base::path::{path_of, split_key, subtree_prefix};
 use crate::crypto::hash::content_id;
 use crate::destination::{Destination, Existing};
 use crate::format::blob::BlobKind;
+use crate::format::compare::Fields;
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Location;
@@ -78,17 +79,20 @@ pub(super) fn plan<'a, D: Destination>(
             }
             Some(entry) if entry.meta.kind != EntryKind::Directory => {
                 planner.directories.is_for_one_entry(&entry.key);
-                planner.entry(entry);
+                _ = planner.each(entry);
                 return planner.end();
             }
-            Some(entry) => planner.directories.outermost(entry),
+            Some(mut entry) => {
+                planner.own(&mut entry);
+                planner.directories.outermost(entry);
+            }
         }
     }
     let from = subtree_prefix(base);
     let to = after(&from);
     let planner = RefCell::new(planner);
     let mut each = |entry| planner.borrow_mut().each(entry);
-    let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost.start, &error);
+    let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost, &error);
     reader.entries(root, &from, &to, &mut each, &mut damaged)?;
     planner.into_inner().end()
 }
@@ -104,10 +108,11 @@ fn after(prefix: &[u8]) -> Vec<u8> {
 }
 
 impl<'a, D: Destination> Planner<'a, D> {
-    fn each(&mut self, entry: Entry) -> ControlFlow<()> {
+    fn each(&mut self, mut entry: Entry) -> ControlFlow<()> {
         if self.context.is_over() {
             return ControlFlow::Break(());
         }
+        self.own(&mut entry);
         if entry.key.is_empty() {
             self.directories.outermost(entry);
         } else {
@@ -116,9 +121,17 @@ impl<'a, D: Destination> Planner<'a, D> {
         ControlFlow::Continue(())
     }
 
+    /// Owners by their names, where that is asked for.
+    fn own(&self, entry: &mut Entry) {
+        if let Some(owners) = &self.context.request.owners {
+            owners.give(&mut entry.meta);
+        }
+    }
+
     /// A node of the tree that cannot be read.
-    fn damaged(&mut self, key: &[u8], error: &StoreError) -> ControlFlow<()> {
+    fn damaged(&mut self, lost: Range<&[u8]>, error: &StoreError) -> ControlFlow<()> {
         let tally = self.context.tally;
+        self.directories.lose(lost.clone());
         let (counter, why) = match error.is_damage() {
             true => (&tally.counts.damaged_ranges, "is damaged"),
             false => (&tally.counts.store_unreadable, "could not be read from the store"),
@@ -128,7 +141,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         if error.is_unreadable() {
             self.context.storage_is_there();
         }
-        tally.problem(path_of(key), message);
+        tally.problem(path_of(lost.start), message);
         if self.context.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -148,6 +161,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         let Some((parents, name)) = split_key(&entry.key) else { return };
         let entered = self.directories.enter(parents, self.context, &mut self.window);
         let Entered::Yes(parent) = entered else { return };
+        self.directories.saw(name, self.context);
         let directory = entry.meta.kind == EntryKind::Directory;
         let rules = &self.context.request.rules;
         let choice = if rules.take_all() { Choice::Yes } else { rules.choose(&path_of(&entry.key), directory, parent) };
@@ -171,8 +185,10 @@ impl<'a, D: Destination> Planner<'a, D> {
             count(&tally.counts.changed_while_read);
         }
         if directory {
-            let finish = Finish::of(&mut entry.meta);
-            return self.directories.comes_later(name, finish, choice);
+            let unlisted = entry.content == Content::Unreadable;
+            let name: Box<[u8]> = name.into();
+            let finish = Finish::of(&mut entry);
+            return self.directories.comes_later(&name, finish, choice, unlisted);
         }
         if entry.content == Content::Unreadable {
             return;
@@ -186,7 +202,7 @@ impl<'a, D: Destination> Planner<'a, D> {
     /// A file, or anything else that is no directory.
     fn leaf(&mut self, folder: Arc<Folder<D>>, name: &[u8], mut entry: Entry) {
         let size = self.size_of(&entry);
-        let finish = Finish::of(&mut entry.meta);
+        let finish = Finish::of(&mut entry);
         let linked = match self.links.meet(&entry, &folder, name) {
             Link::Other(first) => {
                 return self.window.other_name(OtherName { first, folder, name: name.into() });
@@ -276,7 +292,15 @@ impl<'a, D: Destination> Planner<'a, D> {
         let kind = entry.meta.kind;
         let len = if kind == EntryKind::Symlink { entry.meta.target.len() as u64 } else { size };
         let sized = matches!(kind, EntryKind::File | EntryKind::Symlink);
-        let right = existing.kind == kind && existing.mtime == entry.meta.mtime && (!sized || existing.size == len);
+        let mut right = existing.kind == kind && existing.mtime == entry.meta.mtime && (!sized || existing.size == len);
+        let mut differing = Fields::empty();
+        if right && matches!(request.overwrite, Overwrite::Refuse | Overwrite::IfChanged) {
+            match destination.compare(&existing, handle, name, &finish.facts(&entry.meta)) {
+                Ok(fields) => differing = fields,
+                Err(error) => tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
+            }
+            right = !differing.intersects(Fields::ESSENCE);
+        }
         let left = || {
             count(&tally.counts.left);
             tally.absent(folder.path_of(name));
@@ -293,8 +317,8 @@ impl<'a, D: Destination> Planner<'a, D> {
                 count(&tally.counts.unchanged);
                 tally.counts.bytes_unchanged.fetch_add(size, Relaxed);
                 tally.monitor.add(Counter::FilesUnchanged, 1);
-                if !request.dry_run {
-                    self.attributes_of(&existing, folder, handle, name, finish);
+                if !request.dry_run && !differing.is_empty() {
+                    self.attributes_of(&existing, differing, folder, handle, name, finish);
                 }
                 return Some((Action::Pass, Some(existing)));
             }
@@ -302,28 +326,23 @@ impl<'a, D: Destination> Planner<'a, D> {
         None
     }
 
-    /// Mode, owner and attributes of what is right otherwise: corrected or named.
+    /// Mode, owner, attributes and flags of what is right otherwise: corrected or named.
     fn attributes_of(
         &self,
         existing: &Existing,
+        differing: Fields,
         folder: &Folder<D>,
         handle: &D::Directory,
         name: &[u8],
         finish: &Finish,
     ) {
         let (tally, Some(destination)) = (self.context.tally, self.context.destination) else { return };
-        let attributes = finish.attributes();
-        let differs = match destination.differs(existing, handle, name, &attributes) {
-            Ok(differs) => differs,
-            Err(error) => return tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
-        };
-        match differs {
-            false => {}
-            true if self.context.request.overwrite == Overwrite::IfChanged => {
-                let done = destination.touch_up(handle, name, existing.kind, &attributes);
-                done.unwrap_or_else(|e| tally.problem(folder.path_of(name), format!("mode or owner: {e}")));
-            }
-            true => tally.problem(folder.path_of(name), ATTRIBUTES_DIFFER.into()),
+        let which = differing.names().join(", ");
+        if self.context.request.overwrite == Overwrite::IfChanged {
+            let done = destination.touch_up(handle, name, existing.kind, &finish.attributes());
+            done.unwrap_or_else(|e| tally.problem(folder.path_of(name), format!("{which} cannot be corrected: {e}")));
+        } else {
+            tally.problem(folder.path_of(name), format!("{ATTRIBUTES_DIFFER}: {which}"));
         }
     }
 

@@ -34,6 +34,8 @@ pub struct RestoreStats {
     pub bytes_unchanged: u64,
     /// Existing entries left as they are.
     pub left: u64,
+    /// Entries of the target removed since the snapshot lacks them.
+    pub deleted: u64,
     /// Entries that the snapshot holds without their content, since the backup could not read them.
     pub unreadable: u64,
     /// Entries stored while they changed; they are restored as they were read.
@@ -92,6 +94,7 @@ counts!(
     unchanged,
     bytes_unchanged,
     left,
+    deleted,
     unreadable,
     changed_while_read,
     bytes_read,

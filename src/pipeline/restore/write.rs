@@ -80,7 +80,7 @@ fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::File
         return Ok(open.clone());
     }
     let handle = file.folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
-    let made = destination.create(handle, &file.name, file.size, file.replace)?;
+    let made = destination.create(handle, &file.name, file.size, file.finish.attributes().flags, file.replace)?;
     Ok(open.insert(made).clone())
 }
 
@@ -159,15 +159,18 @@ pub fn ready<D: Destination>(ready: &Ready<D>, context: &Context<'_, D>) {
             let made = make();
             match &made {
                 Ok(_) => count_special(*kind, context.tally),
-                Err(error) => {
-                    let message = match error.kind() {
-                        io::ErrorKind::PermissionDenied if kind.is_device() => {
-                            "a device node, which this user may not make; it is left out".into()
-                        }
-                        _ => format!("cannot be made: {error}"),
-                    };
-                    context.tally.problem(folder.path_of(name), message);
+                // No user may make any: known beforehand, and no failure.
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && kind.is_device()
+                        && !rustix::process::geteuid().is_root() =>
+                {
+                    let path = folder.path_of(name);
+                    let what = "a device node, which only root may make, is left out";
+                    context.tally.monitor.note(&format!("{}: {what}", String::from_utf8_lossy(&path)));
+                    context.tally.absent(path);
                 }
+                Err(error) => context.tally.problem(folder.path_of(name), format!("cannot be made: {error}")),
             }
             if let Some(first) = first_name {
                 _ = first.became.set(made.ok().flatten().ok_or(Fate::Failed));

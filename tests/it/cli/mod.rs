@@ -4,6 +4,7 @@ mod words;
 mod opening;
 mod reading;
 mod backing_up;
+mod restoring;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]
