@@ -84,6 +84,11 @@ impl Progress {
         }
     }
 
+    /// Passes on what a command wrote to its standard error.
+    pub fn said(&self, command: &str, line: &str) {
+        self.aside(|| self.out.said(command, line));
+    }
+
     /// The times of the stages, in the order in which they ended.
     pub fn stages(&self) -> Vec<(&'static str, StageTimes)> {
         lock(&self.state.stages).clone()

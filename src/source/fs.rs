@@ -62,6 +62,9 @@ pub struct FsOptions {
     pub threads: usize,
     /// Do not read extended attributes.
     pub no_xattrs: bool,
+    /// A root that is a block device, or a link to one, gives its content as a regular file's. Other devices are recorded
+    /// as such.
+    pub read_special: bool,
 }
 
 /// The file system as a source.
@@ -74,6 +77,7 @@ pub struct FsSource {
     helpers: usize,
     ahead_max: usize,
     open_max: usize,
+    read_special: bool,
     opener: Arc<Opener>,
 }
 
@@ -94,6 +98,7 @@ impl FsSource {
             helpers: threads - 1,
             ahead_max: AHEAD_MAX,
             open_max: 0,
+            read_special: options.read_special,
             opener: Arc::new(Opener::new(options.read, options.no_xattrs)),
         })
     }
@@ -104,6 +109,7 @@ impl FsSource {
             filter: &self.filter,
             one_file_system: self.one_file_system,
             never: &self.never,
+            read_special: self.read_special,
             stop: AtomicBool::new(false),
         }
     }

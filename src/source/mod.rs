@@ -3,6 +3,7 @@
 pub mod fs;
 pub mod filter;
 pub mod mmap;
+pub mod command;
 pub mod stdin;
 
 use crate::format::tree::{Meta, Xattr};
@@ -35,6 +36,8 @@ pub enum Handle {
     At(Arc<fs::Directory>),
     /// A path of the source.
     Path(PathBuf),
+    /// A path of a block device whose content stands in the snapshot as that of a regular file.
+    Device(PathBuf),
     /// The source knows by the key.
     Key,
 }
@@ -128,6 +131,10 @@ pub trait SourceFile: Send + Sync {
     fn more_flags(&self) -> u32 {
         0
     }
+
+    /// A read that waits is to end with an error soon after this flag is set: the run has failed elsewhere. For streams;
+    /// other files do not wait.
+    fn give_up_when(&self, _flag: Arc<std::sync::atomic::AtomicBool>) {}
 
     /// The next range of data at or after `offset`: (start, end); `None` when only a hole is left.
     /// A source that knows no holes gives (offset, size).

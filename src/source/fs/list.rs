@@ -2,6 +2,7 @@
 
 use super::directory::{Directory, lock};
 use super::meta::{Seen, kind_of, look, made_up_directory};
+use super::open::device_size;
 use super::roots::{Kind, Roots};
 use crate::base::limits::PATH_BYTES_MAX;
 use crate::format::tree::{EntryKind, Meta};
@@ -93,6 +94,11 @@ pub(super) enum Looked {
         path: Option<PathBuf>,
         through: bool,
     },
+    /// A root that is a block device, or leads to one, and is to be read: as the regular file of its content.
+    Device {
+        meta: Meta,
+        path: PathBuf,
+    },
     /// A directory on which another file system lies, that is not entered.
     Mount(Meta),
     Error(io::Error),
@@ -104,7 +110,7 @@ pub(super) enum Looked {
 impl Looked {
     fn meta(&self) -> Option<&Meta> {
         match self {
-            Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } => Some(meta),
+            Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } | Looked::Device { meta, .. } => Some(meta),
             _ => None,
         }
     }
@@ -160,6 +166,7 @@ pub(super) struct Lister<'a> {
     pub filter: &'a Filter,
     pub one_file_system: bool,
     pub never: &'a HashSet<(u64, u64)>,
+    pub read_special: bool,
     pub stop: AtomicBool,
 }
 
@@ -327,6 +334,12 @@ impl Lister<'_> {
     /// A root or a directory on the way to one.
     fn look_named(&self, directory: &Directory, fd: Option<BorrowedFd<'_>>, name: &CStr, number: u32) -> Looked {
         let node = self.roots.node(number);
+        if self.read_special && node.root.is_some() && node.children.is_empty() {
+            let here = || PathBuf::from(OsString::from_vec([&directory.path(), &b"/"[..], name.to_bytes()].concat()));
+            if let Some(device) = look_device(self.roots.real.clone().unwrap_or_else(here)) {
+                return device;
+            }
+        }
         if let (Some(_), Some(real)) = (node.root, &self.roots.real) {
             return match self.look_plain(Some(CWD), &c_path(real)) {
                 Looked::Entry { meta, seen } => {
@@ -398,6 +411,17 @@ impl Lister<'_> {
         subs.push(name, Sub { node: node.unwrap_or(NO_NODE), full, through, device });
         looked
     }
+}
+
+/// A block device, or where a link to one leads, as a regular file; `None` for anything else.
+fn look_device(path: PathBuf) -> Option<Looked> {
+    let (meta, _) = look(CWD, path.as_path(), true).ok().filter(|(meta, _)| meta.kind == EntryKind::BlockDevice)?;
+    let path = std::fs::canonicalize(&path).unwrap_or(path);
+    Some(match device_size(&path) {
+        // Its node may have other names; its content stands for itself.
+        Ok(size) => Looked::Device { meta: Meta { kind: EntryKind::File, size, rdev: (0, 0), nlink: 1, ..meta }, path },
+        Err(error) => Looked::Error(error),
+    })
 }
 
 /// Puts the absolute path of a directory into `path`, with a slash behind; gives its length.

@@ -463,6 +463,7 @@ impl Emitter<'_> {
                 let handle = path.map_or(Handle::Key, Handle::Path);
                 self.found(key, meta, handle, seen)
             }
+            Looked::Device { meta, path } => self.found(key, meta, Handle::Device(path), Seen::default()),
             Looked::Entry { meta, seen } => self.plain(directory, key, meta, seen),
         }
     }

@@ -5,6 +5,8 @@ mod opening;
 mod reading;
 mod backing_up;
 mod restoring;
+mod streams;
+mod archives;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]

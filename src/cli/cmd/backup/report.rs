@@ -1,5 +1,6 @@
 //! What a backup tells at its end.
 
+use super::words::Words;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::remarks::problem_line;
@@ -43,6 +44,8 @@ struct Summary {
     problem_list: Option<json::Path>,
     skipped: usize,
     looks_encrypted: bool,
+    snapshot_skipped: bool,
+    command_stderr: Option<Vec<String>>,
     duration_s: f64,
     stages: Vec<stages::StageObject>,
 }
@@ -53,11 +56,12 @@ pub fn tell(
     options: &BackupOptions,
     stats: &BackupStats,
     stages: &[(&'static str, StageTimes)],
+    words: &Words,
 ) -> Result<(), Failure> {
     if out.json {
         problems_as_objects(out, "skipped", &stats.skipped)?;
         problems_as_objects(out, "problem", &stats.problems)?;
-        return out.object(&summary(options, stats, stages));
+        return out.object(&summary(options, stats, stages, words));
     }
     if !out.quiet {
         lines(options, stats).iter().try_for_each(|line| out.line(line))?;
@@ -66,6 +70,10 @@ pub fn tell(
         }
         if looks_encrypted(options.compression, stats) {
             out.note("this source looks encrypted or compressed already: neither deduplication nor compression gained anything");
+        }
+        if let Some((command, lines)) = words.heard().filter(|(_, lines)| !lines.is_empty()) {
+            let what = if lines.len() == 1 { "a line" } else { "lines" };
+            out.note(&format!("{command} ended well, but wrote {what} to its standard error (above)"));
         }
         stats.skipped.iter().for_each(|skipped| out.note(&format!("left out {}", problem_line(skipped))));
     }
@@ -102,7 +110,12 @@ pub fn problems_as_objects(out: &Output, kind: &'static str, problems: &[Problem
     })
 }
 
-fn summary(options: &BackupOptions, stats: &BackupStats, stages: &[(&'static str, StageTimes)]) -> Summary {
+fn summary(
+    options: &BackupOptions,
+    stats: &BackupStats,
+    stages: &[(&'static str, StageTimes)],
+    words: &Words,
+) -> Summary {
     Summary {
         kind: "summary",
         snapshot: stats.snapshot.map(|id| id.to_string()),
@@ -128,6 +141,8 @@ fn summary(options: &BackupOptions, stats: &BackupStats, stages: &[(&'static str
         problem_list: stats.problem_list.as_ref().map(|list| json::Path::new(list.as_os_str().as_encoded_bytes())),
         skipped: stats.skipped.len(),
         looks_encrypted: looks_encrypted(options.compression, stats),
+        snapshot_skipped: stats.snapshot_skipped,
+        command_stderr: words.heard().map(|(_, lines)| lines),
         duration_s: stats.duration.as_secs_f64(),
         stages: stages::objects(stages),
     }
@@ -187,6 +202,9 @@ fn lines(options: &BackupOptions, stats: &BackupStats) -> Vec<String> {
     }
     if let Some(id) = stats.snapshot {
         lines.push(format!("snapshot  {id}"));
+    }
+    if let (true, Some(parent)) = (stats.snapshot_skipped, stats.parent) {
+        lines.push(format!("snapshot  none: nothing has changed since {parent}"));
     }
     lines
 }
