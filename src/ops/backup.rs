@@ -176,7 +176,7 @@ fn back_up(
         hide_lost_packs(store, &*counting)?;
     }
     let mut context = context(store, session.as_ref(), options, counting.clone())?;
-    if options.skip_if_unchanged && parent.as_ref().is_some_and(|parent| parent.manifest.paths == paths) {
+    if options.skip_if_unchanged && is_newest(store, options, &paths, parent.as_ref())? {
         context.comparison = Some(Comparison::new(&source.describe()));
     }
     let context = Arc::new(context);
@@ -217,6 +217,20 @@ fn back_up(
     }
     stats.duration = clock.elapsed();
     Ok(stats)
+}
+
+/// Whether this is the newest snapshot of these sources: only then leaving out an equal one loses nothing.
+fn is_newest(
+    store: &Store,
+    options: &BackupOptions,
+    paths: &[Vec<u8>],
+    parent: Option<&Snapshot>,
+) -> Result<bool, StoreError> {
+    let Some(parent) = parent else { return Ok(false) };
+    match options.parent {
+        None => Ok(true),
+        Some(_) => Ok(store.find_parent(&options.host, paths)?.is_some_and(|newest| newest.id == parent.id)),
+    }
 }
 
 /// Whether a snapshot with this root says of its sources what the parent says, and nothing was stored that only a snapshot

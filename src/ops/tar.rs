@@ -115,9 +115,29 @@ pub fn run(
 /// A file with several names, of which the first is in the archive.
 struct First {
     name: Vec<u8>,
-    meta: Meta,
-    content: Content,
+    content: [u8; 32],
+    said: (u64, Time, u32),
     left: u64,
+}
+
+/// Equal for equal contents only.
+fn digest(content: &Content) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    match content {
+        Content::Empty | Content::Unreadable => {}
+        Content::Inline(bytes) => _ = hasher.update(b"inline").update(bytes),
+        Content::Items(items) => items.iter().for_each(|item| match item {
+            Item::Chunk { id, .. } => _ = hasher.update(b"chunk").update(&id.0),
+            Item::Hole { len } => _ = hasher.update(b"hole").update(&len.to_le_bytes()),
+        }),
+        Content::List { id, .. } => _ = hasher.update(b"list").update(&id.0),
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// What the file system said of a file's content.
+fn said(meta: &Meta) -> (u64, Time, u32) {
+    (meta.size, meta.mtime, meta.mode)
 }
 
 struct Archive<'a> {
@@ -227,8 +247,7 @@ impl Archive<'_> {
         if meta.nlink > 1
             && let Some(first) = self.links.get_mut(&inode)
             // Two files that were taken for one must not become one.
-            && first.content == entry.content
-            && (first.meta.size, first.meta.mtime, first.meta.mode) == (meta.size, meta.mtime, meta.mode)
+            && (first.said, first.content) == (said(meta), digest(&entry.content))
         {
             first.left -= 1;
             let target = match first.left {
@@ -241,7 +260,7 @@ impl Archive<'_> {
         self.header(EntryType::Regular, &name, &[], len, meta)?;
         self.content(entry, len)?;
         if meta.nlink > 1 && self.links.len() < LINK_GROUPS_MAX {
-            let first = First { name, meta: meta.clone(), content: entry.content.clone(), left: meta.nlink - 1 };
+            let first = First { name, content: digest(&entry.content), said: said(meta), left: meta.nlink - 1 };
             self.links.insert(inode, first);
         }
         Ok(())

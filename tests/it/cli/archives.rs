@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 fn unpack(archive: &[u8], target: &Path) -> Ran {
     fs::create_dir(target).unwrap();
     let mut command = Command::new("tar");
-    command.args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-xpf", "-", "-C"]).arg(target);
+    let words = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "--warning=no-timestamp", "-xpf", "-", "-C"];
+    command.args(words).arg(target);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may end before it has read everything.
     _ = child.stdin.take().unwrap().write_all(archive);

@@ -164,7 +164,7 @@ fn a_store_that_fails_does_not_wait_for_a_silent_command() {
     command.args(["-m", "sh", "-c", &script]).current_dir(sandbox.path(".")).stdin(Stdio::null());
     let ran = Ran::new(command.output().unwrap());
     assert_eq!(ran.code, 1, "{ran:?}");
-    assert!(ran.stderr.contains("No space left"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("may be full"), "{}", ran.stderr);
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
 
@@ -277,7 +277,7 @@ fn a_backup_that_changes_nothing_makes_no_snapshot_on_demand() {
     let back_up = || skipping(&sandbox, &["source"]).1;
     let mut last = back_up()["snapshot"].clone();
     assert!(last.is_string(), "the first one is a snapshot");
-    let mut nothing = |more: &[&str]| {
+    let nothing = |more: &[&str]| {
         let (code, summary) = skipping(&sandbox, &[&["source"], more].concat());
         assert_eq!(
             (code, &summary["snapshot"], &summary["snapshot_skipped"]),
@@ -340,15 +340,18 @@ fn what_could_not_be_read_then_and_now_is_no_change_but_said() {
 #[test]
 fn a_stream_with_equal_content_is_no_change() {
     let sandbox = Sandbox::new();
-    let back_up = |content: &[u8]| {
-        let ran = feed(&sandbox, &["backup", "--json", "--skip-if-unchanged", "--stdin", "dump"], content);
+    let back_up = |content: &[u8], more: &[&str]| {
+        let words = [&["backup", "--json", "--skip-if-unchanged", "--stdin", "dump"], more].concat();
+        let ran = feed(&sandbox, &words, content);
         assert_eq!(ran.code, 0, "{ran:?}");
-        summary(&ran)["snapshot_skipped"].clone()
+        summary(&ran)
     };
-    assert_eq!(
-        [back_up(b"x"), back_up(b"x"), back_up(b"y"), back_up(b"x")],
-        [false, true, false, false].map(Value::from)
-    );
+    let first = back_up(b"x", &[])["snapshot"].as_str().unwrap().to_string();
+    assert_eq!(back_up(b"x", &[])["snapshot_skipped"], json!(true));
+    assert!(back_up(b"y", &[])["snapshot"].is_string());
+    // Equal to an older snapshot, but the newest one says something else.
+    assert!(back_up(b"x", &["--parent", &first])["snapshot"].is_string());
+    assert_eq!(sandbox.ok(["cat", "latest:/dump"]).stdout, "x");
 }
 
 /// Packs of a store's folder.
