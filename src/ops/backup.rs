@@ -143,38 +143,7 @@ fn back_up(
     let (clock, started) = (Instant::now(), Time::now());
     let counting = Arc::new(Counting { counters: Counters::default(), next: monitor });
     let paths = source.describe().paths;
-    let mut parent = match options.parent {
-        Some(id) => Some(store.find_snapshot(&id.to_string())?),
-        None => store.find_parent(&options.host, &paths)?,
-    };
-    if let Some(key) = store.other_signer(&options.host)? {
-        counting.note(&format!(
-            "host label {} belongs to another machine here, whose key is {}: others will call this snapshot's signer \
-             unknown; choose another label with --host",
-            options.host,
-            hex(&key)
-        ));
-    }
-    let session = match options.dry_run {
-        true => None,
-        false => {
-            let named = parent.iter().map(|p| p.id).collect();
-            let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
-            Some(session.with_rows_max(segment_rows(options)))
-        }
-    };
-    match &session {
-        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
-        None => store.load_index()?,
-    }
-    if let Some(parent) = &parent {
-        // About as much as last time: a display can say how long it takes.
-        counting.expect(Counter::Files, parent.manifest.totals.files);
-        counting.expect(Counter::Bytes, parent.manifest.totals.bytes);
-    }
-    if session.is_some() {
-        hide_lost_packs(store, &*counting)?;
-    }
+    let (session, parent) = begin(store, options, &paths, &*counting)?;
     let mut context = context(store, session.as_ref(), options, counting.clone())?;
     if options.skip_if_unchanged && is_newest(store, options, &paths, parent.as_ref())? {
         context.comparison = Some(Comparison::new(&source.describe()));
@@ -217,6 +186,48 @@ fn back_up(
     }
     stats.duration = clock.elapsed();
     Ok(stats)
+}
+
+/// The session (none for a dry run) and the snapshot to compare with.
+fn begin(
+    store: &Arc<Store>,
+    options: &BackupOptions,
+    paths: &[Vec<u8>],
+    monitor: &dyn Monitor,
+) -> Result<(Option<Session>, Option<Snapshot>), StoreError> {
+    let mut parent = match options.parent {
+        Some(id) => Some(store.find_snapshot(&id.to_string())?),
+        None => store.find_parent(&options.host, paths)?,
+    };
+    if let Some(key) = store.other_signer(&options.host)? {
+        monitor.note(&format!(
+            "host label {} belongs to another machine here, whose key is {}: others will call this snapshot's signer \
+             unknown; choose another label with --host",
+            options.host,
+            hex(&key)
+        ));
+    }
+    let session = match options.dry_run {
+        true => None,
+        false => {
+            let named = parent.iter().map(|p| p.id).collect();
+            let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
+            Some(session.with_rows_max(segment_rows(options)))
+        }
+    };
+    match &session {
+        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
+        None => store.load_index()?,
+    }
+    if let Some(parent) = &parent {
+        // About as much as last time: a display can say how long it takes.
+        monitor.expect(Counter::Files, parent.manifest.totals.files);
+        monitor.expect(Counter::Bytes, parent.manifest.totals.bytes);
+    }
+    if session.is_some() {
+        hide_lost_packs(store, monitor)?;
+    }
+    Ok((session, parent))
 }
 
 /// Whether this is the newest snapshot of these sources: only then leaving out an equal one loses nothing.
