@@ -244,6 +244,8 @@ fn the_content_of_a_device_that_is_named_is_stored_on_demand() {
     // What is found in a directory stays what it is.
     assert!(sh(&format!("cp -a {} dev/node && mkfifo dev/fifo", device.0), &sandbox.path(".")));
     assert!(fs::metadata(sandbox.path("dev/node")).unwrap().file_type().is_block_device());
+    let fifo = sandbox.ok(["backup", "--read-special", "dev/fifo"]);
+    assert!(fifo.stderr.contains("is a FIFO"), "{}", fifo.stderr);
     sandbox.ok(["backup", "--read-special", "dev"]);
     let at = |name: &str| sandbox.path("dev").join(name).to_str().unwrap().to_string();
     assert_eq!((kind(&at("node")), kind(&at("snap"))), (json!("block_device"), json!("symlink")));

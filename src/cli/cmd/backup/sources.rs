@@ -92,19 +92,23 @@ pub fn read_list(list: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// What a person may have meant otherwise: a device that is stored as a node, a list that may be cut off.
+/// What a person may have meant otherwise: a device or FIFO that is stored as a node, a list that may be cut off.
 pub fn note_doubts(roots: &Roots, args: &Args, context: &Context) {
     if roots.open_end {
         context
             .out
             .note("the list from standard input ends in the middle of a line: if it was cut off, paths are missing");
     }
-    let is_device = |path: &&PathBuf| fs::metadata(path).is_ok_and(|meta| meta.file_type().is_block_device());
-    for path in roots.named.iter().filter(is_device).filter(|_| !args.read_special) {
+    for path in &roots.named {
+        let Ok(kind) = fs::metadata(path).map(|meta| meta.file_type()) else { continue };
         let path = path.display();
-        context
-            .out
-            .note(&format!("{path} is a block device: its node is stored, its content only with --read-special"));
+        if kind.is_block_device() && !args.read_special {
+            let note = "is a block device: its node is stored, its content only with --read-special";
+            context.out.note(&format!("{path} {note}"));
+        }
+        if kind.is_fifo() {
+            context.out.note(&format!("{path} is a FIFO: what is written to it is stored only with --stdin"));
+        }
     }
 }
 
