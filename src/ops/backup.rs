@@ -209,11 +209,7 @@ fn begin(
     }
     let session = match options.dry_run {
         true => None,
-        false => {
-            let named = parent.iter().map(|p| p.id).collect();
-            let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
-            Some(session.with_rows_max(segment_rows(options)))
-        }
+        false => Some(begin(store, options, parent.as_ref().map(|p| p.id))?),
     };
     match &session {
         Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
@@ -252,6 +248,12 @@ fn says_the_same(context: &Context, root: &Root, parent: &Snapshot, stats: &Back
     !comparison.differs.load(Relaxed)
         && root.totals.entries == parent.manifest.totals.entries
         && stats.problem_count == parent.manifest.errors
+}
+
+fn begin(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId>) -> Result<Session, StoreError> {
+    let named = parent.into_iter().collect();
+    let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
+    Ok(session.with_rows_max(segment_rows(options)))
 }
 
 /// Packs that the index names and the storage lacks, or has in another length: what lay in them counts as unknown, so that
