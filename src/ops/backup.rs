@@ -213,7 +213,10 @@ fn begin(
     };
     match &session {
         Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
-        None => store.load_index()?,
+        None => {
+            store.load_index()?;
+            store.mistrust_damaged(&store.read_state()?);
+        }
     }
     if let Some(parent) = &parent {
         // About as much as last time: a display can say how long it takes.

@@ -202,11 +202,10 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let mut catalogue = index::catalogue(store, &findings, &records)?;
     meters.index.worked_on(catalogue.segments, mark.elapsed());
     interrupted(options)?;
-    let bad =
-        read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
-    let mark = Instant::now();
     // Of a snapshot or a segment that is lost nobody can tell what it needs.
     let blind = findings.any_flaw();
+    let bad = read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
+    let mark = Instant::now();
     let mut walker = Walker::new(Contents::new(store, &catalogue, &findings), &findings, monitor, &options.cancel);
     for (id, manifest) in &records.snapshots {
         walker.snapshot(*id, manifest);
@@ -272,7 +271,6 @@ fn threads(options: &CheckOptions) -> usize {
 
 /// Reads all packs, or the chosen share of them, front to back, and those on record as damaged in any case; what cannot
 /// be read goes into the catalogue, and is given.
-#[allow(clippy::too_many_arguments, reason = "one call, of one step")]
 fn read_packs(
     store: &Arc<Store>,
     options: &CheckOptions,
@@ -339,6 +337,8 @@ fn leftovers(store: &Store, records: &Records, catalogue: &Catalogue) -> Leftove
     }
 }
 
+#[cfg(test)]
+mod healing_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

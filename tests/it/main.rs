@@ -9,6 +9,10 @@ mod terminal;
 mod cli;
 mod compat;
 mod damage;
+#[cfg(feature = "cli")]
+mod failing_storage;
+#[cfg(feature = "cli")]
+mod healing;
 mod library;
 mod memory;
 mod pipeline;

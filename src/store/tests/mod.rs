@@ -2,6 +2,7 @@
 
 mod adoption;
 mod creation;
+mod damage;
 mod faults;
 mod listing;
 mod reading;
