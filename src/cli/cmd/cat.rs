@@ -1,9 +1,10 @@
 //! `larder cat`.
 
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::json;
+use crate::cli::select::SelectArgs;
 use crate::ops::cat::Cat;
 use crate::ops::list::SnapshotPath;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct Args {
     /// Files: ID:path
     #[arg(value_name = "SNAP:PATH", required = true)]
     files: Vec<OsString>,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// A piece of a file's content.
@@ -54,7 +57,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut cat = Cat::new(&store);
     let mut code = ExitCode::Ok;
     for (name, path) in files {
-        let (snapshot, doubts) = context::snapshot(&store, &context.out, &name)?;
+        let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
         code = code.or(doubts);
         let entry = cat.file(&snapshot, &path)?;
         let shown = json::Path::new(&path);

@@ -5,6 +5,7 @@ use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
 use crate::cli::{escape, human, time};
 use crate::ops::stats::{self, SnapshotCost, StoreStats};
@@ -13,17 +14,21 @@ use crate::storage::Area;
 const EXAMPLES: &str = "\
 Examples:
   larder stats
+  larder stats --host web1              the snapshots of one host; the store as a whole all the same
   larder stats --json | jq 'select(.type==\"store_stats\") | .bytes'";
 
 /// Show what a store holds and what it costs
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    select: SelectArgs,
+}
 
 /// Runs it.
-pub fn run(context: &Context, _args: Args) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
-    let stats = stats::run(&store)?;
+    let stats = stats::run(&store, &args.select.select())?;
     if context.out.json {
         context.out.object(&object(&store.id().to_string(), &store.storage.location(), &stats))?;
         for snapshot in &stats.snapshots {
