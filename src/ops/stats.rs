@@ -4,7 +4,6 @@ use crate::base::id::ObjectId;
 use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
 use crate::storage::Area;
-use crate::store::newest::Select;
 use crate::store::snapshots::{DamagedSnapshot, Snapshot};
 use crate::store::{Store, StoreError};
 
@@ -56,8 +55,8 @@ impl StoreStats {
     }
 }
 
-/// Reads the index, lists the storage and the snapshots: those that are selected.
-pub fn run(store: &Store, select: &Select) -> Result<StoreStats, StoreError> {
+/// Reads the index, lists the storage and the snapshots.
+pub fn run(store: &Store) -> Result<StoreStats, StoreError> {
     store.load_index()?;
     let mut areas = Area::ALL.map(|area| (area, AreaStats::default()));
     for (area, stats) in &mut areas {
@@ -66,8 +65,7 @@ pub fn run(store: &Store, select: &Select) -> Result<StoreStats, StoreError> {
             stats.bytes += listed.len;
         })?;
     }
-    let (mut snapshots, damaged) = store.snapshots()?;
-    snapshots.retain(|snapshot| select.selects(snapshot));
+    let (snapshots, damaged) = store.snapshots()?;
     let mut stats = StoreStats {
         areas,
         rows: 0,
