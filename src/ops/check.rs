@@ -14,12 +14,14 @@ mod tree;
 pub use keyless::{keyless, nobody_can_open};
 
 use crate::base::id::{ContentId, ObjectId, hex};
+use crate::base::time::Time;
 use crate::crypto::keys::random_bytes;
 use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::pipeline::parallel;
 use crate::storage::StorageKey;
+use crate::store::newest;
 use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
@@ -236,7 +238,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     Ok(report)
 }
 
-/// Says whose snapshots this machine cannot vouch for. What is damaged is found elsewhere.
+/// Says whose snapshots this machine cannot vouch for, and which are from the future. What is damaged is found elsewhere.
 fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
     let snapshots = match store.snapshots() {
         Ok((snapshots, _)) => snapshots,
@@ -244,7 +246,12 @@ fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
         Err(error) if error.is_unreadable() => return Ok(()),
         Err(error) => return Err(error),
     };
+    let now = Time::now();
     for snapshot in snapshots {
+        if newest::is_ahead(&snapshot, now) {
+            let message = "it is from the future: its time is later than this machine's clock says";
+            findings.add(Severity::Notice, Subject::Snapshot(snapshot.id), message);
+        }
         let host = &snapshot.manifest.host;
         let message = match snapshot.authenticity {
             Authenticity::UnknownSigner => {

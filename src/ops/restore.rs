@@ -90,7 +90,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         monitor.expect(Counter::Files, totals.files);
         monitor.expect(Counter::Bytes, totals.bytes);
     }
-    let lease = Lease::begin(store, options, &snapshot)?;
+    let lease = Lease::begin(store, options, &snapshot, monitor)?;
     // Nothing is made for a path that is not there.
     let opened = look_up(store, &snapshot, &base, options.delete).and_then(|()| open_target(options));
     let destination = match opened {
@@ -241,12 +241,21 @@ fn display(path: &[u8]) -> String {
 struct Lease(Option<Session>);
 
 impl Lease {
-    fn begin(store: &Arc<Store>, options: &RestoreOptions, snapshot: &Snapshot) -> Result<Lease, StoreError> {
+    fn begin(
+        store: &Arc<Store>,
+        options: &RestoreOptions,
+        snapshot: &Snapshot,
+        monitor: &dyn Monitor,
+    ) -> Result<Lease, StoreError> {
         if !options.dry_run {
             let begun = Session::begin(store.clone(), SessionPurpose::Read, &options.host, vec![snapshot.id]);
             // A store that is read-only for this user restores all the same; anything else shows again when it is read.
-            if let Ok(session) = begun {
-                return Ok(Lease(Some(session)));
+            match begun {
+                Ok(session) => return Ok(Lease(Some(session))),
+                Err(error) => monitor.note(&format!(
+                    "nothing keeps the snapshot's data from being deleted while it is restored, since this cannot be \
+                     written to the store: {error}"
+                )),
             }
         }
         store.load_index()?;

@@ -7,16 +7,18 @@ pub mod sources;
 mod words;
 
 use crate::base::time::Time;
-use crate::cli::context::{Context, Opened, host_name, snapshot};
+use crate::cli::context::{Context, Opened, host_name};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::progress::{Progress, Shown};
+use crate::cli::select::snapshot;
 use crate::cli::time;
 use crate::codec::Compression;
 use crate::monitor::Counter;
 use crate::ops::backup::{self, BackupOptions};
 use crate::source::fs::ReadMode;
 use crate::store::StoreError;
+use crate::store::newest::Wanted;
 use ahead::Ahead;
 use first::open_or_create;
 use std::ffi::OsString;
@@ -164,7 +166,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     sources::note_doubts(&roots, &args, context);
     let parent = match &args.parent {
         None => None,
-        Some(name) => Some(snapshot(&store, &context.out, name)?.0.id),
+        Some(name) => {
+            let here = Some(args.host.clone().unwrap_or_else(host_name));
+            Some(snapshot(context, &store, name, Wanted { here, ..Wanted::default() })?.0.id)
+        }
     };
     let options = BackupOptions {
         host: args.host.clone().unwrap_or_else(host_name),

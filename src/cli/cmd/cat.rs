@@ -1,11 +1,12 @@
 //! `larder cat`: files as they are, a directory as a tar archive.
 
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::remarks::Remarks;
 use crate::format::tree::EntryKind;
+use crate::cli::select::SelectArgs;
 use crate::ops::cat::Cat;
 use crate::ops::list::SnapshotPath;
 use crate::ops::tar::{self, TarError};
@@ -39,6 +40,8 @@ pub struct Args {
     /// Files, or one directory: ID:path
     #[arg(value_name = "SNAP:PATH", required = true)]
     files: Vec<OsString>,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// A piece of a file's content.
@@ -68,7 +71,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut code = ExitCode::Ok;
     let alone = files.len() == 1;
     for (name, path) in files {
-        let (snapshot, doubts) = context::snapshot(&store, &context.out, &name)?;
+        let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
         code = code.or(doubts);
         if cat.kind(&snapshot, &path)? == EntryKind::Directory {
             may_be_printed(context, &path, alone)?;

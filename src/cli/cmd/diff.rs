@@ -1,12 +1,13 @@
 //! `larder diff`.
 
 use super::snapshots::short;
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::human;
 use crate::cli::output::{Colour, Output};
 use crate::cli::remarks::Remarks;
+use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, source};
 use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
 use crate::ops::list::{LIST_CACHE_BYTES, SnapshotPath};
@@ -53,6 +54,8 @@ pub struct Args {
     /// Do not tell of entries of which only metadata differs
     #[arg(long)]
     no_metadata: bool,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// A difference's line of `--json`.
@@ -82,13 +85,13 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let first = SnapshotPath::parse(args.first.as_bytes())?;
     let store = context.open_with_index()?;
     let out = &context.out;
-    let (before, mut code) = context::snapshot(&store, out, &first.snapshot)?;
+    let (before, mut code) = args.select.snapshot(context, &store, &first.snapshot)?;
     let mut reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
     let mut printer = Printer { out, no_metadata: args.no_metadata, failed: None };
     let remarks = Remarks(out);
     let stats = if names_a_snapshot(&args.second) {
         let second = SnapshotPath::parse(args.second.as_bytes())?;
-        let (after, doubts) = context::snapshot(&store, out, &second.snapshot)?;
+        let (after, doubts) = args.select.snapshot(context, &store, &second.snapshot)?;
         code = code.or(doubts);
         let path = second.path.or_else(|| first.path.clone());
         let side_of_first = first.path.or_else(|| path.clone());

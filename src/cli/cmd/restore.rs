@@ -3,11 +3,12 @@
 use super::backup::report::{problems_as_objects, shown_problems};
 use super::backup::sources::read_list;
 use super::snapshots::short;
-use crate::cli::context::{Context, host_name, snapshot};
+use crate::cli::context::{Context, host_name};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::{Progress, Shown};
+use crate::cli::select::SelectArgs;
 use crate::cli::{human, source, stages};
 use crate::monitor::{Counter, StageTimes};
 use crate::ops::list::SnapshotPath;
@@ -83,6 +84,8 @@ pub struct Args {
     /// Threads that decode [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -140,7 +143,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     }
     let list = list(&args.files_from, &args.files_from0)?;
     let store = context.open()?.store;
-    let (snapshot, doubts) = snapshot(&store, &context.out, &name)?;
+    let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),

@@ -2,6 +2,8 @@
 
 mod words;
 mod opening;
+mod choosing;
+mod unusable;
 mod reading;
 mod backing_up;
 mod restoring;
