@@ -3,7 +3,10 @@
 pub mod fs;
 pub mod filter;
 pub mod mmap;
+mod remark;
 pub mod stdin;
+
+pub use remark::{Remark, RemarkKind};
 
 use crate::format::tree::{Meta, Xattr};
 use std::io;
@@ -90,6 +93,11 @@ pub trait Source: Send + Sync {
     /// File flags of an entry that looking does not tell.
     fn more_flags(&self, _found: &Found) -> u32 {
         0
+    }
+
+    /// What a person should know after a walk: rules that matched nothing, sources of which nothing came.
+    fn remarks(&self) -> Vec<Remark> {
+        Vec::new()
     }
 }
 

@@ -5,6 +5,7 @@ mod opening;
 mod reading;
 mod backing_up;
 mod restoring;
+mod leaving_out;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]
