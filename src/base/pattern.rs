@@ -1,7 +1,8 @@
 //! Patterns in `.gitignore` syntax, of any bytes: lists of them in which the last rule that matches decides.
 //!
 //! A rule is one of three kinds. `name` and `**/a/b` match at any depth. `/a/b` begins at the file system's root. `./a`
-//! and `a/b` begin at a base: the source that is backed up, the folder that is restored, the directory of a rule file.
+//! and `a/b` begin at a base: the source that is backed up, the folder that is restored, the directory of a rule file. For
+//! a restore and for a rule file `/a` begins at the base too.
 
 use globset::{Candidate, Glob, GlobBuilder, GlobSet};
 use regex::bytes::{Regex, RegexBuilder};
@@ -17,6 +18,8 @@ pub struct Reading {
     pub in_file: bool,
     /// Of a directory's own file, as git reads it: `/a` begins at the base too, and `[a` is no mistake.
     pub own_directory: bool,
+    /// `/a` begins at the base as well as at the root.
+    pub also_at_base: bool,
 }
 
 /// Where a rule begins.
@@ -24,6 +27,7 @@ pub struct Reading {
 enum Anchor {
     Anywhere,
     Root,
+    RootAndBase,
     Base,
 }
 
@@ -107,7 +111,7 @@ impl RulesBuilder {
             let glob = Compiled::new(&glob, reading)?;
             // Rules that begin somewhere are also held against the other form, to say what they would have matched
             // when both forms counted.
-            if !reading.own_directory {
+            if !reading.own_directory && !(reading.also_at_base && anchor == Anchor::Base) {
                 self.by_root.add(number, &glob);
             }
             if reading.own_directory || anchor != Anchor::Anywhere {
@@ -120,7 +124,7 @@ impl RulesBuilder {
             takes_back,
             is_absolute: anchor == Anchor::Root,
             directories_only,
-            anchor: if reading.own_directory { Anchor::Base } else { anchor },
+            anchor,
             matched: AtomicBool::new(false),
             once: OnceLock::new(),
         });
@@ -188,7 +192,8 @@ impl Rules {
                 return;
             }
             let counts = match rule.anchor {
-                Anchor::Anywhere => true,
+                // What git reads is only held against the base.
+                Anchor::Anywhere | Anchor::RootAndBase => true,
                 Anchor::Root => whole,
                 Anchor::Base => !whole,
             };
@@ -259,6 +264,7 @@ fn parse(line: &[u8], reading: Reading) -> Option<Parsed> {
         return None;
     }
     let anchor = match components[..] {
+        _ if absolute && reading.also_at_base => Anchor::RootAndBase,
         _ if absolute && !reading.own_directory => Anchor::Root,
         _ if absolute || from_here => Anchor::Base,
         [b"**", ..] => Anchor::Anywhere,

@@ -35,8 +35,8 @@ pub struct RestoreOptions {
     pub path: Vec<u8>,
     /// The folder to restore into; made if it is not there.
     pub target: PathBuf,
-    /// Only what these patterns match (`.gitignore` syntax; `/a` is a path in the snapshot, `./a` and `a/b` begin at
-    /// `path`), and what lies below.
+    /// Only what these patterns match (`.gitignore` syntax, of any bytes; one with a slash begins at `path`, `/a` can also
+    /// be a whole path), and what lies below.
     pub include: Vec<OsString>,
     /// Leave out what these match, and what lies below.
     pub exclude: Vec<OsString>,

@@ -41,8 +41,8 @@ pub struct Args {
     /// The directory to restore into; made if it is not there
     #[arg(long = "to", value_name = "DIR")]
     target: PathBuf,
-    /// Only what matches (.gitignore syntax; /x is a path in the snapshot, ./x begins at PATH; repeatable), and what lies
-    /// below
+    /// Only what matches (.gitignore syntax; /x begins at PATH or is a whole path; the last that matches decides;
+    /// repeatable), and what lies below
     #[arg(short, long, value_name = "PATTERN")]
     include: Vec<OsString>,
     /// Only what the patterns in this file match, one a line (repeatable)
