@@ -4,7 +4,10 @@ pub mod fs;
 pub mod filter;
 pub mod mmap;
 pub mod command;
+mod remark;
 pub mod stdin;
+
+pub use remark::{Remark, RemarkKind};
 
 use crate::format::tree::{Meta, Xattr};
 use std::io;
@@ -93,6 +96,11 @@ pub trait Source: Send + Sync {
     /// File flags of an entry that looking does not tell.
     fn more_flags(&self, _found: &Found) -> u32 {
         0
+    }
+
+    /// What a person should know after a walk: rules that matched nothing, sources of which nothing came.
+    fn remarks(&self) -> Vec<Remark> {
+        Vec::new()
     }
 }
 

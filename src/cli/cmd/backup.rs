@@ -2,6 +2,7 @@
 
 mod ahead;
 mod first;
+mod leave_out;
 pub mod report;
 pub mod sources;
 mod words;
@@ -12,7 +13,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::select::snapshot;
-use crate::cli::time;
+use crate::cli::{size, time};
 use crate::codec::Compression;
 use crate::monitor::Counter;
 use crate::ops::backup::{self, BackupOptions};
@@ -82,25 +83,30 @@ pub struct Args {
     /// The one PATH appears in the snapshot as this absolute path
     #[arg(long = "as", value_name = "PATH", help_heading = SOURCE)]
     as_path: Option<PathBuf>,
-    /// Do not enter other file systems
+    /// Do not enter other file systems, but as far as they lead to another PATH
     #[arg(short = 'x', long, help_heading = SOURCE)]
     one_file_system: bool,
     /// Do not read extended attributes (ACLs and capabilities are such)
     #[arg(long, help_heading = SOURCE)]
     no_xattrs: bool,
 
-    /// Leave out what matches (.gitignore syntax from each PATH, repeatable)
-    #[arg(short, long, value_name = "PATTERN", help_heading = LEAVE_OUT)]
-    exclude: Vec<String>,
-    /// Leave out what the patterns in this file match
-    #[arg(long, value_name = "FILE", help_heading = LEAVE_OUT)]
-    exclude_file: Vec<PathBuf>,
+    #[command(flatten)]
+    rules: leave_out::Rules,
     /// Honour files of this name in every directory, e.g. .gitignore
     #[arg(long, value_name = "NAME", help_heading = LEAVE_OUT)]
-    ignore_file: Vec<String>,
-    /// Leave out directories that hold a CACHEDIR.TAG
+    ignore_file: Vec<OsString>,
+    /// Leave out what lies in directories that hold a CACHEDIR.TAG (never a PATH itself)
     #[arg(long, help_heading = LEAVE_OUT)]
     exclude_caches: bool,
+    /// Leave out what lies in directories that hold this name, e.g. .nobackup (never a PATH itself; repeatable)
+    #[arg(long, value_name = "NAME", help_heading = LEAVE_OUT)]
+    exclude_if_present: Vec<OsString>,
+    /// Leave out files larger than this (10M, 4GiB)
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = LEAVE_OUT)]
+    exclude_larger_than: Option<u64>,
+    /// Leave out what has the no-dump flag (chattr +d)
+    #[arg(long, help_heading = LEAVE_OUT)]
+    exclude_nodump: bool,
 
     /// Host label [default: this machine's name]
     #[arg(long, value_name = "HOST", value_parser = host_label, help_heading = SNAPSHOT)]
@@ -207,7 +213,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         }
         e => e.into(),
     })?;
-    report::tell(&context.out, &options, &stats, &progress.stages(), &words)?;
+    report::tell(&context.out, &options, &stats, &progress.stages(), &words, &source.remarks())?;
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
 }
 

@@ -13,7 +13,9 @@ use crate::cli::{escape, json, size, time};
 use crate::format::tree::EntryKind;
 use crate::ops::find::{self, FindOptions, Matcher};
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,7 +31,7 @@ A pattern with a / is matched against paths, any other against names.";
 pub struct Args {
     /// Globs; what matches one of them is found
     #[arg(value_name = "PATTERN", required = true)]
-    patterns: Vec<String>,
+    patterns: Vec<OsString>,
     /// Only in this snapshot (repeatable); all of them otherwise
     #[arg(long = "in", value_name = "SNAP")]
     within: Vec<String>,
@@ -144,6 +146,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     }
     if stats.found == 0 {
         out.note("nothing found");
+    } else {
+        let nothing = |pattern: &OsString| out.note(&format!("nothing found for '{}'", escape::name(pattern.as_bytes())));
+        matcher.without_match().for_each(nothing);
     }
     if stats.damaged > 0 {
         code = code.or(ExitCode::Damage);

@@ -42,15 +42,16 @@ pub struct Args {
     /// The directory to restore into; made if it is not there
     #[arg(long = "to", value_name = "DIR")]
     target: PathBuf,
-    /// Only what matches (.gitignore syntax, repeatable), and what lies below
+    /// Only what matches (.gitignore syntax; /x begins at PATH or is a whole path; the last that matches decides;
+    /// repeatable), and what lies below
     #[arg(short, long, value_name = "PATTERN")]
-    include: Vec<String>,
+    include: Vec<OsString>,
     /// Only what the patterns in this file match, one a line (repeatable)
     #[arg(long, value_name = "FILE")]
     include_file: Vec<PathBuf>,
     /// Leave out what matches, and what lies below
     #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<String>,
+    exclude: Vec<OsString>,
     /// Leave out what the patterns in this file match
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
@@ -181,13 +182,14 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     Ok(doubts.or(exit_code(&stats)))
 }
 
-/// Patterns of the command line, then those of files, one a line.
-fn patterns(mut given: Vec<String>, files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+/// Patterns of the command line, then those of files, one a line: the last that matches decides.
+fn patterns(mut given: Vec<OsString>, files: &[PathBuf]) -> Result<Vec<OsString>, Failure> {
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|e| Failure::io("cannot read the patterns", file, &e))?;
+        let text = std::fs::read(file).map_err(|e| Failure::io("cannot read the patterns", file, &e))?;
         // As a `.gitignore` has them: without comments and empty lines.
-        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-        given.extend(lines.map(str::to_string));
+        let lines = text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let lines = lines.filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));
+        given.extend(lines.map(|line| OsString::from_vec(line.to_vec())));
     }
     Ok(given)
 }

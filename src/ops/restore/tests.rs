@@ -154,8 +154,8 @@ fn rules_choose_and_directories_above_are_made_with_their_attributes() {
     let bench = Bench::new();
     bench.backup(&sample());
     let folder = tempfile::tempdir().unwrap();
-    let include = vec!["/b/deep/f1*".to_string(), "big".into()];
-    let exclude = vec!["f11".to_string()];
+    let include = vec!["/b/deep/f1*".into(), "big".into()];
+    let exclude = vec!["f11".into()];
     let stats = restore(&bench, &RestoreOptions { include, exclude, ..options(&folder.path().join("t")) });
     assert_no_problems(&stats);
     let picture = picture(&folder.path().join("t"));

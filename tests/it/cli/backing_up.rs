@@ -58,7 +58,7 @@ fn exclusions_leave_out_what_they_name() {
     }
     sandbox.write("source/cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
     sandbox.write("source/git/.gitignore", "skip\n");
-    let rules = sandbox.write("rules", "# comment\n/sub/keep\n");
+    let rules = sandbox.write("rules", "# comment\n./sub/keep\n");
     let words =
         ["backup", "source", "--exclude", "*.o", "--exclude-caches", "--ignore-file", ".gitignore", "--exclude-file"];
     sandbox.ok(words.iter().map(AsRef::as_ref).chain([rules.as_os_str()]));

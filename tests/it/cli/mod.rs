@@ -9,6 +9,7 @@ mod backing_up;
 mod restoring;
 mod streams;
 mod archives;
+mod leaving_out;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]

@@ -1,6 +1,7 @@
 //! What a backup tells at its end.
 
 use super::words::Words;
+use crate::base::escape;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::remarks::problem_line;
@@ -9,10 +10,13 @@ use crate::cli::{human, json};
 use crate::codec::Compression;
 use crate::monitor::{Problem, StageTimes};
 use crate::ops::backup::{BackupOptions, BackupStats};
+use crate::source::{Remark, RemarkKind};
 use serde::Serialize;
 
 /// Problems shown to people; the rest is counted.
 const PROBLEMS_SHOWN: usize = 10;
+/// So many rules that matched nothing have a line each.
+const RULES_SHOWN: usize = 5;
 /// A source is judged by at least so many new bytes.
 const JUDGED_BYTES_MIN: u64 = 16 << 20;
 
@@ -57,8 +61,10 @@ pub fn tell(
     stats: &BackupStats,
     stages: &[(&'static str, StageTimes)],
     words: &Words,
+    remarks: &[Remark],
 ) -> Result<(), Failure> {
     if out.json {
+        remarks_as_objects(out, remarks)?;
         problems_as_objects(out, "skipped", &stats.skipped)?;
         problems_as_objects(out, "problem", &stats.problems)?;
         return out.object(&summary(options, stats, stages, words));
@@ -76,12 +82,53 @@ pub fn tell(
             out.note(&format!("{command} ended well, but wrote {what} to its standard error (above)"));
         }
         stats.skipped.iter().for_each(|skipped| out.note(&format!("left out {}", problem_line(skipped))));
+        remark_lines(remarks).iter().for_each(|line| out.note(line));
     }
     shown_problems(out, &stats.problems, stats.problem_count, "could not be read");
     if let Some(list) = &stats.problem_list {
         out.warn(&format!("all of them are listed in {}", list.display()));
     }
     Ok(())
+}
+
+/// Remarks as lines of `--json`.
+fn remarks_as_objects(out: &Output, remarks: &[Remark]) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct RemarkObject<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        remark: &'static str,
+        #[serde(flatten)]
+        path: Option<json::Path>,
+        rule: Option<String>,
+        message: &'a str,
+    }
+    remarks.iter().try_for_each(|remark| {
+        let is_path = !remark.is_of_a_rule() && !remark.subject.is_empty();
+        out.object(&RemarkObject {
+            kind: "remark",
+            remark: remark.kind.word(),
+            path: is_path.then(|| json::Path::new(&remark.subject)),
+            rule: remark.is_of_a_rule().then(|| escape::name(&remark.subject)),
+            message: &remark.message,
+        })
+    })
+}
+
+/// Remarks for people. Rules that matched nothing share a line when they are many: a list for many machines has many.
+fn remark_lines(remarks: &[Remark]) -> Vec<String> {
+    let (unmatched, others): (Vec<_>, Vec<_>) =
+        remarks.iter().partition(|remark| remark.kind == RemarkKind::RuleWithoutMatch);
+    let mut lines: Vec<String> = others.iter().map(|remark| remark.message.clone()).collect();
+    if unmatched.len() <= RULES_SHOWN {
+        lines.extend(unmatched.iter().map(|remark| remark.message.clone()));
+    } else {
+        let first: Vec<_> =
+            unmatched.iter().take(RULES_SHOWN).map(|r| format!("'{}'", escape::name(&r.subject))).collect();
+        let (count, more) = (human::count(unmatched.len() as u64), unmatched.len() - RULES_SHOWN);
+        lines.push(format!("{count} rules matched nothing: {} and {more} more; --json lists them", first.join(", ")));
+    }
+    lines
 }
 
 /// The first problems as warnings, and how many there are.

@@ -1,6 +1,7 @@
 //! What is backed up: paths, lists of paths, standard input, what a command prints.
 
 use super::Args;
+use crate::base::escape;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::source;
@@ -10,6 +11,7 @@ use crate::source::command::{CommandLine, Said};
 use crate::source::filter::{Excludes, Filter};
 use crate::source::fs::{FsOptions, parse_list};
 use crate::store::Store;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -168,24 +170,28 @@ pub fn source(
 
 fn excludes(args: &Args) -> Excludes {
     Excludes {
-        patterns: args.exclude.clone(),
-        files: args.exclude_file.clone(),
+        rules: args.rules.0.clone(),
         per_directory: args.ignore_file.clone(),
         cache_dirs: args.exclude_caches,
+        if_present: args.exclude_if_present.clone(),
+        larger_than: args.exclude_larger_than,
+        no_dump: args.exclude_nodump,
     }
 }
 
 /// Options that shaped the snapshot, for people who look at it later.
 pub fn for_the_manifest(args: &Args) -> Vec<String> {
-    let mut options = Vec::new();
-    options.extend(args.exclude.iter().map(|p| format!("--exclude={p}")));
-    options.extend(args.exclude_file.iter().map(|p| format!("--exclude-file={}", p.display())));
-    options.extend(args.ignore_file.iter().map(|n| format!("--ignore-file={n}")));
+    let mut options = args.rules.words();
     // Its arguments may hold secrets.
     let command = args.paths.first().filter(|_| args.stdin_from_command.is_some());
     options.extend(command.map(|program| format!("--stdin-from-command={}", program.display())));
+    let named = |option: &str, name: &OsString| format!("--{option}={}", escape::name(name.as_bytes()));
+    options.extend(args.ignore_file.iter().map(|name| named("ignore-file", name)));
+    options.extend(args.exclude_if_present.iter().map(|name| named("exclude-if-present", name)));
+    options.extend(args.exclude_larger_than.map(|bytes| format!("--exclude-larger-than={bytes}")));
     let flags = [
         (args.exclude_caches, "--exclude-caches"),
+        (args.exclude_nodump, "--exclude-nodump"),
         (args.one_file_system, "--one-file-system"),
         (args.no_xattrs, "--no-xattrs"),
         (args.read_special, "--read-special"),
