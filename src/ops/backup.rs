@@ -209,7 +209,7 @@ fn begin(
     }
     let session = match options.dry_run {
         true => None,
-        false => Some(begin(store, options, parent.as_ref().map(|p| p.id))?),
+        false => Some(register(store, options, parent.as_ref().map(|p| p.id))?),
     };
     match &session {
         Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
@@ -253,7 +253,8 @@ fn says_the_same(context: &Context, root: &Root, parent: &Snapshot, stats: &Back
         && stats.problem_count == parent.manifest.errors
 }
 
-fn begin(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId>) -> Result<Session, StoreError> {
+/// Registers the session.
+fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId>) -> Result<Session, StoreError> {
     let named = parent.into_iter().collect();
     let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
     Ok(session.with_rows_max(segment_rows(options)))

@@ -205,6 +205,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     drop(ahead);
     progress.finish();
     context.interrupt.immediate();
+    let remarks = source.remarks();
     // A command that still runs is ended by now.
     drop(source);
     let stats = outcome.map_err(|e| match e {
@@ -213,7 +214,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         }
         e => e.into(),
     })?;
-    report::tell(&context.out, &options, &stats, &progress.stages(), &words, &source.remarks())?;
+    report::tell(&context.out, &options, &stats, &progress.stages(), &words, &remarks)?;
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
 }
 
