@@ -138,7 +138,7 @@ fn an_interrupted_backup_ends_the_command_and_what_it_started() {
         let began = Instant::now();
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         assert_eq!(child.wait().unwrap().code(), Some(130), "{script}");
-        assert!(began.elapsed() < Duration::from_secs(6), "{script}: {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(15), "{script}: {:?}", began.elapsed());
         assert!(ends_soon(&grandchild), "{script}: {grandchild} is left behind");
         fs::remove_file(&pid).unwrap();
     }
