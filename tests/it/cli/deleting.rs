@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 fn deleted(ran: &Ran) -> Vec<String> {
-    let prefix = |line: &str| line.strip_prefix("deleted   ").map(str::to_string);
+    let prefix =
+        |line: &str| line.strip_prefix("deleted   ").or(line.strip_prefix("would delete ")).map(str::to_string);
     ran.stdout.lines().filter_map(prefix).map(|path| path.rsplit("source/").next().unwrap().to_string()).collect()
 }
 
