@@ -14,10 +14,11 @@ use crate::monitor::{Counter, StageTimes};
 use crate::ops::list::SnapshotPath;
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
 use crate::source::fs::parse_list;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -153,7 +154,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         exclude,
         list,
         delete: args.delete,
-        never: if args.delete { source::never(context, &store)? } else { HashSet::new() },
+        never: if args.delete { never(context, &store)? } else { HashSet::new() },
         overwrite: args.overwrite.into(),
         owners_by_name: matches!(args.owners, OwnersMode::ByName),
         owners: args.owners.into(),
@@ -169,7 +170,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let shown = Shown { verb: "restoring", things: (Counter::Files, "files"), bytes: Counter::Bytes };
     let progress = Progress::new(&context.out, shown);
     if args.dry_run {
-        progress.name_removed();
+        progress.dry_run();
     }
     let outcome = restore::run(&store, &options, progress.as_ref());
     progress.finish();
@@ -180,6 +181,13 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })?;
     tell(&context.out, &options, &stats, &progress.stages())?;
     Ok(doubts.or(exit_code(&stats)))
+}
+
+/// What is never deleted: the store, the cache and the configuration, without which the store does not open.
+fn never(context: &Context, store: &Store) -> Result<HashSet<(u64, u64)>, Failure> {
+    let mut never = source::never(context, store)?;
+    never.extend(std::fs::metadata(&store.places.config).map(|meta| (meta.dev(), meta.ino())));
+    Ok(never)
 }
 
 /// Patterns of the command line, then those of files, one a line: the last that matches decides.

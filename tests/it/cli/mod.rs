@@ -10,6 +10,7 @@ mod restoring;
 mod streams;
 mod archives;
 mod leaving_out;
+mod deleting;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]
