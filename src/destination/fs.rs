@@ -6,19 +6,27 @@
 //! who swaps a directory for a link meanwhile leads a write elsewhere.
 
 mod attributes;
+mod copy;
 mod directory;
+mod examine;
 mod file;
+mod flush;
+mod grain;
+mod partial;
 
 pub use attributes::Ownership;
 pub use directory::FsDirectory;
 pub use file::FsFile;
 
-use super::{Attributes, Destination, Existing, Found, Identity, ReadBack, Special};
+use super::{Attributes, Destination, Existing, Expected, Found, Identity, Loss, Losses, Part, ReadBack, Special};
 use crate::base::time::Time;
 use crate::format::tree::EntryKind;
 use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
 use directory::{Born, OpenDirectories, open_beneath};
-use file::{HALF_WRITTEN, OpenFiles, create_new, identity, rename_over};
+use file::{HALF_WRITTEN, OpenFiles, close, create_new, identity, not_written, rename_over, rename_to_new, set_len};
+use flush::Flush;
+use grain::{Grains, Kept, same_time};
+use partial::Partial;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -35,6 +43,8 @@ pub struct FsOptions {
     pub ownership: Ownership,
     /// Leave extended attributes out.
     pub no_xattrs: bool,
+    /// What is written is to be made durable at the end.
+    pub sync: bool,
 }
 
 /// A folder as a destination.
@@ -44,6 +54,8 @@ pub struct FsDestination {
     directories: OpenDirectories,
     files: OpenFiles,
     applier: Applier,
+    flush: Flush,
+    grains: Grains,
     temporary: (u64, AtomicU64),
 }
 
@@ -73,21 +85,22 @@ impl FsDestination {
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(folder, flags, Mode::empty())?;
-        if made {
-            // From its parent's default ACL; the snapshot's entry may have none.
-            strip_acl(&fd, ACL_DEFAULT)?;
-            strip_acl(&fd, ACL_ACCESS)?;
-        }
+        // From its parent's default ACL; the snapshot's entry may have none.
+        let inherits = made && !(strip_acl(&fd, ACL_DEFAULT) & strip_acl(&fd, ACL_ACCESS));
+        let flush = Flush::new(options.sync);
+        let flushes = flush.meet(&fd)?;
         let found = if made { Found::New } else { found(&fd)? };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         Ok(FsDestination {
-            target: FsDirectory::target(fd, made),
+            target: FsDirectory::target(fd, made, inherits, flushes),
             found,
             directories: OpenDirectories::new((limit / 4).min(1024) as usize),
             files: OpenFiles::new((limit / 8).min(512) as usize),
             applier: Applier::new(options.ownership, !options.no_xattrs),
+            flush,
+            grains: Grains::default(),
             temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
         })
     }
@@ -98,13 +111,19 @@ impl FsDestination {
         format!(".larder-{:016x}", seed.wrapping_add(next.fetch_add(1, Relaxed))).into_bytes()
     }
 
+    /// How the file system of this directory keeps what it is given.
+    fn kept(&self, directory: &OwnedFd) -> Kept {
+        self.grains.of(directory, || self.temporary_name())
+    }
+
     /// What a new entry of the directory gets from it; learned once, from the first one.
     fn born(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, entry: impl AsFd) -> io::Result<Born> {
         if let Some(born) = directory.born.get() {
             return Ok(*born);
         }
         let stat = rustix::fs::fstat(entry)?;
-        let acl = !directory.made() && rustix::fs::fgetxattr_query(fd, ACL_DEFAULT).is_ok();
+        let acl = (!directory.made() || directory.inherits.load(Relaxed))
+            && rustix::fs::fgetxattr_query(fd, ACL_DEFAULT).is_ok();
         Ok(*directory.born.get_or_init(|| Born { uid: stat.st_uid, gid: stat.st_gid, acl }))
     }
 
@@ -126,8 +145,8 @@ impl FsDestination {
         name: &[u8],
         replace: bool,
         make: impl Fn(&[u8]) -> io::Result<()>,
-        complete: impl FnOnce(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+        complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
+    ) -> io::Result<Losses> {
         let temporary = match make(name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
@@ -137,9 +156,9 @@ impl FsDestination {
             made => made.map(|()| None)?,
         };
         let made = temporary.as_deref().unwrap_or(name);
-        let done = complete(made).and_then(|()| match &temporary {
-            Some(temporary) => rename_over(directory, temporary, name),
-            None => Ok(()),
+        let done = complete(made).and_then(|losses| match &temporary {
+            Some(temporary) => rename_over(directory, temporary, name).map(|()| losses),
+            None => Ok(losses),
         });
         done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
     }
@@ -176,6 +195,20 @@ fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
     }
 }
 
+fn existing(stat: &rustix::fs::Stat) -> Existing {
+    let (kind, mode) = (kind_of(stat), stat.st_mode & 0o7777);
+    Existing {
+        kind,
+        mode,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        size: stat.st_size as u64,
+        mtime: Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 },
+        identity: identity(stat),
+        half_written: kind == EntryKind::File && mode == HALF_WRITTEN && stat.st_nlink == 1,
+    }
+}
+
 impl Destination for FsDestination {
     type Directory = Arc<FsDirectory>;
     type File = Arc<FsFile>;
@@ -190,17 +223,7 @@ impl Destination for FsDestination {
             Err(Errno::NOENT) => return Ok(None),
             stat => stat?,
         };
-        let (kind, mode) = (kind_of(&stat), stat.st_mode & 0o7777);
-        Ok(Some(Existing {
-            kind,
-            mode,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            size: stat.st_size as u64,
-            mtime: Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 },
-            identity: identity(&stat),
-            half_written: kind == EntryKind::File && mode == HALF_WRITTEN && stat.st_nlink == 1,
-        }))
+        Ok(Some(existing(&stat)))
     }
 
     fn directory(
@@ -213,7 +236,7 @@ impl Destination for FsDestination {
         match make_directory(&*fd, name) {
             Ok(()) => {}
             Err(Errno::EXIST) => {
-                match self.directories.open(parent, name, false) {
+                match self.directories.open(parent, name, false, &self.flush) {
                     Ok(directory) => {
                         let found = found(&*self.directories.fd(&directory)?)?;
                         return Ok((directory, found));
@@ -231,55 +254,107 @@ impl Destination for FsDestination {
             }
             Err(e) => return Err(e.into()),
         }
-        let directory = self.directories.open(parent, name, true)?;
-        if !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
+        let directory = self.directories.open(parent, name, true, &self.flush)?;
+        let inherits = parent.inherits.load(Relaxed);
+        if inherits || !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
             let fd = self.directories.fd(&directory)?;
-            strip_acl(&*fd, ACL_DEFAULT)?;
-            strip_acl(&*fd, ACL_ACCESS)?;
+            let stripped = strip_acl(&*fd, ACL_DEFAULT) & strip_acl(&*fd, ACL_ACCESS);
+            directory.inherits.store(!stripped, Relaxed);
         }
         Ok((directory, Found::New))
     }
 
     fn open_directory(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Arc<FsDirectory>> {
-        self.directories.open(parent, name, false)
+        self.directories.open(parent, name, false, &self.flush)
     }
 
     fn create(&self, directory: &Arc<FsDirectory>, name: &[u8], size: u64, replace: bool) -> io::Result<Arc<FsFile>> {
         let directory_fd = self.directories.fd(directory)?;
         let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        // Where the length cannot be set, the last byte sets it at the end.
+        _ = rustix::fs::ftruncate(&fd, size);
         let written_as = temporary.as_deref().unwrap_or(name);
-        if let Err(e) = rustix::fs::ftruncate(&fd, size) {
-            _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty());
-            return Err(e.into());
-        }
-        let file = FsFile::new(directory.clone(), written_as, temporary.is_some().then_some(name), fd);
+        let file = Arc::new(FsFile::new(directory.clone(), written_as, temporary.is_some().then_some(name), size, fd));
         self.files.admit(&file)?;
         Ok(file)
     }
 
-    fn write_at(&self, file: &Arc<FsFile>, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
-        write_all_at(&*fd, offset, bytes)
+    fn create_or_continue(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        size: u64,
+        replace: bool,
+        content: &[u8; 16],
+    ) -> io::Result<(Arc<FsFile>, bool)> {
+        let fd = self.directories.fd(directory)?;
+        let partial = Partial { directory, fd: &fd, name, size, content };
+        let file = match partial.resume(&|| self.kept(&fd).uid) {
+            Some(file) => file,
+            None => partial.begin(replace)?,
+        };
+        let file = Arc::new(file);
+        self.files.admit(&file)?;
+        Ok((file.clone(), file.resumed))
     }
 
-    fn finish(&self, file: &Arc<FsFile>, attributes: &Attributes<'_>, identify: bool) -> io::Result<Option<Identity>> {
+    fn write_at(&self, file: &Arc<FsFile>, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
+        write_all_at(&*fd, offset, bytes)?;
+        file.end.fetch_max(offset + bytes.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn read_at(&self, file: &Arc<FsFile>, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
+        read_all_at(&*fd, offset, buf)?;
+        file.end.fetch_max(offset + buf.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        file: &Arc<FsFile>,
+        attributes: &Attributes<'_>,
+        identify: bool,
+    ) -> io::Result<(Option<Identity>, Losses)> {
         let directory = self.directories.fd(&file.directory)?;
         let fd = self.files.fd(file, || Ok(directory.clone()))?;
-        let born = self.born(&file.directory, &directory, &*fd)?;
-        self.applier.apply(fd.as_fd(), attributes, born, false)?;
-        let identified = if identify { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
-        self.files.close(file);
-        if let Some(name) = &file.replaces {
-            rename_over(&*directory, &file.name, name)?;
+        if file.end.load(Relaxed) < file.size {
+            set_len(&*fd, file.size)?;
         }
-        Ok(identified)
+        let born = self.born(&file.directory, &directory, &*fd)?;
+        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        if file.directory.flushes {
+            flush::flush(&*fd, &mut losses)?;
+        }
+        let identified = if identify { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
+        // The last one: what it says of an error in writing is heard.
+        drop(fd);
+        self.files.close(file)?;
+        match &file.replaces {
+            Some(name) if file.keeps_others => rename_to_new(&*directory, &file.name, name)?,
+            Some(name) => rename_over(&*directory, &file.name, name)?,
+            None => {}
+        }
+        if let Some(journal) = &file.journal {
+            _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
+        }
+        Ok((identified, losses))
     }
 
     fn abandon(&self, file: &Arc<FsFile>) {
-        self.files.close(file);
+        _ = self.files.close(file);
         if let Ok(directory) = self.directories.fd(&file.directory) {
             _ = rustix::fs::unlinkat(&*directory, &*file.name, AtFlags::empty());
+            if let Some(journal) = &file.journal {
+                _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
+            }
         }
+    }
+
+    fn leave(&self, file: &Arc<FsFile>) {
+        if file.journal.is_some() { _ = self.files.close(file) } else { self.abandon(file) }
     }
 
     fn whole(
@@ -290,20 +365,24 @@ impl Destination for FsDestination {
         size: u64,
         attributes: &Attributes<'_>,
         replace: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let directory_fd = self.directories.fd(directory)?;
         let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
         let written = (|| {
-            if size > bytes.len() as u64 {
-                rustix::fs::ftruncate(&fd, size)?;
-            }
             write_all_at(&fd, 0, bytes)?;
-            let born = self.born(directory, &directory_fd, &fd)?;
-            self.applier.apply(fd.as_fd(), attributes, born, false)?;
-            match &temporary {
-                Some(temporary) => rename_over(&*directory_fd, temporary, name),
-                None => Ok(()),
+            if size > bytes.len() as u64 {
+                set_len(&fd, size)?;
             }
+            let born = self.born(directory, &directory_fd, &fd)?;
+            let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+            if directory.flushes {
+                flush::flush(&fd, &mut losses)?;
+            }
+            close(fd).map_err(not_written)?;
+            if let Some(temporary) = &temporary {
+                rename_over(&*directory_fd, temporary, name)?;
+            }
+            Ok(losses)
         })();
         let written_as = temporary.as_deref().unwrap_or(name);
         written.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty()))
@@ -316,7 +395,7 @@ impl Destination for FsDestination {
         special: &Special<'_>,
         attributes: &Attributes<'_>,
         replace: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let node = |name: &[u8], kind, (major, minor)| {
             let device = rustix::fs::makedev(major, minor);
@@ -334,10 +413,10 @@ impl Destination for FsDestination {
             let born = self.born(directory, &fd, &entry)?;
             let is_link = kind_of(&rustix::fs::fstat(&entry)?) == EntryKind::Symlink;
             match special {
-                Special::Symlink(_) => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
+                Special::Symlink(_) => Ok(self.applier.apply_to_link(fd.as_fd(), name, attributes, born)),
                 // Someone put a link in its place: its target's attributes are not ours to change.
                 _ if is_link => Err(Errno::LOOP.into()),
-                _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
+                _ => Ok(self.applier.apply_to_path(entry.as_fd(), attributes, born)),
             }
         })
     }
@@ -347,6 +426,7 @@ impl Destination for FsDestination {
         from: (&Arc<FsDirectory>, &[u8]),
         identity: Identity,
         to: (&Arc<FsDirectory>, &[u8]),
+        like: (&Expected<'_>, &Attributes<'_>),
         replace: bool,
     ) -> io::Result<()> {
         let (source, target) = (self.directories.fd(from.0)?, self.directories.fd(to.0)?);
@@ -355,14 +435,41 @@ impl Destination for FsDestination {
             return Ok(());
         }
         let make = |name: &[u8]| Ok(rustix::fs::linkat(&*source, from.1, &*target, name, AtFlags::empty())?);
-        self.make(&target, to.1, replace, make, |name| {
+        let linked = self.make(&target, to.1, replace, make, |name| {
             let stat = rustix::fs::statat(&*target, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            if self::identity(&stat) == identity {
-                Ok(())
+            let there = existing(&stat);
+            // Behind some network file systems each name has a number of its own.
+            if there.identity == identity || !self.kept(&target).links && self.is_like(to.0, &there, like.0, like.1) {
+                Ok(vec![])
             } else {
                 Err(io::Error::other("the file it is another name of was replaced while it was being restored"))
             }
-        })
+        });
+        linked.map(|_| self.applier.takes(&Part::Link))
+    }
+
+    fn copy(
+        &self,
+        from: (&Arc<FsDirectory>, &[u8]),
+        to: (&Arc<FsDirectory>, &[u8]),
+        like: (&Expected<'_>, &Attributes<'_>),
+        replace: bool,
+    ) -> io::Result<Losses> {
+        self.copy_file(from, to, like.0, like.1, replace)
+    }
+
+    fn links(&self, directory: &Arc<FsDirectory>) -> bool {
+        self.directories.fd(directory).is_ok_and(|fd| self.kept(&fd).links)
+    }
+
+    fn examine(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        like: (&Expected<'_>, &Attributes<'_>),
+        lost: u8,
+    ) -> io::Result<Vec<&'static str>> {
+        self.differences(directory, name, like.0, like.1, lost)
     }
 
     fn differs(
@@ -392,7 +499,7 @@ impl Destination for FsDestination {
         name: &[u8],
         kind: EntryKind,
         attributes: &Attributes<'_>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let entry = Self::open_path(&fd, name)?;
         let stat = rustix::fs::fstat(&entry)?;
@@ -400,10 +507,10 @@ impl Destination for FsDestination {
             return Err(io::Error::other("it was replaced by something else during the restore"));
         }
         let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: false };
-        match kind {
+        Ok(match kind {
             EntryKind::Symlink => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
             _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
-        }
+        })
     }
 
     fn finish_directory(
@@ -411,14 +518,21 @@ impl Destination for FsDestination {
         directory: &Arc<FsDirectory>,
         attributes: &Attributes<'_>,
         made: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let stat = rustix::fs::fstat(&*fd)?;
-        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: !made };
-        if !made {
-            strip_acl(&*fd, ACL_DEFAULT)?;
+        let inherits = !made || directory.inherits.load(Relaxed);
+        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: inherits };
+        let stripped = !inherits || strip_acl(&*fd, ACL_DEFAULT);
+        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, true);
+        if !stripped {
+            let error = io::Error::other("it cannot be removed");
+            losses.push(Loss { part: Part::InheritedAcl, error, refused: false });
         }
-        self.applier.apply(fd.as_fd(), attributes, born, true)
+        if directory.flushes {
+            flush::flush(&*fd, &mut losses)?;
+        }
+        Ok(losses)
     }
 
     fn finish_as_new(&self, directory: &Arc<FsDirectory>) -> io::Result<()> {
@@ -443,7 +557,26 @@ impl Destination for FsDestination {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&*self.directories.fd(&self.target)?)?)
+        self.flush.all()
+    }
+
+    fn took(&self, part: &Part) -> bool {
+        self.applier.took(part)
+    }
+
+    fn same_time(&self, directory: &Arc<FsDirectory>, existing: &Existing, time: Time, dry_run: bool) -> bool {
+        if existing.mtime == time {
+            return true;
+        }
+        // One that differs by more than any file system cuts off is another; else the target is asked how it keeps times.
+        if !grain::may_be_same(existing.mtime, time) {
+            return false;
+        }
+        if dry_run {
+            return grain::is_cut(existing.mtime, time);
+        }
+        let Ok(fd) = self.directories.fd(directory) else { return false };
+        same_time(existing.mtime, time, self.kept(&fd).grain)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -457,6 +590,21 @@ fn write_all_at(fd: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> io::Result<
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 bytes = &bytes[n..];
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn read_all_at(fd: impl AsFd, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        match rustix::io::pread(fd.as_fd(), &mut *buf, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                buf = &mut buf[n..];
                 offset += n as u64;
             }
             Err(Errno::INTR) => {}

@@ -9,10 +9,16 @@ mod terminal;
 mod cli;
 mod compat;
 mod damage;
+#[cfg(target_os = "linux")]
+mod faulty;
 mod library;
 mod memory;
 mod pipeline;
+#[cfg(target_os = "linux")]
+mod target;
 #[cfg(all(feature = "cli", feature = "harness"))]
 mod reports;
 #[cfg(feature = "cli")]
 mod roundtrip;
+#[cfg(feature = "cli")]
+mod resume;

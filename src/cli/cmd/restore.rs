@@ -23,7 +23,12 @@ Examples:
   larder restore 3fa9 --to /tmp/x --include '*.conf' --verify
 
 Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
-An interrupted restore is continued by running it again.";
+An interrupted restore is continued by running it again, also in the middle of a big file: what is there of it is read
+back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it.
+
+An owner, mode, time or attribute that the target refuses costs nothing else: the entry is restored without it and named,
+and the exit code is 1. What the target takes of no entry at all (owners on FAT, attributes on NFS) is only noted. A file
+whose names cannot be hard links there becomes several files, which is said in the same way.";
 
 /// Restore a snapshot, or a part of one, into a directory
 #[derive(Debug, clap::Args)]
@@ -50,13 +55,13 @@ pub struct Args {
     /// Do not restore extended attributes (ACLs and capabilities are such)
     #[arg(long)]
     no_xattrs: bool,
-    /// Read everything back afterwards and compare it with its ids
+    /// Read everything back afterwards and compare content with its ids, and modes, owners, times and attributes
     #[arg(long)]
     verify: bool,
     /// Tell what would be done, write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Flush the target's file system before reporting success
+    /// Flush each file system that was written to before reporting success
     #[arg(long)]
     sync: bool,
     /// Threads that decode [default: one a core]
@@ -228,6 +233,7 @@ fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static s
         "changed_while_read": stats.changed_while_read,
         "bytes_read": stats.bytes_read,
         "verified": stats.verified,
+        "differing": stats.differing,
         "damaged": stats.damaged,
         "damaged_ranges": stats.damaged_ranges,
         "problems": stats.problem_count,

@@ -1,11 +1,13 @@
 //! Directories below the target: opened beneath it and never through a link; a bounded number of them stays open.
 
+use super::flush::Flush;
 use super::lock;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How a directory is opened.
@@ -33,6 +35,10 @@ pub struct FsDirectory {
     parent: Option<Arc<FsDirectory>>,
     name: Box<[u8]>,
     made: bool,
+    /// It inherited an ACL that could not be taken away.
+    pub(super) inherits: AtomicBool,
+    /// Files in it are flushed one by one.
+    pub(super) flushes: bool,
     slot: Mutex<Option<Arc<OwnedFd>>>,
     /// Learned from the first entry made in it.
     pub(super) born: OnceLock<Born>,
@@ -40,9 +46,16 @@ pub struct FsDirectory {
 
 impl FsDirectory {
     /// The target itself, which stays open.
-    pub(super) fn target(fd: OwnedFd, made: bool) -> Arc<FsDirectory> {
-        let slot = Mutex::new(Some(Arc::new(fd)));
-        Arc::new(FsDirectory { parent: None, name: Box::default(), made, slot, born: OnceLock::new() })
+    pub(super) fn target(fd: OwnedFd, made: bool, inherits: bool, flushes: bool) -> Arc<FsDirectory> {
+        Arc::new(FsDirectory {
+            parent: None,
+            name: Box::default(),
+            made,
+            inherits: inherits.into(),
+            flushes,
+            slot: Mutex::new(Some(Arc::new(fd))),
+            born: OnceLock::new(),
+        })
     }
 
     /// Whether this restore made it.
@@ -74,12 +87,22 @@ impl OpenDirectories {
     }
 
     /// Opens the directory `name` in `parent`.
-    pub fn open(&self, parent: &Arc<FsDirectory>, name: &[u8], made: bool) -> io::Result<Arc<FsDirectory>> {
+    pub fn open(
+        &self,
+        parent: &Arc<FsDirectory>,
+        name: &[u8],
+        made: bool,
+        flush: &Flush,
+    ) -> io::Result<Arc<FsDirectory>> {
         let fd = open_beneath(&*self.fd(parent)?, name, OPEN)?;
+        // One that this restore made is no mount.
+        let flushes = if made { parent.flushes } else { flush.meet(&fd)? };
         let directory = Arc::new(FsDirectory {
             parent: Some(parent.clone()),
             name: name.into(),
             made,
+            inherits: AtomicBool::new(false),
+            flushes,
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
         });

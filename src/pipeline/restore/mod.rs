@@ -25,6 +25,7 @@ pub mod open;
 pub mod write;
 pub mod finish;
 pub mod verify;
+mod resume;
 mod feed;
 mod worker;
 
@@ -127,7 +128,7 @@ impl<D: Destination> Context<'_, D> {
         self.store.index.read().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// An entry that cannot be written; when nothing more can be, the run ends.
+    /// An entry whose content cannot be written; when nothing more can be, the run ends.
     fn failed(&self, path: Vec<u8>, message: String, error: io::Error) {
         let kind = error.kind();
         let hopeless = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
@@ -179,6 +180,9 @@ pub fn run<D: Destination>(context: &Context<'_, D>) -> Result<(), StoreError> {
         in_flight.end();
     });
     in_flight.abandon();
+    if let Some(destination) = context.destination {
+        context.tally.settle(|part| destination.took(part));
+    }
     let Meters { plan, fetch, open, write, verify, finish } = &meters;
     for meter in [plan, fetch, open, write, verify, finish] {
         meter.report(context.tally.monitor);
