@@ -537,12 +537,15 @@ impl Destination for FsDestination {
 
     fn finish_as_new(&self, directory: &Arc<FsDirectory>) -> io::Result<()> {
         let fd = self.directories.fd(directory)?;
-        // The umask cannot be asked for without setting it, for all threads: a new directory shows it.
+        // The umask cannot be asked for without setting it, for all threads: a new directory shows it. Where none can be
+        // made now, its owner's alone is what it may be in any case.
         let probe = self.temporary_name();
-        rustix::fs::mkdirat(&*fd, &probe, Mode::from_raw_mode(0o777))?;
-        let stat = rustix::fs::statat(&*fd, &probe, AtFlags::SYMLINK_NOFOLLOW);
-        rustix::fs::unlinkat(&*fd, &probe, AtFlags::REMOVEDIR)?;
-        Ok(rustix::fs::fchmod(&*fd, Mode::from_raw_mode(stat?.st_mode & 0o7777))?)
+        let mode = rustix::fs::mkdirat(&*fd, &probe, Mode::from_raw_mode(0o777)).and_then(|()| {
+            let stat = rustix::fs::statat(&*fd, &probe, AtFlags::SYMLINK_NOFOLLOW);
+            _ = rustix::fs::unlinkat(&*fd, &probe, AtFlags::REMOVEDIR);
+            Ok(stat?.st_mode & 0o7777)
+        });
+        Ok(rustix::fs::fchmod(&*fd, Mode::from_raw_mode(mode.unwrap_or(0o700)))?)
     }
 
     fn read_back(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Box<dyn ReadBack>> {
