@@ -73,14 +73,7 @@ pub struct RestoreOptions {
 pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreStats, StoreError> {
     let start = Instant::now();
     let base = key_of(&options.path).map_err(|e| StoreError::Refused(format!("{}: {e}", display(&options.path))))?;
-    let mut rules = Rules::new(&path_of(&base), &options.include, &options.exclude)?;
-    if let Some(list) = &options.list {
-        rules = rules.with_list(listed(&path_of(&base), list)?);
-    }
-    if options.delete && options.overwrite == Overwrite::Never {
-        let why = "what is there cannot be left as it is and deleted: --delete does not go with --overwrite never";
-        return Err(StoreError::Refused(why.into()));
-    }
+    let rules = rules(&path_of(&base), options)?;
     let snapshot = store.find_snapshot(&options.snapshot)?;
     let tally = Tally::new(monitor);
     doubt(&snapshot, &tally);
@@ -146,6 +139,19 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     stats.snapshot = Some(snapshot.id);
     stats.duration = start.elapsed();
     Ok(stats)
+}
+
+/// What is chosen by patterns and lists.
+fn rules(base: &[u8], options: &RestoreOptions) -> Result<Rules, StoreError> {
+    if options.delete && options.overwrite == Overwrite::Never {
+        let why = "what is there cannot be left as it is and deleted: --delete does not go with --overwrite never";
+        return Err(StoreError::Refused(why.into()));
+    }
+    let rules = Rules::new(base, &options.include, &options.exclude)?;
+    Ok(match &options.list {
+        Some(list) => rules.with_list(listed(base, list)?),
+        None => rules,
+    })
 }
 
 /// What is restored is as good as the snapshot's signature.
@@ -269,5 +275,7 @@ impl Lease {
     }
 }
 
+#[cfg(test)]
+mod link_tests;
 #[cfg(test)]
 mod tests;

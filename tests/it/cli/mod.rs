@@ -5,6 +5,7 @@ mod opening;
 mod reading;
 mod backing_up;
 mod restoring;
+mod deleting;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]
