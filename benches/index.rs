@@ -5,17 +5,20 @@
 //! and fails when anonymous and shared memory grow by more than 2.5 bytes a row, or pass the bound while building.
 //! The files lie in the temporary directory (`TMPDIR`); on a tmpfs, mapped pages count as shared memory.
 
+#[path = "common/resident.rs"]
+mod resident;
+
 use criterion::{BatchSize, Criterion, Throughput};
 use larder::base::id::{ContentId, ObjectId, StoreId};
 use larder::format::blob::BlobKind;
 use larder::format::pack::PackKind;
 use larder::format::segment::{Row, SegmentPack};
 use larder::index::Index;
+use resident::{mib, processor_time, resident, watched};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const STORE: StoreId = StoreId([1; 16]);
 /// Rows of one segment, and of one pack.
@@ -122,44 +125,6 @@ fn timings(c: &mut Criterion, rows: u64) {
         b.iter_batched(setup, merge, BatchSize::PerIteration)
     });
     group.finish();
-}
-
-/// Resident bytes: anonymous, of files, shared.
-fn resident() -> [u64; 3] {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    ["RssAnon:", "RssFile:", "RssShmem:"].map(|name| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() << 10
-    })
-}
-
-/// What this thread has taken of a processor: other work on the machine counts less than by the clock.
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-/// Runs `work` and gives the most anonymous and shared memory seen meanwhile, and the time.
-fn watched<T>(work: impl FnOnce() -> T) -> (T, u64, Duration) {
-    let (peak, done) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Relaxed) {
-                let [anonymous, _, shared] = resident();
-                peak.fetch_max(anonymous + shared, Relaxed);
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        });
-        let start = processor_time();
-        let result = work();
-        let time = processor_time() - start;
-        done.store(true, Relaxed);
-        (result, peak.load(Relaxed), time)
-    })
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
 }
 
 /// Builds, merges, opens and asks; prints what is resident after each step, and gives anonymous and shared bytes: the

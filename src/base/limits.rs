@@ -130,7 +130,8 @@ pub const CHECKPOINT_INTERVAL_S: u64 = 3600;
 /// A session without a checkpoint for so many seconds of the store's time looks expired. Safety does not rest on it: too
 /// short, and a run that slept over night fails and starts again; too long, and what a killed run left lies longer.
 pub const LEASE_S: u32 = 24 * 3600;
-/// Rows that a session gathers before it writes a segment.
+/// Rows that a session gathers before it writes a segment. Until then each has a claim, too: this is what bounds the
+/// claims.
 pub const SESSION_ROWS_MAX: usize = 256 * KIB;
 /// One file of the local cache beside the index.
 pub const CACHE_BYTES_MAX: usize = 256 * MIB;
@@ -141,8 +142,6 @@ pub const NOTICES_MAX: usize = 1000;
 pub const LINK_GROUPS_MAX: usize = 200_000;
 /// Source errors kept with their path; beyond that they are counted.
 pub const SOURCE_ERRORS_MAX: usize = 10_000;
-/// Claims held in memory before they are emptied into a session run.
-pub const CLAIMS_MAX: usize = 500_000;
 /// Nodes without a match that a search remembers (32 bytes each).
 pub const FIND_BARREN_MAX: usize = 1 << 20;
 /// Partitions of a large index run.

@@ -1,7 +1,7 @@
 //! The monitor of the command line: counts, collects, and on a terminal shows how far it is.
 
 use super::output::Output;
-use super::{escape, human};
+use super::{escape, human, json};
 use crate::base::path::path_of;
 use crate::monitor::{COUNTERS, Counter, Monitor, StageTimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
@@ -31,6 +31,8 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     /// The next [`Monitor::at`] may change the display.
     path_due: Arc<AtomicBool>,
+    /// What is removed from a target is named.
+    names_removed: AtomicBool,
     out: Arc<Output>,
 }
 
@@ -56,7 +58,8 @@ impl Progress {
         let path_due = Arc::new(AtomicBool::new(true));
         let visible = !out.quiet && !out.json && std::io::stderr().is_terminal();
         let bar = visible.then(|| bar(&state, &path_due));
-        Arc::new(Progress { state, bar, path_due, out: out.clone() })
+        let names_removed = AtomicBool::new(out.verbose > 0 || out.json);
+        Arc::new(Progress { state, bar, path_due, names_removed, out: out.clone() })
     }
 
     /// Whether someone watches it.
@@ -67,6 +70,11 @@ impl Progress {
     /// Whether it is known how much there is to do.
     pub fn knows_total(&self) -> bool {
         self.state.totals[self.state.shown.bytes as usize].load(Relaxed) > 0
+    }
+
+    /// From now on, what is removed from a target is named.
+    pub fn name_removed(&self) {
+        self.names_removed.store(true, Relaxed);
     }
 
     /// Takes the display away.
@@ -90,6 +98,15 @@ impl Progress {
     }
 }
 
+/// A line of `--json`.
+#[derive(serde::Serialize)]
+struct Removed {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(flatten)]
+    path: json::Path,
+}
+
 impl Monitor for Progress {
     fn add(&self, counter: Counter, n: u64) {
         self.state.counts[counter as usize].fetch_add(n, Relaxed);
@@ -106,6 +123,20 @@ impl Monitor for Progress {
         {
             bar.set_message(escape::name(&path_of(key)));
         }
+    }
+
+    fn removed(&self, path: &[u8]) {
+        if !self.names_removed.load(Relaxed) || self.out.quiet {
+            return;
+        }
+        // Whoever does not read any more is found out when the summary is written.
+        self.aside(|| {
+            _ = if self.out.json {
+                self.out.object(&Removed { kind: "deleted", path: json::Path::new(path) })
+            } else {
+                self.out.line(&format!("deleted   {}", escape::name(path)))
+            };
+        });
     }
 
     fn note(&self, message: &str) {

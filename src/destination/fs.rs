@@ -6,26 +6,41 @@
 //! who swaps a directory for a link meanwhile leads a write elsewhere.
 
 mod attributes;
+mod compare;
 mod copy;
+mod correct;
 mod directory;
 mod examine;
 mod file;
+mod flags;
 mod flush;
 mod grain;
+mod lend;
+mod links;
 mod partial;
+mod sweep;
 
 pub use attributes::Ownership;
 pub use directory::FsDirectory;
 pub use file::FsFile;
 
-use super::{Attributes, Destination, Existing, Expected, Found, Identity, Loss, Losses, Part, ReadBack, Special};
+use super::{
+    Attributes, Destination, Existing, Expected, Found, Identity, Losses, Part, ReadBack, Special, Sweep, Way,
+};
 use crate::base::time::Time;
+use crate::format::compare::{Facts, Fields};
 use crate::format::tree::EntryKind;
 use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
+use compare::At;
 use directory::{Born, OpenDirectories, open_beneath};
-use file::{HALF_WRITTEN, OpenFiles, close, create_new, identity, not_written, rename_over, rename_to_new, set_len};
+use file::{
+    HALF_WRITTEN, OpenFiles, close, create_new, identity, not_renamed, not_written, rename_over, rename_to_new, set_len,
+};
+use flags::{Flags, SEALING, explain};
 use flush::Flush;
 use grain::{Grains, Kept, same_time};
+use lend::{Lent, NOT_LENT};
+use links::OwnLinks;
 use partial::Partial;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -54,8 +69,11 @@ pub struct FsDestination {
     directories: OpenDirectories,
     files: OpenFiles,
     applier: Applier,
-    flush: Flush,
+    flags: Flags,
+    flush: Arc<Flush>,
     grains: Grains,
+    lent: Lent,
+    own_links: OwnLinks,
     temporary: (u64, AtomicU64),
 }
 
@@ -87,7 +105,7 @@ impl FsDestination {
         let fd = rustix::fs::open(folder, flags, Mode::empty())?;
         // From its parent's default ACL; the snapshot's entry may have none.
         let inherits = made && !(strip_acl(&fd, ACL_DEFAULT) & strip_acl(&fd, ACL_ACCESS));
-        let flush = Flush::new(options.sync);
+        let flush = Arc::new(Flush::new(options.sync));
         let flushes = flush.meet(&fd)?;
         let found = if made { Found::New } else { found(&fd)? };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
@@ -96,11 +114,14 @@ impl FsDestination {
         Ok(FsDestination {
             target: FsDirectory::target(fd, made, inherits, flushes),
             found,
-            directories: OpenDirectories::new((limit / 4).min(1024) as usize),
+            directories: OpenDirectories::new((limit / 4).min(1024) as usize, flush.clone()),
             files: OpenFiles::new((limit / 8).min(512) as usize),
             applier: Applier::new(options.ownership, !options.no_xattrs),
+            flags: Flags::default(),
             flush,
             grains: Grains::default(),
+            lent: Lent::default(),
+            own_links: OwnLinks::default(),
             temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
         })
     }
@@ -116,6 +137,14 @@ impl FsDestination {
         self.grains.of(directory, || self.temporary_name())
     }
 
+    /// Whether this run gave the name by [`FsDestination::temporary_name`].
+    fn is_temporary(&self, name: &[u8]) -> bool {
+        let (seed, next) = &self.temporary;
+        let number = name.strip_prefix(b".larder-").and_then(|hex| std::str::from_utf8(hex).ok());
+        let number = number.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        number.is_some_and(|number| number.wrapping_sub(*seed) < next.load(Relaxed))
+    }
+
     /// What a new entry of the directory gets from it; learned once, from the first one.
     fn born(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, entry: impl AsFd) -> io::Result<Born> {
         if let Some(born) = directory.born.get() {
@@ -128,36 +157,78 @@ impl FsDestination {
     }
 
     /// A new inode under `name`, or under a temporary name when `replace` and something is there.
-    fn create_fd(&self, directory: &OwnedFd, name: &[u8], replace: bool) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
-        match create_new(directory, name) {
+    fn create_fd(
+        &self,
+        directory: &Arc<FsDirectory>,
+        fd: &OwnedFd,
+        name: &[u8],
+        replace: bool,
+    ) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
+        let created = self.in_writable(directory, fd, || match create_new(fd, name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
-                Ok((create_new(directory, &temporary)?, Some(temporary)))
+                Ok((create_new(fd, &temporary)?, Some(temporary)))
             }
             created => Ok((created?, None)),
+        });
+        created.map_err(|e| explain(e, self.flags_of(directory)))
+    }
+
+    /// Puts what was made under a temporary name in the place of `name`.
+    fn replace(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, temporary: &[u8], name: &[u8]) -> io::Result<()> {
+        rename_over(fd, temporary, name).map_err(|error| {
+            let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
+            not_renamed(explain(error, there | self.flags_of(directory)))
+        })
+    }
+
+    /// All that a file gets whose content is written: `names` are a temporary one, if it has that, and its own.
+    fn complete_file(
+        &self,
+        (directory, directory_fd): (&Arc<FsDirectory>, &OwnedFd),
+        fd: OwnedFd,
+        names: (Option<&[u8]>, &[u8]),
+        attributes: &Attributes<'_>,
+    ) -> io::Result<Losses> {
+        let born = self.born(directory, directory_fd, &fd)?;
+        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        self.flags.early(&fd, attributes.flags);
+        if directory.flushes {
+            flush::flush(&fd, &mut losses)?;
         }
+        let seal = attributes.flags & SEALING != 0;
+        let identified = if seal { Some(identity(&rustix::fs::fstat(&fd)?)) } else { None };
+        close(fd).map_err(not_written)?;
+        if let Some(temporary) = names.0 {
+            self.replace(directory, directory_fd, temporary, names.1)?;
+        }
+        if let Some(identity) = identified {
+            self.flags.late(directory, names.1, attributes.flags, identity);
+        }
+        Ok(losses)
     }
 
     /// Makes an entry by `make`, under its name or, when `replace` and something is there, by way of a temporary one.
     fn make(
         &self,
-        directory: &OwnedFd,
+        (place, directory): (&Arc<FsDirectory>, &OwnedFd),
         name: &[u8],
         replace: bool,
         make: impl Fn(&[u8]) -> io::Result<()>,
         complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
     ) -> io::Result<Losses> {
-        let temporary = match make(name) {
+        let made = self.in_writable(place, directory, || match make(name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
                 make(&temporary)?;
-                Some(temporary)
+                Ok(Some(temporary))
             }
-            made => made.map(|()| None)?,
-        };
+            made => made.map(|()| None),
+        });
+        let temporary = made.map_err(|e| explain(e, self.flags_of(place)))?;
         let made = temporary.as_deref().unwrap_or(name);
         let done = complete(made).and_then(|losses| match &temporary {
-            Some(temporary) => rename_over(directory, temporary, name).map(|()| losses),
+            Some(temporary) => self.replace(place, directory, temporary, name).map(|()| losses),
             None => Ok(losses),
         });
         done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
@@ -195,20 +266,6 @@ fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
     }
 }
 
-fn existing(stat: &rustix::fs::Stat) -> Existing {
-    let (kind, mode) = (kind_of(stat), stat.st_mode & 0o7777);
-    Existing {
-        kind,
-        mode,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        size: stat.st_size as u64,
-        mtime: Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 },
-        identity: identity(stat),
-        half_written: kind == EntryKind::File && mode == HALF_WRITTEN && stat.st_nlink == 1,
-    }
-}
-
 impl Destination for FsDestination {
     type Directory = Arc<FsDirectory>;
     type File = Arc<FsFile>;
@@ -219,11 +276,14 @@ impl Destination for FsDestination {
 
     fn look(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Existing>> {
         let fd = self.directories.fd(directory)?;
-        let stat = match rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let existing = match compare::look(fd.as_fd(), name) {
             Err(Errno::NOENT) => return Ok(None),
-            stat => stat?,
+            stat => compare::existing(&stat?, HALF_WRITTEN),
         };
-        Ok(Some(existing(&stat)))
+        if existing.kind == EntryKind::Symlink {
+            self.own_link(existing.identity);
+        }
+        Ok(Some(existing))
     }
 
     fn directory(
@@ -233,10 +293,11 @@ impl Destination for FsDestination {
         replace: bool,
     ) -> io::Result<(Arc<FsDirectory>, Found)> {
         let fd = self.directories.fd(parent)?;
-        match make_directory(&*fd, name) {
+        let make = || self.in_writable(parent, &fd, || Ok(make_directory(&*fd, name)?));
+        match make() {
             Ok(()) => {}
-            Err(Errno::EXIST) => {
-                match self.directories.open(parent, name, false, &self.flush) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                match self.open_existing(parent, name) {
                     Ok(directory) => {
                         let found = found(&*self.directories.fd(&directory)?)?;
                         return Ok((directory, found));
@@ -249,12 +310,12 @@ impl Destination for FsDestination {
                     }
                     Err(e) => return Err(e),
                 }
-                rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?;
-                make_directory(&*fd, name)?;
+                self.in_writable(parent, &fd, || Ok(rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?))?;
+                make()?;
             }
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(explain(e, self.flags_of(parent))),
         }
-        let directory = self.directories.open(parent, name, true, &self.flush)?;
+        let directory = self.directories.open(parent, name, true)?;
         let inherits = parent.inherits.load(Relaxed);
         if inherits || !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
             let fd = self.directories.fd(&directory)?;
@@ -265,12 +326,24 @@ impl Destination for FsDestination {
     }
 
     fn open_directory(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Arc<FsDirectory>> {
-        self.directories.open(parent, name, false, &self.flush)
+        self.directories.open(parent, name, false)
     }
 
-    fn create(&self, directory: &Arc<FsDirectory>, name: &[u8], size: u64, replace: bool) -> io::Result<Arc<FsFile>> {
+    fn way(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Way<Arc<FsDirectory>>> {
+        self.way_of(parent, name)
+    }
+
+    fn create(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        size: u64,
+        flags: u32,
+        replace: bool,
+    ) -> io::Result<Arc<FsFile>> {
         let directory_fd = self.directories.fd(directory)?;
-        let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
+        self.flags.at_birth(&fd, flags);
         // Where the length cannot be set, the last byte sets it at the end.
         _ = rustix::fs::ftruncate(&fd, size);
         let written_as = temporary.as_deref().unwrap_or(name);
@@ -284,6 +357,7 @@ impl Destination for FsDestination {
         directory: &Arc<FsDirectory>,
         name: &[u8],
         size: u64,
+        flags: u32,
         replace: bool,
         content: &[u8; 16],
     ) -> io::Result<(Arc<FsFile>, bool)> {
@@ -291,7 +365,10 @@ impl Destination for FsDestination {
         let partial = Partial { directory, fd: &fd, name, size, content };
         let file = match partial.resume(&|| self.kept(&fd).uid) {
             Some(file) => file,
-            None => partial.begin(replace)?,
+            None => {
+                let begin = || partial.begin(replace, |fd| self.flags.at_birth(fd, flags));
+                self.in_writable(directory, &fd, begin).map_err(|e| explain(e, self.flags_of(directory)))?
+            }
         };
         let file = Arc::new(file);
         self.files.admit(&file)?;
@@ -325,22 +402,27 @@ impl Destination for FsDestination {
         }
         let born = self.born(&file.directory, &directory, &*fd)?;
         let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        self.flags.early(&*fd, attributes.flags);
         if file.directory.flushes {
             flush::flush(&*fd, &mut losses)?;
         }
-        let identified = if identify { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
+        let seal = attributes.flags & SEALING != 0;
+        let identified = if identify || seal { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
         // The last one: what it says of an error in writing is heard.
         drop(fd);
         self.files.close(file)?;
         match &file.replaces {
-            Some(name) if file.keeps_others => rename_to_new(&*directory, &file.name, name)?,
-            Some(name) => rename_over(&*directory, &file.name, name)?,
+            Some(name) if file.keeps_others => rename_to_new(&*directory, &file.name, name).map_err(not_renamed)?,
+            Some(name) => self.replace(&file.directory, &directory, &file.name, name)?,
             None => {}
         }
         if let Some(journal) = &file.journal {
             _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
         }
-        Ok((identified, losses))
+        if let Some(identity) = identified.filter(|_| seal) {
+            self.flags.late(&file.directory, file.replaces.as_ref().unwrap_or(&file.name), attributes.flags, identity);
+        }
+        Ok((identified.filter(|_| identify), losses))
     }
 
     fn abandon(&self, file: &Arc<FsFile>) {
@@ -367,22 +449,14 @@ impl Destination for FsDestination {
         replace: bool,
     ) -> io::Result<Losses> {
         let directory_fd = self.directories.fd(directory)?;
-        let (fd, temporary) = self.create_fd(&directory_fd, name, replace)?;
+        let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
+        self.flags.at_birth(&fd, attributes.flags);
         let written = (|| {
             write_all_at(&fd, 0, bytes)?;
             if size > bytes.len() as u64 {
                 set_len(&fd, size)?;
             }
-            let born = self.born(directory, &directory_fd, &fd)?;
-            let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
-            if directory.flushes {
-                flush::flush(&fd, &mut losses)?;
-            }
-            close(fd).map_err(not_written)?;
-            if let Some(temporary) = &temporary {
-                rename_over(&*directory_fd, temporary, name)?;
-            }
-            Ok(losses)
+            self.complete_file((directory, &directory_fd), fd, (temporary.as_deref(), name), attributes)
         })();
         let written_as = temporary.as_deref().unwrap_or(name);
         written.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty()))
@@ -408,10 +482,14 @@ impl Destination for FsDestination {
             Special::CharDevice(major, minor) => node(name, FileType::CharacterDevice, (major, minor)),
             Special::BlockDevice(major, minor) => node(name, FileType::BlockDevice, (major, minor)),
         };
-        self.make(&fd, name, replace, make, |name| {
+        self.make((directory, &fd), name, replace, make, |name| {
             let entry = Self::open_path(&fd, name)?;
             let born = self.born(directory, &fd, &entry)?;
-            let is_link = kind_of(&rustix::fs::fstat(&entry)?) == EntryKind::Symlink;
+            let stat = rustix::fs::fstat(&entry)?;
+            let is_link = kind_of(&stat) == EntryKind::Symlink;
+            if is_link {
+                self.own_link(identity(&stat));
+            }
             match special {
                 Special::Symlink(_) => Ok(self.applier.apply_to_link(fd.as_fd(), name, attributes, born)),
                 // Someone put a link in its place: its target's attributes are not ours to change.
@@ -435,9 +513,11 @@ impl Destination for FsDestination {
             return Ok(());
         }
         let make = |name: &[u8]| Ok(rustix::fs::linkat(&*source, from.1, &*target, name, AtFlags::empty())?);
-        let linked = self.make(&target, to.1, replace, make, |name| {
-            let stat = rustix::fs::statat(&*target, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            let there = existing(&stat);
+        let linked = self.make((to.0, &target), to.1, replace, make, |name| {
+            let there = compare::existing(&compare::look(target.as_fd(), name)?, HALF_WRITTEN);
+            if there.kind == EntryKind::Symlink {
+                self.own_link(identity);
+            }
             // Behind some network file systems each name has a number of its own.
             if there.identity == identity || !self.kept(&target).links && self.is_like(to.0, &there, like.0, like.1) {
                 Ok(vec![])
@@ -472,25 +552,25 @@ impl Destination for FsDestination {
         self.differences(directory, name, like.0, like.1, lost)
     }
 
-    fn differs(
+    fn compare(
         &self,
         existing: &Existing,
         directory: &Arc<FsDirectory>,
         name: &[u8],
-        attributes: &Attributes<'_>,
-    ) -> io::Result<bool> {
-        // Who may not set owners does not get their setuid and setgid bits either.
-        let bits = if self.applier.owns() { 0o7777 } else { 0o1777 };
-        let mode = existing.kind != EntryKind::Symlink && (existing.mode ^ attributes.mode) & bits != 0;
-        let owner = (existing.uid, existing.gid) != (attributes.uid, attributes.gid);
-        if mode || owner && self.applier.owns() {
-            return Ok(true);
-        }
-        if attributes.xattrs.is_empty() {
-            return Ok(false);
-        }
+        wanted: &Facts<'_>,
+    ) -> io::Result<Fields> {
         let fd = self.directories.fd(directory)?;
-        self.applier.xattrs_differ(fd.as_fd(), name, attributes.xattrs)
+        self.applier.compare(existing, At::Name(fd.as_fd(), name), wanted)
+    }
+
+    fn compare_directory(&self, directory: &Arc<FsDirectory>, wanted: &Facts<'_>) -> io::Result<Fields> {
+        let fd = self.directories.fd(directory)?;
+        let mut existing = compare::existing(&compare::look(fd.as_fd(), c"")?, HALF_WRITTEN);
+        let lent = directory.lent.load(Relaxed);
+        if lent != NOT_LENT {
+            existing.mode = lent;
+        }
+        self.applier.compare(&existing, At::Open(fd.as_fd()), wanted)
     }
 
     fn touch_up(
@@ -500,17 +580,7 @@ impl Destination for FsDestination {
         kind: EntryKind,
         attributes: &Attributes<'_>,
     ) -> io::Result<Losses> {
-        let fd = self.directories.fd(directory)?;
-        let entry = Self::open_path(&fd, name)?;
-        let stat = rustix::fs::fstat(&entry)?;
-        if kind_of(&stat) != kind {
-            return Err(io::Error::other("it was replaced by something else during the restore"));
-        }
-        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: false };
-        Ok(match kind {
-            EntryKind::Symlink => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
-            _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
-        })
+        self.correct(directory, name, kind, attributes)
     }
 
     fn finish_directory(
@@ -519,20 +589,7 @@ impl Destination for FsDestination {
         attributes: &Attributes<'_>,
         made: bool,
     ) -> io::Result<Losses> {
-        let fd = self.directories.fd(directory)?;
-        let stat = rustix::fs::fstat(&*fd)?;
-        let inherits = !made || directory.inherits.load(Relaxed);
-        let born = Born { uid: stat.st_uid, gid: stat.st_gid, acl: inherits };
-        let stripped = !inherits || strip_acl(&*fd, ACL_DEFAULT);
-        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, true);
-        if !stripped {
-            let error = io::Error::other("it cannot be removed");
-            losses.push(Loss { part: Part::InheritedAcl, error, refused: false });
-        }
-        if directory.flushes {
-            flush::flush(&*fd, &mut losses)?;
-        }
-        Ok(losses)
+        self.complete_directory(directory, attributes, made)
     }
 
     fn finish_as_new(&self, directory: &Arc<FsDirectory>) -> io::Result<()> {
@@ -559,6 +616,19 @@ impl Destination for FsDestination {
         Ok(Box::new(Back { file: file.into(), len: stat.st_size as u64 }))
     }
 
+    fn sweep(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
+        self.sweep_directory(directory, sweep)
+    }
+
+    fn is_mounted_on(&self, directory: &Arc<FsDirectory>) -> io::Result<bool> {
+        self.is_mount(directory)
+    }
+
+    fn settle(&self) {
+        self.seal();
+        self.give_back();
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.flush.all()
     }
@@ -583,7 +653,9 @@ impl Destination for FsDestination {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.applier.notes()
+        let mut notes = self.applier.notes();
+        self.flags.notes(&mut notes);
+        notes
     }
 }
 

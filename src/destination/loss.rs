@@ -16,6 +16,8 @@ pub enum Part {
     Xattr(Box<[u8]>, usize),
     /// An ACL that it inherited and should not have.
     InheritedAcl,
+    /// Extended attributes that the snapshot's entry lacks.
+    ExtraXattrs,
     /// It is a copy, not another name of the same file.
     Link,
     /// What was written is there, whether on the disk is not known.
@@ -34,6 +36,7 @@ impl Part {
             Part::Xattr(name, _) if name.starts_with(b"system.posix_acl_") => "ACLs".into(),
             Part::Xattr(name, _) => format!("extended attributes {:?}", String::from_utf8_lossy(name)),
             Part::InheritedAcl => "inherited ACLs".into(),
+            Part::ExtraXattrs => "other extended attributes".into(),
             Part::Link => "hard links".into(),
             Part::Durable => "writes".into(),
         }
@@ -50,6 +53,7 @@ impl fmt::Display for Part {
                 write!(f, "its extended attribute {:?} of {len} bytes", String::from_utf8_lossy(name))
             }
             Part::InheritedAcl => write!(f, "losing an ACL that it inherited"),
+            Part::ExtraXattrs => write!(f, "losing extended attributes that the snapshot lacks"),
             Part::Link => write!(f, "being another name of the same file: it is a copy"),
             Part::Durable => write!(f, "being flushed to the disk"),
         }
@@ -102,7 +106,7 @@ pub fn lost_parts(losses: &[Loss]) -> u8 {
         Part::Owner(..) => LOST_OWNER,
         Part::Mode(_) => LOST_MODE,
         Part::Time => LOST_TIME,
-        Part::Xattr(..) | Part::InheritedAcl => LOST_XATTR,
+        Part::Xattr(..) | Part::InheritedAcl | Part::ExtraXattrs => LOST_XATTR,
         Part::Link | Part::Durable => 0,
     };
     losses.iter().map(bit).fold(0, |all, bit| all | bit)

@@ -2,10 +2,13 @@
 
 pub mod fs;
 mod loss;
+mod owners;
 
 pub use loss::{LOST_MODE, LOST_OWNER, LOST_TIME, LOST_XATTR, Loss, Losses, Part, lost_parts};
+pub use owners::OwnerNumbers;
 
 use crate::base::time::Time;
+use crate::format::compare::{Facts, Fields};
 use crate::format::tree::{EntryKind, Xattr};
 use std::io;
 
@@ -22,6 +25,27 @@ pub struct Attributes<'a> {
     pub mtime: Time,
     /// Extended attributes, sorted by name.
     pub xattrs: &'a [Xattr],
+    /// File flags (`chattr`), as in `format::extension`.
+    pub flags: u32,
+}
+
+impl<'a> Attributes<'a> {
+    /// The same for a comparison, of an entry that is neither link nor device. Owners are numbers by now.
+    pub fn facts(&self, kind: EntryKind) -> Facts<'a> {
+        Facts {
+            kind,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            user: &[],
+            group: &[],
+            mtime: self.mtime,
+            target: &[],
+            rdev: (0, 0),
+            xattrs: self.xattrs,
+            flags: self.flags,
+        }
+    }
 }
 
 /// An entry that is neither a file nor a directory.
@@ -70,6 +94,12 @@ pub struct Existing {
     pub identity: Identity,
     /// A file that an interrupted restore left half written.
     pub half_written: bool,
+    /// Numbers of a device; (0, 0) otherwise.
+    pub rdev: (u32, u32),
+    /// File flags (`chattr`), as in `format::extension`.
+    pub flags: u32,
+    /// Those of them that the file system has and that can be changed later.
+    pub flags_known: u32,
 }
 
 /// Tells whether two names mean one file.
@@ -90,6 +120,60 @@ pub enum Found {
     Unfinished,
     /// It was there.
     Whole,
+    /// It was there, and a link in its place leads to it.
+    Linked,
+}
+
+/// Where something leads that lies in the place of a directory and is none.
+pub enum Way<T> {
+    /// To a directory of the destination, with its path there.
+    Leads {
+        /// The directory.
+        directory: T,
+        /// Component by component, without links.
+        path: Vec<Vec<u8>>,
+    },
+    /// To one that is not gone to, and why.
+    Closed(&'static str),
+    /// To no directory.
+    Nowhere,
+}
+
+/// What becomes of an entry that the snapshot lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is left, with all below it.
+    Keep,
+    /// A directory that is left, while things below it may go.
+    Descend,
+    /// It is removed, with what lies below it and is not kept.
+    Remove,
+}
+
+/// What happened to an entry that the snapshot lacks.
+#[derive(Debug)]
+pub enum Swept {
+    /// It is gone (in a dry run: it would be).
+    Removed,
+    /// It was left, and why.
+    Kept(&'static str),
+    /// It could not be removed.
+    Failed(io::Error),
+}
+
+/// A device's number and an inode's.
+pub type Node = (u64, u64);
+
+/// How a directory is rid of what the snapshot lacks.
+pub struct Sweep<'a> {
+    /// By its path below the directory, whether it is one itself, and what becomes of the directory it lies in.
+    pub decide: &'a dyn Fn(&[u8], bool, Verdict) -> Verdict,
+    /// What is never removed.
+    pub never: &'a dyn Fn(Node) -> bool,
+    /// Hears of everything that is not simply kept, by its path below the directory.
+    pub tell: &'a mut dyn FnMut(&[u8], Swept),
+    /// Remove nothing.
+    pub dry_run: bool,
 }
 
 /// A file read back for verification.
@@ -130,8 +214,19 @@ pub trait Destination: Send + Sync {
     /// Opens a directory that is there; anything else is an error.
     fn open_directory(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Self::Directory>;
 
-    /// Begins a file of this size, all of it a hole. It is told apart from a whole file until it is finished.
-    fn create(&self, directory: &Self::Directory, name: &[u8], size: u64, replace: bool) -> io::Result<Self::File>;
+    /// Where something leads that lies under a directory's name and is none: what [`Destination::directory`] refused.
+    fn way(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Way<Self::Directory>>;
+
+    /// Begins a file of this size, all of it a hole. It is told apart from a whole file until it is finished. `flags`:
+    /// those of its file flags that must be set before its first byte are.
+    fn create(
+        &self,
+        directory: &Self::Directory,
+        name: &[u8],
+        size: u64,
+        flags: u32,
+        replace: bool,
+    ) -> io::Result<Self::File>;
 
     /// Begins a big file, or takes up one that an earlier run began with the same `content` (which stands for it); true
     /// when it did: what is in it then must be read before it is believed.
@@ -140,6 +235,7 @@ pub trait Destination: Send + Sync {
         directory: &Self::Directory,
         name: &[u8],
         size: u64,
+        flags: u32,
         replace: bool,
         content: &[u8; 16],
     ) -> io::Result<(Self::File, bool)>;
@@ -174,7 +270,7 @@ pub trait Destination: Send + Sync {
         attributes: &Attributes<'_>,
         replace: bool,
     ) -> io::Result<Losses> {
-        let file = self.create(directory, name, size, replace)?;
+        let file = self.create(directory, name, size, attributes.flags, replace)?;
         let written = self.write_at(&file, 0, bytes).and_then(|()| self.finish(&file, attributes, false));
         written.map(|(_, losses)| losses).inspect_err(|_| self.abandon(&file))
     }
@@ -225,17 +321,20 @@ pub trait Destination: Send + Sync {
         lost: u8,
     ) -> io::Result<Vec<&'static str>>;
 
-    /// Whether mode, owner or extended attributes of an entry that is there differ from `attributes` and could be
-    /// corrected. Extended attributes that it has beyond them do not count.
-    fn differs(
+    /// In what an entry that is there is not as wanted, of what can be restored here. Its time is left to the caller.
+    fn compare(
         &self,
         existing: &Existing,
         directory: &Self::Directory,
         name: &[u8],
-        attributes: &Attributes<'_>,
-    ) -> io::Result<bool>;
+        wanted: &Facts<'_>,
+    ) -> io::Result<Fields>;
 
-    /// Corrects mode, owner and extended attributes of an entry whose content is right.
+    /// The same of an open directory.
+    fn compare_directory(&self, directory: &Self::Directory, wanted: &Facts<'_>) -> io::Result<Fields>;
+
+    /// Corrects mode, owner, extended attributes and file flags of an entry whose content is right, and takes away what
+    /// it has beyond `attributes`.
     fn touch_up(
         &self,
         directory: &Self::Directory,
@@ -254,6 +353,15 @@ pub trait Destination: Send + Sync {
 
     /// Completes a directory that this restore made and that stands for no entry: its mode is that of any new one.
     fn finish_as_new(&self, directory: &Self::Directory) -> io::Result<()>;
+
+    /// Removes what lies in a directory and is decided to go, with what lies below.
+    fn sweep(&self, directory: &Self::Directory, sweep: &mut Sweep<'_>) -> io::Result<()>;
+
+    /// Whether another file system is mounted on this directory.
+    fn is_mounted_on(&self, directory: &Self::Directory) -> io::Result<bool>;
+
+    /// What had to wait for the end of the run, however it ended.
+    fn settle(&self);
 
     /// Opens a regular file for reading; anything else there is an error.
     fn read_back(&self, directory: &Self::Directory, name: &[u8]) -> io::Result<Box<dyn ReadBack>>;

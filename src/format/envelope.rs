@@ -26,11 +26,12 @@ pub enum ObjectKind {
     Condemnation = 8,
     Decision = 9,
     SettledList = 10,
+    Damage = 11,
 }
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [ObjectKind; 10] = [
+    pub const ALL: [ObjectKind; 11] = [
         ObjectKind::Manifest,
         ObjectKind::Lease,
         ObjectKind::Checkpoint,
@@ -41,6 +42,7 @@ impl ObjectKind {
         ObjectKind::Condemnation,
         ObjectKind::Decision,
         ObjectKind::SettledList,
+        ObjectKind::Damage,
     ];
 
     /// The kind of this number.

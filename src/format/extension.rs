@@ -17,6 +17,36 @@ pub struct Extension {
     pub body: Vec<u8>,
 }
 
+/// An entry's file flags (`chattr`): `u32` little-endian, the bits of `FS_IOC_GETFLAGS` among [`FILE_FLAGS_KNOWN`].
+/// Not there when none of them is set.
+pub const FILE_FLAGS: u16 = 1;
+
+/// Cannot be changed at all.
+pub const FLAG_IMMUTABLE: u32 = 0x10;
+/// Can only be appended to.
+pub const FLAG_APPEND: u32 = 0x20;
+/// Left out by `dump`.
+pub const FLAG_NODUMP: u32 = 0x40;
+/// Written in place, where a file system would copy on write.
+pub const FLAG_NOCOW: u32 = 0x80_0000;
+/// The flags that are kept.
+pub const FILE_FLAGS_KNOWN: u32 = FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP | FLAG_NOCOW;
+
+/// The extensions of an entry with these file flags.
+pub fn with_file_flags(flags: u32) -> Vec<Extension> {
+    match flags & FILE_FLAGS_KNOWN {
+        0 => Vec::new(),
+        flags => vec![Extension { kind: FILE_FLAGS, critical: false, body: flags.to_le_bytes().to_vec() }],
+    }
+}
+
+/// The file flags in an entry's extensions. Bits that this version does not know are passed over.
+pub fn file_flags(extensions: &[Extension]) -> u32 {
+    let body = extensions.iter().find(|x| x.kind == FILE_FLAGS).map(|x| x.body.as_slice());
+    let flags = body.and_then(|body| body.try_into().ok()).map_or(0, u32::from_le_bytes);
+    flags & FILE_FLAGS_KNOWN
+}
+
 /// Appends a record's extensions.
 pub fn put_extensions(out: &mut Vec<u8>, extensions: &[Extension]) {
     debug_assert!(extensions.len() <= EXTENSIONS_MAX && extensions.is_sorted_by(|a, b| a.kind < b.kind));
@@ -69,6 +99,18 @@ mod tests {
         let known = vec![extension(1, false, 0), extension(900, false, 300)];
         assert_eq!(read(&known), Ok(known.clone()));
         assert_eq!(read(&[extension(1, false, 0), extension(2, true, 0)]), Err(Reason::UnknownCritical));
+    }
+
+    #[test]
+    fn file_flags_are_kept_as_four_bytes_and_only_when_there_are_some() {
+        assert_eq!(with_file_flags(0), []);
+        assert_eq!(with_file_flags(0x8_0000), []);
+        let some = with_file_flags(FLAG_NODUMP | FLAG_NOCOW | 1);
+        assert_eq!(some, [Extension { kind: 1, critical: false, body: vec![0x40, 0, 0x80, 0] }]);
+        assert_eq!(file_flags(&some), FLAG_NODUMP | FLAG_NOCOW);
+        let later = |body: &[u8]| file_flags(&[Extension { kind: 1, critical: false, body: body.to_vec() }]);
+        assert_eq!(later(&[0x71, 1, 0, 0xff]), FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP);
+        assert_eq!((later(&[]), later(&[0x10; 5]), file_flags(&[])), (0, 0, 0));
     }
 
     #[test]

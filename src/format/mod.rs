@@ -13,6 +13,7 @@ pub mod pack;
 pub mod blob;
 pub mod segment;
 pub mod tree;
+pub mod compare;
 pub mod leaf;
 pub mod list;
 pub mod snapshot;

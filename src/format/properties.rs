@@ -295,12 +295,14 @@ fn flipped_bits_are_never_passed_over() {
 #[test]
 fn huge_counts_are_refused_before_anything_is_allocated() {
     let huge_varint = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-    let decisions: [(&str, Result<(), DecodeError>); 5] = [
+    let decisions: [(&str, Result<(), DecodeError>); 7] = [
         ("pack table", PackTable::decode(&[0xff; 4]).map(drop)),
         ("tree leaf", Node::decode(&[0, 0xff, 0x7f, 0, 0]).map(drop)),
         ("tree inner", Node::decode(&[1, 0xff, 0x7f, 0, 0]).map(drop)),
         ("content list", ListNode::decode(&[0, 0xff, 0xff, 0xff, 0xff]).map(drop)),
         ("mark", SignedRecord::decode(&[&[7][..], &huge_varint].concat()).map(drop)),
+        ("damage", SignedRecord::decode(&[&[11][..], &huge_varint].concat()).map(drop)),
+        ("damaged blobs", SignedRecord::decode(&[&[11, 1][..], &[9; 32], &huge_varint].concat()).map(drop)),
     ];
     for (name, decoded) in decisions {
         let reason = decoded.unwrap_err().reason;

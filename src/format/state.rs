@@ -1,15 +1,24 @@
-//! `state/<id>`: removals, undeletes, marks, condemnations, decisions and the settled list.
+//! `state/<id>`: removals, undeletes, marks, condemnations, decisions, the settled list, and what was found damaged.
 //!
 //! The formats are fixed now; so far only backups read them. See `docs/ordering.md`.
 
 use crate::base::id::{ObjectId, SessionId};
 use crate::base::limits::STATE_BYTES_MAX;
 use crate::base::time::Time;
-use crate::format::cursor::{Reader, put_object_ids, put_time, put_varint};
+use crate::format::cursor::{Reader, put_object_ids, put_time, put_varint, varint_len};
 use crate::format::envelope::ObjectKind;
 use crate::format::error::{DecodeError, Reason};
 use crate::format::extension::{Extension, put_extensions, read_extensions};
 use crate::format::session::Verdict;
+
+/// A pack of which something could not be read right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedPack {
+    /// Which.
+    pub id: ObjectId,
+    /// Offsets of its damaged blobs. Sorted. Empty: all of it.
+    pub blobs: Vec<u32>,
+}
 
 /// One state record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +67,11 @@ pub enum Record {
         /// The lists this one replaces. Sorted.
         replaces: Vec<ObjectId>,
     },
+    /// What lies there reads wrong: it is not to be relied on by what is stored from now on. Sorted by pack.
+    Damage {
+        /// Which packs, and what of them.
+        packs: Vec<DamagedPack>,
+    },
 }
 
 impl Record {
@@ -70,6 +84,7 @@ impl Record {
             Record::Condemnation { .. } => ObjectKind::Condemnation,
             Record::Decision { .. } => ObjectKind::Decision,
             Record::SettledList { .. } => ObjectKind::SettledList,
+            Record::Damage { .. } => ObjectKind::Damage,
         }
     }
 
@@ -101,6 +116,7 @@ impl Record {
                 put_object_ids(out, removed);
                 put_object_ids(out, replaces);
             }
+            Record::Damage { packs } => put_damaged(out, packs),
         }
     }
 
@@ -135,6 +151,7 @@ impl Record {
                 removed: reader.object_ids()?,
                 replaces: reader.object_ids()?,
             },
+            Some(ObjectKind::Damage) => Record::Damage { packs: read_damaged(reader)? },
             _ => return Err(reader.error_at(0, Reason::Value)),
         })
     }
@@ -151,6 +168,37 @@ impl Record {
     }
 }
 
+/// Appends damaged packs.
+pub fn put_damaged(out: &mut Vec<u8>, packs: &[DamagedPack]) {
+    put_varint(out, packs.len() as u64);
+    for DamagedPack { id, blobs } in packs {
+        out.extend_from_slice(&id.0);
+        put_varint(out, blobs.len() as u64);
+        blobs.iter().for_each(|offset| put_varint(out, u64::from(*offset)));
+    }
+}
+
+/// Damaged packs: at least one.
+pub fn read_damaged(reader: &mut Reader<'_>) -> Result<Vec<DamagedPack>, DecodeError> {
+    let at = reader.position();
+    let count = reader.count(usize::MAX, ObjectId::LEN + 1)?;
+    reader.check(at, count > 0, Reason::Value)?;
+    let mut packs: Vec<DamagedPack> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let id = ObjectId(reader.array()?);
+        reader.check_ascends(packs.last().map(|last| &last.id), &id, ObjectId::LEN)?;
+        let count = reader.count(usize::MAX, 1)?;
+        let mut blobs: Vec<u32> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let offset = reader.varint_u32(0, u32::MAX)?;
+            reader.check_ascends(blobs.last(), &offset, varint_len(u64::from(offset)))?;
+            blobs.push(offset);
+        }
+        packs.push(DamagedPack { id, blobs });
+    }
+    Ok(packs)
+}
+
 /// A record with its maker's signature. This is the plaintext of the sealed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRecord {
@@ -162,7 +210,7 @@ pub struct SignedRecord {
     pub unique: [u8; 16],
     /// Room to grow.
     pub extensions: Vec<Extension>,
-    /// Who made it: a maintainer, or for removals the snapshot's host.
+    /// Who made it: a maintainer; for removals also the snapshot's host, for damage any member.
     pub signer: [u8; 32],
     /// Over a domain string, the store id and all bytes before it.
     pub signature: [u8; 64],

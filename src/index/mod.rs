@@ -7,6 +7,7 @@
 pub mod run;
 pub mod filter;
 pub mod claims;
+pub mod suspects;
 mod entry;
 mod layout;
 mod merge;
@@ -27,6 +28,7 @@ use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use suspects::Suspects;
 
 /// Where a chunk, node or list lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +65,13 @@ const RUNS_MAX: usize = 8;
 /// So many are left as they are then, so that sizes stay steps of a ladder and a row is not rewritten by every session.
 const RUNS_LEFT: usize = 4;
 
+/// Private runs merged into one that is not installed yet.
+pub struct MergedPrivate {
+    run: FinishedRun,
+    /// How many private runs there were.
+    of: usize,
+}
+
 /// The index of one store. Look-ups take `&self` and run on any thread; they neither lock nor allocate.
 ///
 /// A damaged cache never says that something is there which is not: what does not match its checksum counts as absent,
@@ -73,9 +82,10 @@ pub struct Index {
     store: StoreId,
     /// Largest first.
     runs: Vec<Run>,
-    /// Runs of a session without an outcome, in files that nobody else reads.
+    /// Runs of a session without an outcome, in files that nobody else reads. Largest first.
     private: Vec<(Run, FinishedRun)>,
     hidden: HashSet<ObjectId>,
+    suspects: Suspects,
 }
 
 impl Index {
@@ -86,7 +96,7 @@ impl Index {
     pub fn open(folder: &Path, store: StoreId) -> Result<Index, IndexError> {
         let folder = Folder::open(folder)?;
         let runs = folder.runs(store)?;
-        Ok(Index { folder, store, runs, private: Vec::new(), hidden: HashSet::new() })
+        Ok(Index { folder, store, runs, private: Vec::new(), hidden: HashSet::new(), suspects: Suspects::default() })
     }
 
     /// The segments whose rows it holds.
@@ -121,28 +131,39 @@ impl Index {
 
     /// Lets look-ups of this index, and of no other process, find a run: what a session stores does not count before it
     /// has ended well. The run is no part of [`Self::segments`], is merged with its like only, and is gone with the
-    /// process.
+    /// process. Does not merge.
     pub fn install_private(&mut self, run: FinishedRun) -> Result<(), IndexError> {
         let mut opened = Run::open(run.file.path())?;
         opened.hide(&self.hidden);
         self.private.push((opened, run));
-        if self.private.len() > RUNS_MAX { self.merge_private() } else { Ok(()) }
+        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
+        Ok(())
     }
 
-    /// Merges the smaller private runs into one.
-    fn merge_private(&mut self) -> Result<(), IndexError> {
-        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
-        let small = &self.private[RUNS_LEFT..];
-        let merged = match self.write_merged(small.iter().map(|(run, _)| run)) {
-            Ok(merged) => merged,
-            // What is damaged counts as absent; its chunks may be stored twice.
-            Err(IndexError::Damaged(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let mut run = Run::open(merged.file.path())?;
-        run.hide(&self.hidden);
+    /// The smaller private runs in one, when it is time to merge them: for [`Self::replace_private`]. Look-ups go on
+    /// meanwhile. Of what is damaged nothing is merged: it counts as absent, and its chunks may be stored twice.
+    pub fn merged_private(&self) -> Result<Option<MergedPrivate>, IndexError> {
+        if self.private.len() <= RUNS_MAX {
+            return Ok(None);
+        }
+        match self.write_merged(self.private[RUNS_LEFT..].iter().map(|(run, _)| run)) {
+            Ok(run) => Ok(Some(MergedPrivate { run, of: self.private.len() })),
+            Err(IndexError::Damaged(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a merged run in the place of those in it. Nothing happens when private runs came or went since.
+    pub fn replace_private(&mut self, merged: MergedPrivate) -> Result<(), IndexError> {
+        if merged.of != self.private.len() {
+            return Ok(());
+        }
+        // First the new one, which may fail: then the others stay.
+        let mut opened = Run::open(merged.run.file.path())?;
+        opened.hide(&self.hidden);
         self.private.truncate(RUNS_LEFT);
-        self.private.push((run, merged));
+        self.private.push((opened, merged.run));
+        self.private.sort_by_key(|(run, _)| std::cmp::Reverse(run.rows()));
         Ok(())
     }
 
@@ -239,25 +260,47 @@ impl Index {
         }
     }
 
+    /// From now on what lies in these places counts as absent in [`Self::contains`], and comes last in [`Self::locate`]:
+    /// it was found damaged. Adds to those before.
+    pub fn suspect(&mut self, places: &Suspects) {
+        self.suspects.extend(places);
+    }
+
+    /// The places that were found damaged.
+    pub fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
+    /// Whether this place was found damaged.
+    pub fn is_suspect(&self, location: &Location) -> bool {
+        self.suspects.has(&location.pack, location.blob_offset)
+    }
+
+    #[cold]
+    fn is_suspect_entry(&self, run: &Run, found: &entry::Entry) -> bool {
+        let place = run.pack(entry::pack(found)).zip(entry::row(found));
+        place.is_some_and(|(pack, row)| self.suspects.has(&pack.id, row.blob_offset))
+    }
+
     /// Whether something that was touched did not match its checksum. It counted as absent. (Private runs apart, which
     /// cannot be read again: what is damaged there is stored twice.)
     pub fn is_damaged(&self) -> bool {
         self.runs.iter().any(Run::is_damaged)
     }
 
-    /// Whether it is there. The hot look-up: filter, then one or two page touches.
+    /// Whether it is there, in a place that is not suspect. The hot look-up: filter, then one or two page touches.
     pub fn contains(&self, id: &ContentId) -> bool {
         self.searched().any(|run| {
             let mut found = false;
-            run.find(id, |_| {
-                found = true;
-                ControlFlow::Break(())
+            run.find(id, |entry| {
+                found = self.suspects.is_empty() || !self.is_suspect_entry(run, entry);
+                if found { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
             found
         })
     }
 
-    /// Appends every location to `found`, each once.
+    /// Appends every location to `found`, each once, suspect ones last.
     pub fn locate(&self, id: &ContentId, found: &mut Vec<Location>) {
         let start = found.len();
         for run in self.searched() {
@@ -277,6 +320,9 @@ impl Index {
                 at += 1;
                 at <= start || last.replace(*location) != Some(*location)
             });
+            if !self.suspects.is_empty() {
+                found[start..].sort_by_key(|location| self.is_suspect(location));
+            }
         }
     }
 

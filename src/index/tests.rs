@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 
@@ -265,8 +266,11 @@ fn private_runs_are_found_here_only_until_they_are_published() {
             builder.rows(&segment.rows).unwrap();
             let run = builder.finish(STORE).unwrap();
             index.install_private(run).unwrap();
+            let merged = index.merged_private().unwrap();
+            assert_eq!(merged.is_some(), index.private.len() > RUNS_MAX);
+            merged.map_or(Ok(()), |merged| index.replace_private(merged)).unwrap();
+            assert!(index.private.len() <= RUNS_MAX && index.private.is_sorted_by_key(|(r, _)| Reverse(r.rows())));
         }
-        assert!(index.private.len() <= RUNS_MAX);
         assert!((0..200).all(|n| index.contains(&id_of(n))) && !index.contains(&id_of(200)));
         assert!(index.segments().is_empty());
         assert!(Index::open(folder.path(), STORE).unwrap().segments().is_empty());
@@ -281,6 +285,28 @@ fn private_runs_are_found_here_only_until_they_are_published() {
         assert_eq!((index.segments().len(), index.rows()), (20, 200));
         assert!((0..200).all(|n| index.contains(&id_of(n))));
     }
+}
+
+#[test]
+fn what_was_merged_of_private_runs_replaces_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path(), STORE).unwrap();
+    let run = |index: &Index, n: u64| {
+        let segment = segment_of(n, &[1], n * 10..n * 10 + 10);
+        let mut builder = index.builder().unwrap();
+        builder.segment(segment.id, &segment.packs).unwrap();
+        builder.rows(&segment.rows).unwrap();
+        builder.finish(STORE).unwrap()
+    };
+    for n in 0..10 {
+        let run = run(&index, n);
+        index.install_private(run).unwrap();
+    }
+    let merged = index.merged_private().unwrap().unwrap();
+    let late = run(&index, 10);
+    index.install_private(late).unwrap();
+    index.replace_private(merged).unwrap();
+    assert!((0..110).all(|n| index.contains(&id_of(n))), "the late one is still there");
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub trait Monitor: Send + Sync {
     fn at(&self, _key: &[u8]) {}
     /// One path or object went wrong; the run goes on.
     fn problem(&self, _problem: &Problem) {}
+    /// A path of the target that the snapshot lacks was removed (in a dry run: would be).
+    fn removed(&self, _path: &[u8]) {}
     /// Something a person should know, once.
     fn note(&self, _message: &str) {}
     /// The times of one stage, at its end.
@@ -124,6 +126,10 @@ impl Monitor for Counting {
 
     fn problem(&self, problem: &Problem) {
         self.next.problem(problem);
+    }
+
+    fn removed(&self, path: &[u8]) {
+        self.next.removed(path);
     }
 
     fn note(&self, message: &str) {

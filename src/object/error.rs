@@ -38,6 +38,11 @@ impl ObjectError {
         matches!(self, ObjectError::Storage(e) if e.kind == StorageErrorKind::NotFound)
     }
 
+    /// Whether the storage failed to give it: nothing is known of what it holds, and another time it may be read.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, ObjectError::Storage(_)) && !self.is_damage()
+    }
+
     /// Whether the object is damaged (or not there), as opposed to the storage failing.
     pub fn is_damage(&self) -> bool {
         match self {
@@ -67,6 +72,12 @@ mod tests {
         assert!(storage(io::ErrorKind::UnexpectedEof).is_damage());
         assert!(!storage(io::ErrorKind::PermissionDenied).is_damage());
         assert!(!storage(io::ErrorKind::TimedOut).is_damage());
-        assert!(ObjectError::Mismatch { object: "x".into() }.is_damage());
+        // EIO, EACCES, ETIMEDOUT, ESTALE.
+        for errno in [5, 13, 110, 116] {
+            let error = ObjectError::Storage(StorageError::new("read", "x", io::Error::from_raw_os_error(errno)));
+            assert!(error.is_unreadable() && !error.is_damage(), "{errno}");
+        }
+        let wrong = ObjectError::Mismatch { object: "x".into() };
+        assert!(wrong.is_damage() && !wrong.is_unreadable());
     }
 }

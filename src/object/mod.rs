@@ -2,6 +2,8 @@
 
 pub mod error;
 pub mod layout;
+pub mod pack;
+pub mod stream;
 pub mod writer;
 pub mod reader;
 pub mod small;

@@ -4,7 +4,7 @@
 //! offsets. What is sealed is the rows and the footer themselves: no codec header, since ids do not compress. The
 //! filter stays empty until something reads it: clients build their own over whole runs.
 
-use super::writer::PackFile;
+use super::stream::PackFile;
 use super::{Keyring, ObjectError};
 use crate::base::id::{ObjectId, SessionId};
 use crate::base::limits::{

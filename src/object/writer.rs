@@ -1,20 +1,15 @@
-//! Packs written one blob at a time: for trees and lists, and wherever no pipeline is needed.
-//!
-//! The pipeline does the same in stages and shares two of the steps: [`PackStream`] copies sealed bytes into blocks and
-//! keeps the running hash, [`PackFile`] adds the storage writer that the blocks go to.
+//! Packs written one blob at a time: for trees and lists, and wherever no pipeline is needed. Takes the steps of
+//! [`super::pack`] one after the other.
 
-use super::layout::PackLayout;
-use super::reader::pack_key;
-use super::{Keyring, ObjectError, pack_secret};
+use super::pack::{Inside, Placer, lay_out};
+use super::stream::PackFile;
+use super::{Keyring, ObjectError};
 use crate::base::id::{ContentId, ObjectId, SessionId};
-use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB};
-use crate::codec::{Compression, Compressor, compress_bound};
-use crate::crypto::hash::ObjectHasher;
-use crate::crypto::keys::random_bytes;
-use crate::crypto::pack::{NonceInput, PackKey};
-use crate::format::blob::{BlobKind, HEADER_LEN_MIN, NONCE_TAIL_LEN, TAG_LEN, encode_header};
-use crate::format::pack::{Member, PackHeader, PackKind, PackTable, TableBlob};
-use crate::storage::{Area, Block, BlockPool, Storage, StorageKey, StorageWriter};
+use crate::base::limits::BLOB_PLAIN_BYTES_MAX;
+use crate::codec::{Compression, Compressor};
+use crate::format::blob::{BlobHeader, BlobKind, NONCE_TAIL_LEN, TAG_LEN};
+use crate::format::pack::{Member, PackKind, PackTable, TableBlob};
+use crate::storage::{Area, BlockPool, Storage};
 use std::sync::Arc;
 
 /// A pack that is durable: proof for the commit.
@@ -32,157 +27,19 @@ pub struct StoredPack {
     pub table: PackTable,
 }
 
-/// How much of a block is hashed at once: enough for the hash to use the processor's lanes, little enough to be still in
-/// its cache.
-const HASH_STEP: usize = 128 * KIB;
-
-/// Bytes of an object on their way into blocks, with the hash that becomes its name.
-#[derive(Default)]
-pub struct PackStream {
-    hasher: ObjectHasher,
-    block: Option<Block>,
-    /// Bytes of the block that the hash has seen.
-    hashed: usize,
-    len: u64,
-}
-
-impl PackStream {
-    /// Copies bytes; each block that is full goes to `full`. Waits while the pool has no free block.
-    pub fn push<E>(
-        &mut self,
-        mut bytes: &[u8],
-        pool: &BlockPool,
-        full: &mut dyn FnMut(Block) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.len += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let mut block = self.block.take().unwrap_or_else(|| pool.take());
-            bytes = &bytes[block.fill(bytes)..];
-            let is_full = block.len() == block.capacity();
-            let until = if is_full { block.len() } else { block.len() - block.len() % HASH_STEP };
-            if until > self.hashed {
-                self.hasher.update(&block.bytes()[self.hashed..until]);
-                self.hashed = until;
-            }
-            if is_full {
-                self.hashed = 0;
-                full(block)?;
-            } else {
-                self.block = Some(block);
-            }
-        }
-        Ok(())
-    }
-
-    /// Bytes so far.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Nothing pushed yet.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The object's name and length, and its last block, if any is begun. The stream is as new.
-    pub fn finish(&mut self) -> (ObjectId, u64, Option<Block>) {
-        let PackStream { mut hasher, block, hashed, len } = std::mem::take(self);
-        if let Some(block) = &block {
-            hasher.update(&block.bytes()[hashed..]);
-        }
-        (hasher.finish(), len, block)
-    }
-}
-
-/// An object being written whose name is the hash of its bytes. Dropped before `finish`, it leaves nothing behind.
-pub struct PackFile {
-    writer: Option<Box<dyn StorageWriter>>,
-    stream: PackStream,
-    pool: BlockPool,
-}
-
-impl PackFile {
-    /// Begins an object of an area.
-    pub fn create(storage: &dyn Storage, area: Area, pool: BlockPool) -> Result<PackFile, ObjectError> {
-        Ok(PackFile { writer: Some(storage.writer(area)?), stream: PackStream::default(), pool })
-    }
-
-    /// Appends bytes.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
-        let writer = self.writer.as_mut();
-        let Some(writer) = writer else { unreachable!("only finish takes the writer, and it takes the file too") };
-        let pool = self.pool.clone();
-        self.stream.push(bytes, &self.pool, &mut |mut block| {
-            writer.append(&mut block)?;
-            pool.give(block);
-            Ok(())
-        })
-    }
-
-    /// Makes it durable under the key that `name` makes of its id. Gives its id and length.
-    pub fn finish(mut self, name: impl FnOnce(ObjectId) -> StorageKey) -> Result<(ObjectId, u64), ObjectError> {
-        let Some(mut writer) = self.writer.take() else { unreachable!("only finish takes the writer") };
-        let (id, len, last) = self.stream.finish();
-        let written = match last {
-            Some(mut block) => {
-                let written = writer.append(&mut block);
-                self.pool.give(block);
-                written
-            }
-            None => Ok(()),
-        };
-        match written {
-            // One that exists under the hash of its bytes has these bytes.
-            Ok(()) => writer.commit(&name(id))?,
-            Err(error) => {
-                writer.abort();
-                return Err(error.into());
-            }
-        };
-        Ok((id, len))
-    }
-}
-
-impl Drop for PackFile {
-    fn drop(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            writer.abort();
-        }
-        if let (_, _, Some(block)) = self.stream.finish() {
-            self.pool.give(block);
-        }
-    }
-}
-
-/// A new pack of a session: its layout and its key. The salt makes the key its own.
-pub fn begin_pack(ring: &Keyring, kind: PackKind, session: SessionId, pack_bytes: u32) -> (PackLayout, PackKey) {
-    let epoch = ring.newest();
-    let key_block = random_bytes::<32>().to_vec();
-    let header = PackHeader { store: ring.store, epoch: epoch.number, kind, session, key_block };
-    let layout = PackLayout::new(&header, pack_bytes);
-    let key = PackKey::new(pack_secret(epoch, kind), layout.header_bytes());
-    (layout, key)
-}
-
-struct OpenPack {
-    layout: PackLayout,
-    key: PackKey,
-    file: PackFile,
-}
-
-/// Compresses, seals, places and appends blobs; starts a new pack when one is full.
+/// Appends blobs to packs; starts a new pack when one is full.
 pub struct PackWriter {
     storage: Arc<dyn Storage>,
-    ring: Arc<Keyring>,
     kind: PackKind,
-    session: SessionId,
-    pack_bytes: u32,
+    placer: Placer,
+    /// The pack that the placer has open.
+    file: Option<PackFile>,
     compression: Compression,
     compressor: Compressor,
     pool: BlockPool,
-    open: Option<OpenPack>,
     stored: Vec<StoredPack>,
     scratch: Vec<u8>,
+    ids: Vec<u8>,
 }
 
 impl PackWriter {
@@ -199,63 +56,81 @@ impl PackWriter {
     ) -> PackWriter {
         PackWriter {
             storage,
-            ring: keyring,
             kind,
-            session,
-            pack_bytes,
+            placer: Placer::new(keyring, kind, session, pack_bytes),
+            file: None,
             compression,
             compressor: Compressor::default(),
             pool: blocks,
-            open: None,
             stored: Vec::new(),
             scratch: Vec::new(),
+            ids: Vec::new(),
         }
     }
 
-    /// Appends one node, list or chunk under its id. After an error the writer is of no more use: dropping it removes
-    /// what was not finished.
+    /// Appends one node, list or chunk under its id. After an error the packs that are not stored yet are given up: what
+    /// was appended since is lost.
     pub fn append(&mut self, kind: BlobKind, id: ContentId, plain: &[u8]) -> Result<(), ObjectError> {
         if plain.is_empty() || plain.len() > BLOB_PLAIN_BYTES_MAX {
             return Err(ObjectError::TooLong { object: format!("{kind:?} {id}"), len: plain.len() });
         }
-        const INSIDE: usize = NONCE_TAIL_LEN + HEADER_LEN_MIN;
-        let plain_len = plain.len() as u32;
-        let room = INSIDE + compress_bound(plain.len()) + TAG_LEN;
-        if self.scratch.len() < room {
-            self.scratch.resize(room, 0);
-        }
-        let (codec, payload_len) = self.compressor.compress(self.compression, plain, &mut self.scratch[INSIDE..]);
-        encode_header(codec, plain_len, &[], &mut self.scratch[NONCE_TAIL_LEN..INSIDE]);
-        let sealed_len = INSIDE + payload_len + TAG_LEN;
-        let row = TableBlob { kind, sealed_len: sealed_len as u32, members: vec![Member { id, len: plain_len }] };
-        if self.open.as_ref().is_some_and(|open| !open.layout.is_empty() && !open.layout.fits(&row)) {
-            self.close(true)?;
-        }
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => {
-                let (layout, key) = begin_pack(&self.ring, self.kind, self.session, self.pack_bytes);
-                let mut file = PackFile::create(&*self.storage, pack_area(self.kind), self.pool.clone())?;
-                file.push(layout.header_bytes())?;
-                self.open.insert(OpenPack { layout, key, file })
-            }
-        };
-        let offset = open.layout.place(row);
-        let sealed = &mut self.scratch[..sealed_len];
-        open.key.seal(kind, offset, NonceInput::Ids { codec: codec as u8, plain_len, ids: id.as_bytes() }, sealed);
-        open.file.push(sealed)
+        let (inside, sealed_len) = lay_out(&mut self.compressor, self.compression, plain, &[], &mut self.scratch, 0);
+        let members = vec![Member { id, len: plain.len() as u32 }];
+        self.push(TableBlob { kind, sealed_len, members }, inside)
     }
 
-    fn close(&mut self, full: bool) -> Result<(), ObjectError> {
-        let Some(OpenPack { layout, key, mut file }) = self.open.take() else { return Ok(()) };
-        let header_len = layout.header_bytes().len() as u32;
-        let closed = layout.close(&key, full);
-        file.push(&closed.tail)?;
-        let kind = self.kind;
-        let (id, len) = file.finish(|id| pack_key(kind, id))?;
-        debug_assert_eq!(len, u64::from(closed.len));
-        self.stored.push(StoredPack { id, kind, len: closed.len, header_len, table: closed.table });
-        Ok(())
+    /// Appends a blob that was opened: its inside, still compressed, as `PackKey::open` gives it, with what its pack's table
+    /// says of it. So content moves from one pack to another.
+    pub fn append_inside(&mut self, kind: BlobKind, members: Vec<Member>, opened: &[u8]) -> Result<(), ObjectError> {
+        let object = || format!("{kind:?} to be moved");
+        let decoded = BlobHeader::decode(opened);
+        let (header, _) = decoded.map_err(|source| ObjectError::Decode { object: object(), source })?;
+        let plain_len = header.plain_len;
+        let lens = || members.iter().map(|member| member.len);
+        let same = match header.members.len() {
+            0 => members.len() == 1 && lens().eq([plain_len]),
+            _ => lens().eq(header.members.iter().copied()),
+        };
+        if !same {
+            return Err(ObjectError::Mismatch { object: object() });
+        }
+        let end = NONCE_TAIL_LEN + opened.len();
+        if self.scratch.len() < end + TAG_LEN {
+            self.scratch.resize(end + TAG_LEN, 0);
+        }
+        self.scratch[NONCE_TAIL_LEN..end].copy_from_slice(opened);
+        let inside = Inside { codec: header.codec as u8, plain_len };
+        self.push(TableBlob { kind, sealed_len: (end + TAG_LEN) as u32, members }, inside)
+    }
+
+    /// Places, seals and appends what lies in `scratch`.
+    fn push(&mut self, row: TableBlob, inside: Inside) -> Result<(), ObjectError> {
+        let pushed = self.try_push(row, inside);
+        if pushed.is_err() {
+            // What the placer says of the open pack is not true of its bytes any more.
+            self.file = None;
+            drop(self.placer.finish());
+        }
+        pushed
+    }
+
+    fn try_push(&mut self, row: TableBlob, inside: Inside) -> Result<(), ObjectError> {
+        let (kind, sealed_len) = (row.kind, row.sealed_len as usize);
+        self.ids.clear();
+        self.ids.extend(row.members.iter().flat_map(|member| member.id.0));
+        let place = self.placer.place(row);
+        let sealed = &mut self.scratch[..sealed_len];
+        place.pack.seal(kind, place.offset, inside, &self.ids, sealed);
+        if let Some((_, closed)) = place.before
+            && let Some(file) = self.file.take()
+        {
+            self.stored.push(file.finish_pack(closed)?);
+        }
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(PackFile::pack(&*self.storage, self.kind, place.pack.header(), self.pool.clone())?),
+        };
+        file.push(sealed)
     }
 
     /// Packs that became durable since the last call.
@@ -265,7 +140,9 @@ impl PackWriter {
 
     /// Closes the open pack and gives all packs not taken yet.
     pub fn finish(mut self) -> Result<Vec<StoredPack>, ObjectError> {
-        self.close(false)?;
+        if let (Some((_, closed)), Some(file)) = (self.placer.finish(), self.file.take()) {
+            self.stored.push(file.finish_pack(closed)?);
+        }
         Ok(self.take_stored())
     }
 }
@@ -283,17 +160,24 @@ mod tests {
     use super::*;
     use crate::base::limits::BLOCK_ALIGN;
     use crate::crypto::hash::object_id;
-    use crate::object::reader::{open_blob, open_pack, read_table};
+    use crate::object::reader::{open_blob, open_pack, pack_key, read_table};
     use crate::object::tests::ring;
     use crate::storage::MemoryStorage;
+    use crate::storage::layer::{Fault, FaultStorage, Plan};
     use proptest::prelude::*;
 
     const SESSION: SessionId = SessionId([8; 16]);
 
-    fn writer(storage: &Arc<MemoryStorage>, pack_bytes: u32, blocks: &BlockPool) -> PackWriter {
+    fn writer(storage: &Arc<impl Storage + 'static>, pack_bytes: u32, blocks: &BlockPool) -> PackWriter {
         let storage: Arc<dyn Storage> = storage.clone();
         let compression = Compression::Lz4;
         PackWriter::new(storage, Arc::new(ring()), PackKind::Tree, SESSION, pack_bytes, compression, blocks.clone())
+    }
+
+    fn noise(len: usize, seed: u64) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        bytes
     }
 
     /// Opens every blob of a pack through its table and compares ids.
@@ -339,23 +223,6 @@ mod tests {
             packs.extend(writer.finish().unwrap());
             prop_assert_eq!(packs.iter().map(|pack| check_pack(&storage, pack)).sum::<usize>(), blobs.len());
         }
-
-        #[test]
-        fn a_stream_is_named_by_the_hash_of_its_bytes_however_it_is_cut(
-            pieces in prop::collection::vec(0usize..300_000, 0..12), blocks in 1usize..80,
-        ) {
-            let pool = BlockPool::new(1, blocks * BLOCK_ALIGN);
-            let (mut stream, mut expected, mut written) = (PackStream::default(), Vec::new(), Vec::new());
-            for (i, len) in pieces.into_iter().enumerate() {
-                let piece = vec![i as u8; len];
-                expected.extend_from_slice(&piece);
-                stream.push(&piece, &pool, &mut |block| { written.extend_from_slice(block.bytes()); Ok::<_, ()>(()) }).unwrap();
-            }
-            let (id, len, last) = stream.finish();
-            written.extend_from_slice(last.as_ref().map_or(&[], |block| block.bytes()));
-            prop_assert_eq!((id, len), (object_id(&expected), expected.len() as u64));
-            prop_assert!(written == expected && stream.is_empty());
-        }
     }
 
     #[test]
@@ -368,6 +235,63 @@ mod tests {
         drop(dropped);
         storage.list(Area::Trees, &mut |found| panic!("{found:?}")).unwrap();
         assert!(blocks.try_take().is_some(), "its block came back");
+    }
+
+    #[test]
+    fn what_is_opened_moves_into_another_pack_as_it_is() {
+        let storage = Arc::new(MemoryStorage::default());
+        let blocks = BlockPool::new(1, BLOCK_ALIGN);
+        let mut first = writer(&storage, 1 << 20, &blocks);
+        let plains = [noise(5000, 1), vec![7; 9000], noise(10, 2)];
+        for plain in &plains {
+            first.append(BlobKind::Node, ring().id_of(BlobKind::Node, plain), plain).unwrap();
+        }
+        let old = first.finish().unwrap().remove(0);
+        let bytes = storage.get(&pack_key(old.kind, old.id), usize::MAX).unwrap();
+        let (_, mut at, key) = open_pack(&*storage, &ring(), old.kind, old.id).unwrap();
+        let mut second = writer(&storage, 1 << 20, &blocks);
+        // Behind something else, so that nothing keeps its offset.
+        second.append(BlobKind::Node, ring().id_of(BlobKind::Node, b"x"), b"x").unwrap();
+        for blob in &old.table.blobs {
+            let mut sealed = bytes[at as usize..][..blob.sealed_len as usize].to_vec();
+            let inside = key.open(blob.kind, at, &mut sealed).unwrap();
+            second.append_inside(blob.kind, blob.members.clone(), inside).unwrap();
+            let longer = vec![Member { len: blob.members[0].len + 1, ..blob.members[0] }];
+            for wrong in [longer, vec![], [&blob.members[..], &blob.members[..]].concat()] {
+                let refused = second.append_inside(blob.kind, wrong, inside);
+                assert!(matches!(refused, Err(ObjectError::Mismatch { .. })));
+            }
+            at += blob.sealed_len;
+        }
+        let new = second.finish().unwrap().remove(0);
+        assert_eq!((new.table.blobs[1..].to_vec(), check_pack(&storage, &new)), (old.table.blobs, 4));
+    }
+
+    #[test]
+    fn whatever_fails_what_is_said_to_be_stored_afterwards_reads_back() {
+        let count = Arc::new(FaultStorage::new(Arc::new(MemoryStorage::default()), None));
+        let run = |storage: &Arc<FaultStorage>| {
+            let mut writer = writer(storage, 16 << 10, &BlockPool::new(1, BLOCK_ALIGN));
+            let (mut packs, mut failed) = (Vec::new(), 0);
+            for n in 0..40 {
+                let plain = noise(1500, n);
+                failed +=
+                    usize::from(writer.append(BlobKind::Node, ring().id_of(BlobKind::Node, &plain), &plain).is_err());
+                packs.extend(writer.take_stored());
+            }
+            match writer.finish() {
+                Ok(last) => packs.extend(last),
+                Err(_) => failed += 1,
+            }
+            (packs, failed)
+        };
+        assert!(run(&count).1 == 0 && count.operations() > 10);
+        for (at, fault) in (0..count.operations()).flat_map(|at| Fault::WRITES.map(|fault| (at, fault))) {
+            let memory = Arc::new(MemoryStorage::default());
+            let (packs, failed) = run(&Arc::new(FaultStorage::new(memory.clone(), Some(Plan::at(at, fault)))));
+            let blobs: usize = packs.iter().map(|pack| check_pack(&memory, pack)).sum();
+            assert!(if failed == 0 { blobs == 40 } else { blobs < 40 }, "{fault:?} at {at}: {blobs}, {failed}");
+        }
     }
 
     #[test]

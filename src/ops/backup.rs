@@ -1,7 +1,7 @@
 //! `backup`: one snapshot of a source.
 
 use crate::base::id::{ObjectId, hex};
-use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX};
+use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX, SESSION_ROWS_MAX};
 use crate::base::time::Time;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
@@ -23,7 +23,7 @@ use crate::storage::{Area, BlockPool, StorageKey};
 use crate::store::session::Session;
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ pub struct BackupOptions {
     pub readers: usize,
     /// Batches in flight; 0 chooses. 1 works.
     pub batches: usize,
+    /// Rows of the index that gather in memory before a segment of them is written; 0 chooses.
+    pub segment_rows: usize,
     /// Set from outside to end the run early: what is durable by then is kept for the next run.
     pub cancel: Arc<AtomicBool>,
 }
@@ -95,6 +97,8 @@ pub struct BackupStats {
     pub bytes_metadata_stored: u64,
     /// Packs written.
     pub packs: u64,
+    /// The most chunks and nodes that were held in memory at a time, since look-ups did not find them yet.
+    pub claims_most: usize,
     /// Entries that changed while they were read.
     pub changed_while_read: u64,
     /// What could not be read: the first 10,000.
@@ -112,6 +116,20 @@ pub struct BackupStats {
 /// Makes one snapshot. `StoreError::Interrupted` when `options.cancel` was set: what was durable by then is used again
 /// by the next run.
 pub fn run(
+    store: &Arc<Store>,
+    source: &dyn Source,
+    options: &BackupOptions,
+    monitor: Arc<dyn Monitor>,
+) -> Result<BackupStats, StoreError> {
+    let stats = back_up(store, source, options, monitor);
+    if !options.dry_run {
+        // What the parent's tree was found to lack was stored anew by this run.
+        store.record_damage();
+    }
+    stats
+}
+
+fn back_up(
     store: &Arc<Store>,
     source: &dyn Source,
     options: &BackupOptions,
@@ -136,7 +154,8 @@ pub fn run(
         true => None,
         false => {
             let named = parent.iter().map(|p| p.id).collect();
-            Some(Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?)
+            let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
+            Some(session.with_rows_max(segment_rows(options)))
         }
     };
     match &session {
@@ -206,12 +225,19 @@ fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), StoreErro
     Ok(())
 }
 
+fn or(given: usize, default: usize) -> usize {
+    if given == 0 { default } else { given }
+}
+
+fn segment_rows(options: &BackupOptions) -> usize {
+    or(options.segment_rows, SESSION_ROWS_MAX)
+}
+
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
 fn threads(options: &BackupOptions) -> Threads {
-    let or = |given: usize, default: usize| if given == 0 { default } else { given };
     Threads { pool: or(options.threads, cores()), readers: or(options.readers, cores().clamp(2, 8)) }
 }
 
@@ -231,24 +257,25 @@ pub fn context(
         Some(session) => session.adoptable()?,
         None => Arc::default(),
     };
-    let batches = if options.batches == 0 { 4 + 4 * cores() } else { options.batches };
+    let cache = store.places.store_cache(store.id());
     Ok(Context {
         config: store.config.clone(),
         ring,
         index: store.index.clone(),
-        index_generation: AtomicU64::new(0),
         claims: Claims::default(),
+        claims_max: segment_rows(options),
         adoptable,
         cutter,
         compression: options.compression,
         dry_run: options.dry_run,
-        budget: Budget::new(batches),
+        budget: Budget::new(or(options.batches, 4 + 4 * cores())),
         meters: Meters::default(),
         failure: Failure::default(),
         cancel: options.cancel.clone(),
         monitor,
         counts: Counts::default(),
-        told: Mutex::new(Told::new(store.places.store_cache(store.id()).join("problems"))),
+        told: Mutex::new(Told::new(cache.join("problems"))),
+        cache,
     })
 }
 
@@ -281,6 +308,7 @@ fn stats(context: &Context, counters: &Counters) -> BackupStats {
         bytes_data_stored: get(Counter::BytesStored) - metadata,
         bytes_metadata_stored: metadata,
         packs: get(Counter::Packs),
+        claims_most: context.claims.most(),
         changed_while_read: context.counts.changed_while_read.load(Relaxed),
         problem_list: told.finish(),
         problems: told.problems,
@@ -325,3 +353,6 @@ fn manifest(
         extensions: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod memory_tests;

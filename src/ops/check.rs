@@ -1,6 +1,8 @@
-//! `check`: is everything there, and is it what it says? Findings are values; nothing is changed.
+//! `check`: is everything there, and is it what it says? Findings are values. Nothing is changed; what reads wrong is put
+//! on record, so that the next backup stores it anew.
 
 mod contents;
+mod damage;
 pub(super) mod findings;
 pub(super) mod index;
 mod keyless;
@@ -18,13 +20,14 @@ use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::pipeline::parallel;
 use crate::storage::StorageKey;
+use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
 use contents::Contents;
 use findings::Findings;
 use index::Catalogue;
 use meters::Meters;
-use packs::{PackReader, Scratch};
+use packs::{Bad, PackReader, Scratch};
 use records::Records;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -62,6 +65,8 @@ pub enum Severity {
     /// A read failed or gave wrong bytes, and the same read again gave the right ones: the medium, the memory or the
     /// connection is not to be trusted.
     ReadErrorOnce,
+    /// The storage failed to give it, again and again: nothing is known of what it holds.
+    Unreadable,
     /// Damaged or missing.
     Damage,
 }
@@ -121,14 +126,18 @@ pub struct Leftovers {
 pub struct CheckReport {
     /// The first 10,000 findings, worst first.
     pub findings: Vec<Finding>,
-    /// How many there were of each severity: notices, read errors, damages.
-    pub counts: [u64; 3],
+    /// How many there were of each severity: notices, read errors, objects that could not be read, damages.
+    pub counts: [u64; 4],
     /// Paths that do not restore, the first 10,000.
     pub affected: Vec<Affected>,
     /// How many there are.
     pub affected_count: u64,
     /// Snapshots with at least one such path, or whose manifest is lost.
     pub affected_snapshots: Vec<ObjectId>,
+    /// Older snapshots that need what was damaged, all of which has been stored anew since.
+    pub whole_again: Vec<ObjectId>,
+    /// Packs whose damage was put on record.
+    pub packs_recorded: u64,
     /// Left behind by unfinished runs.
     pub leftovers: Leftovers,
     /// Snapshots checked.
@@ -157,6 +166,11 @@ impl CheckReport {
     /// Whether anything is damaged or missing.
     pub fn is_damaged(&self) -> bool {
         self.counts[Severity::Damage as usize] > 0
+    }
+
+    /// How many things the storage failed to give.
+    pub fn unreadable(&self) -> u64 {
+        self.counts[Severity::Unreadable as usize]
     }
 }
 
@@ -188,18 +202,26 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let mut catalogue = index::catalogue(store, &findings, &records)?;
     meters.index.worked_on(catalogue.segments, mark.elapsed());
     interrupted(options)?;
-    read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
+    let bad =
+        read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
     let mark = Instant::now();
-    let mut walker = Walker::new(Contents::new(store, &catalogue), &findings, monitor, &options.cancel);
+    // Of a snapshot or a segment that is lost nobody can tell what it needs.
+    let blind = findings.any_flaw();
+    let mut walker = Walker::new(Contents::new(store, &catalogue, &findings), &findings, monitor, &options.cancel);
     for (id, manifest) in &records.snapshots {
         walker.snapshot(*id, manifest);
         interrupted(options)?;
     }
     (report.nodes, report.entries, report.chunks) = (walker.nodes, walker.entries, walker.chunks);
     meters.trees.worked_on(report.nodes, mark.elapsed());
+    let needs = walker.needs(blind);
+    damage::judge(store, &catalogue, &findings, &bad, &needs);
+    report.packs_recorded = store.record_damage();
+    report.whole_again = needs.whole_again;
+    damage::advise(&findings, &records);
     report.snapshots = records.snapshots.len() as u64;
     (report.segments, report.rows) = (catalogue.segments, catalogue.rows);
-    report.leftovers = leftovers(&records, &catalogue);
+    report.leftovers = leftovers(store, &records, &catalogue);
     if findings.any_damage() && report.leftovers.packs > 0 {
         let message = format!(
             "{} packs are listed by no session that ended: if such a session's outcome was lost, what is missing lies \
@@ -217,7 +239,13 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
 
 /// Says whose snapshots this machine cannot vouch for. What is damaged is found elsewhere.
 fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
-    for snapshot in store.snapshots()?.0 {
+    let snapshots = match store.snapshots() {
+        Ok((snapshots, _)) => snapshots,
+        // What could not be read has been named.
+        Err(error) if error.is_unreadable() => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for snapshot in snapshots {
         let host = &snapshot.manifest.host;
         let message = match snapshot.authenticity {
             Authenticity::UnknownSigner => {
@@ -242,7 +270,9 @@ fn threads(options: &CheckOptions) -> usize {
     }
 }
 
-/// Reads all packs, or the chosen share of them, front to back; what cannot be read goes into the catalogue.
+/// Reads all packs, or the chosen share of them, front to back, and those on record as damaged in any case; what cannot
+/// be read goes into the catalogue, and is given.
+#[allow(clippy::too_many_arguments, reason = "one call, of one step")]
 fn read_packs(
     store: &Arc<Store>,
     options: &CheckOptions,
@@ -251,9 +281,13 @@ fn read_packs(
     records: &Records,
     catalogue: &mut Catalogue,
     report: &mut CheckReport,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Bad>, StoreError> {
     let here = catalogue.packs.iter().filter_map(|((kind, id), pack)| Some((*kind, *id, pack.stored_len?)));
-    let packs = choose(here.collect(), options.read_data);
+    let here: Vec<_> = here.collect();
+    let mut packs = choose(here.clone(), options.read_data);
+    packs.extend(here.into_iter().filter(|(_, id, _)| records.state.damaged.has_some(id)));
+    packs.sort_unstable_by_key(|(kind, id, _)| (*kind, *id));
+    packs.dedup();
     report.packs_read = packs.len() as u64;
     report.bytes_read = packs.iter().map(|(_, _, len)| len).sum();
     monitor.expect(Counter::BytesChecked, report.bytes_read);
@@ -264,11 +298,14 @@ fn read_packs(
         reader.read(scratch, kind, id, len);
         Ok(())
     })?;
-    for bad in bad.into_inner().unwrap_or_else(|e| e.into_inner()) {
+    let mut found = bad.into_inner().unwrap_or_else(|e| e.into_inner());
+    found.sort_unstable_by_key(|bad| (bad.kind, bad.id));
+    for bad in &found {
         let pack = catalogue.packs.entry((bad.kind, bad.id)).or_default();
-        (pack.bad, pack.all_bad) = (bad.blobs, bad.all);
+        pack.bad = bad.blobs.keys().copied().collect();
+        (pack.all_bad, pack.doubtful, pack.unreadable) = (bad.all, bad.structure, bad.unreadable);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The packs to read, in the order of their names; a share of them is another one each time.
@@ -288,10 +325,14 @@ fn choose(mut packs: Vec<(PackKind, ObjectId, u64)>, how: ReadData) -> Vec<(Pack
 }
 
 /// What unfinished runs left.
-fn leftovers(records: &Records, catalogue: &Catalogue) -> Leftovers {
+fn leftovers(store: &Store, records: &Records, catalogue: &Catalogue) -> Leftovers {
     let unlisted = || catalogue.packs.values().filter(|pack| !pack.listed);
     Leftovers {
-        sessions: records.sessions.values().filter(|session| session.verdict.is_none()).count() as u64,
+        sessions: records
+            .sessions
+            .keys()
+            .filter(|id| !matches!(records.own_standing(store, id), Standing::Ended(_)))
+            .count() as u64,
         packs: unlisted().count() as u64,
         pack_bytes: unlisted().filter_map(|pack| pack.stored_len).sum(),
         snapshots: records.unnamed_snapshots,
@@ -300,3 +341,5 @@ fn leftovers(records: &Records, catalogue: &Catalogue) -> Leftovers {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trust_tests;

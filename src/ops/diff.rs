@@ -10,7 +10,8 @@ pub use local::{LocalOptions, with_directory};
 use super::list::{KeyRange, damaged_node, entry_at};
 use super::tree_cursor::{Nodes, Place, TreeCursor};
 use crate::base::path::{path_of, subtree_prefix};
-use crate::format::tree::{Entry, EntryKind, Meta};
+use crate::format::compare::{Facts, Fields, differences};
+use crate::format::tree::{Entry, EntryKind};
 use crate::monitor::Monitor;
 use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
@@ -81,8 +82,10 @@ pub struct DiffStats {
     pub bytes_before: u64,
     /// Tree nodes opened.
     pub nodes_opened: u64,
-    /// Nodes that could not be read: what they hold was not compared.
+    /// Nodes that are damaged: what they hold was not compared.
     pub damaged: u64,
+    /// Nodes that the storage failed to give: what they hold was not compared.
+    pub store_unreadable: u64,
     /// Files of the directory that could not be read.
     pub unreadable: u64,
 }
@@ -279,10 +282,10 @@ fn descend<N: Nodes>(
     let key = cursor.peek().map(|(key, _)| key.to_vec()).unwrap_or_default();
     let error = match cursor.descend() {
         Ok(()) => return Ok(()),
-        Err(e) if e.is_damage() => e,
+        Err(e) if e.is_damage() || e.is_unreadable() => e,
         Err(e) => return Err(e),
     };
-    stats.damaged += 1;
+    *(if error.is_damage() { &mut stats.damaged } else { &mut stats.store_unreadable }) += 1;
     monitor.problem(&damaged_node(&key, &error));
     match cursor.peek() {
         Some((next, _)) => blind.until = next.get(prefix_len..).unwrap_or_default().max(&blind.until).to_vec(),
@@ -316,42 +319,25 @@ fn tell(
 /// change times are the source's own affair.
 pub fn compare(before: &Entry, after: &Entry) -> Option<(Marker, Vec<&'static str>)> {
     let content = before.content != after.content || before.meta.size != after.meta.size;
-    differences(&before.meta, &after.meta, content)
+    let [a, b] = [before, after].map(|entry| Facts::of(&entry.meta, &entry.extensions));
+    judge(&a, &b, content)
 }
 
 /// The same, when it is known whether the content differs.
-fn differences(a: &Meta, b: &Meta, content_differs: bool) -> Option<(Marker, Vec<&'static str>)> {
-    let mut fields = metadata_fields(a, b);
-    if a.kind != b.kind {
-        fields.insert(0, "kind");
-        return Some((Marker::Type, fields));
+fn judge(before: &Facts<'_>, after: &Facts<'_>, content_differs: bool) -> Option<(Marker, Vec<&'static str>)> {
+    let fields = differences(before, after);
+    let mut names = fields.names();
+    if fields.contains(Fields::KIND) {
+        return Some((Marker::Type, names));
     }
-    let content = match a.kind {
-        EntryKind::File => content_differs.then_some("content"),
-        EntryKind::Symlink => (a.target != b.target).then_some("target"),
-        EntryKind::CharDevice | EntryKind::BlockDevice => (a.rdev != b.rdev).then_some("device"),
-        EntryKind::Directory | EntryKind::Fifo | EntryKind::Socket => None,
-    };
-    if let Some(field) = content {
-        fields.insert(0, field);
-        return Some((Marker::Modified, fields));
+    if content_differs && before.kind == EntryKind::File {
+        names.insert(0, "content");
+        return Some((Marker::Modified, names));
     }
-    (!fields.is_empty()).then_some((Marker::Metadata, fields))
-}
-
-fn metadata_fields(a: &Meta, b: &Meta) -> Vec<&'static str> {
-    [
-        ("mode", a.mode != b.mode),
-        ("uid", a.uid != b.uid),
-        ("gid", a.gid != b.gid),
-        ("user", a.user != b.user),
-        ("group", a.group != b.group),
-        ("mtime", a.mtime != b.mtime),
-        ("xattrs", a.xattrs != b.xattrs),
-    ]
-    .into_iter()
-    .filter_map(|(field, differs)| differs.then_some(field))
-    .collect()
+    if fields.intersects(Fields::ESSENCE) {
+        return Some((Marker::Modified, names));
+    }
+    (!names.is_empty()).then_some((Marker::Metadata, names))
 }
 
 #[cfg(test)]

@@ -58,8 +58,10 @@ pub struct FindStats {
     pub found: u64,
     /// Nodes opened.
     pub nodes_opened: u64,
-    /// Nodes that could not be read.
+    /// Nodes that are damaged.
     pub damaged: u64,
+    /// Nodes that the storage failed to give.
+    pub unreadable: u64,
 }
 
 /// Compiled options.
@@ -159,7 +161,7 @@ impl<N: Nodes> Search<'_, N> {
         self.stats.nodes_opened += 1;
         let node = match self.nodes.node(&child.id) {
             Ok(node) => node,
-            Err(e) if e.is_damage() => return Ok(self.damaged(child, &e)),
+            Err(e) if e.is_damage() || e.is_unreadable() => return Ok(self.damaged(child, &e)),
             Err(e) => return Err(e),
         };
         let visited = match node {
@@ -199,7 +201,7 @@ impl<N: Nodes> Search<'_, N> {
     }
 
     fn damaged(&mut self, child: &Child, error: &StoreError) -> Visited {
-        self.stats.damaged += 1;
+        *(if error.is_damage() { &mut self.stats.damaged } else { &mut self.stats.unreadable }) += 1;
         self.monitor.problem(&damaged_node(&child.first, error));
         Visited { barren: false, flow: ControlFlow::Continue(()) }
     }

@@ -110,8 +110,10 @@ pub struct ListOptions {
 pub struct ListStats {
     /// Entries given.
     pub entries: u64,
-    /// Nodes that could not be read; what lies in them is missing from the listing.
+    /// Nodes that are damaged; what lies in them is missing from the listing.
     pub damaged: u64,
+    /// Nodes that the storage failed to give; what lies in them is missing likewise.
+    pub unreadable: u64,
 }
 
 /// Gives entries in tree order until `each` breaks. The index must be loaded. Damaged nodes are told to the monitor and passed over.
@@ -187,7 +189,7 @@ impl Lister<'_> {
     fn range(&mut self, range: &KeyRange) -> Result<ControlFlow<()>, StoreError> {
         let Lister { reader, snapshot, stats, each, monitor } = self;
         let mut flow = ControlFlow::Continue(());
-        let mut damaged = 0;
+        let (mut damaged, mut unreadable) = (0, 0);
         reader.entries(
             &snapshot.manifest.root,
             &range.from,
@@ -198,19 +200,21 @@ impl Lister<'_> {
                 flow
             },
             &mut |lost, error| {
-                damaged += 1;
+                *(if error.is_damage() { &mut damaged } else { &mut unreadable }) += 1;
                 monitor.problem(&damaged_node(lost.start, &error));
                 ControlFlow::Continue(())
             },
         )?;
         stats.damaged += damaged;
+        stats.unreadable += unreadable;
         Ok(flow)
     }
 }
 
 /// What is said of a node that cannot be read: everything from `key` on that it held is missing.
 pub fn damaged_node(key: &[u8], error: &StoreError) -> Problem {
-    let message = format!("entries from here on are missing: {error}");
+    let why = if error.is_damage() { "damaged" } else { "could not be read" };
+    let message = format!("entries from here on are missing ({why}): {error}");
     Problem { path: crate::base::path::path_of(key), message }
 }
 

@@ -7,6 +7,7 @@ use crate::base::id::{ObjectId, SessionId};
 use crate::format::pack::{PackKind, PackTable};
 use crate::format::session::SessionPurpose;
 use crate::monitor::{Counter, Monitor, Problem, Silent};
+use crate::object::ObjectError;
 use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::StoredPack;
 use crate::storage::{Area, Storage, StorageKey};
@@ -40,8 +41,10 @@ pub struct RepairStats {
     pub segments_damaged: Vec<ObjectId>,
     /// Index segments that outcomes name and that are not there.
     pub segments_missing: Vec<ObjectId>,
-    /// Packs whose table cannot be read: what they hold stays unknown.
+    /// Packs whose table cannot be read (what they hold stays unknown), and segments that the storage failed to give.
     pub problems: Vec<Problem>,
+    /// How many of these are no damage: the storage failed.
+    pub unreadable: u64,
     /// Wall time.
     pub duration: Duration,
 }
@@ -81,6 +84,15 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
         session.end()?;
     }
     listed?;
+    // What the storage failed to give may be whole: nothing is removed on its account, and it is named.
+    for (generation, id) in &catalogue.unreadable_segments {
+        let path = StorageKey::Segment(*generation, *id).path().into_bytes();
+        let message = "the index segment could not be read: nothing is known of it, and it is left as it is".into();
+        let problem = Problem { path, message };
+        monitor.problem(&problem);
+        stats.problems.push(problem);
+        stats.unreadable += 1;
+    }
     if !options.dry_run && stats.problems.is_empty() {
         for (generation, id) in &catalogue.damaged_segments {
             store.storage.delete(&StorageKey::Segment(*generation, *id))?;
@@ -123,6 +135,7 @@ fn list_packs(
             // The index says what such a pack holds, if it lists it.
             Err(_) if listed => continue,
             Err(error) => {
+                stats.unreadable += u64::from(error.is_unreadable());
                 let message = format!("its table cannot be read, so that what it holds stays unknown: {error}");
                 let problem = Problem { path: pack_key(kind, id).path().into_bytes(), message };
                 monitor.problem(&problem);
@@ -131,11 +144,12 @@ fn list_packs(
             }
         };
         let lacks = !listed || catalogue.compare(kind, id, &table, &mut found).0 > 0;
-        if lacks && !records.ended_with_nothing(&owner) {
+        if lacks && !records.ended_with_nothing(store, &owner) {
             stats.packs_listed.push(id);
             stats.rows += table.blobs.iter().map(|blob| blob.members.len() as u64).sum::<u64>();
             if let Some(session) = session {
-                session.stored(StoredPack { id, kind, len: len as u32, header_len, table })?;
+                // Nothing is claimed here.
+                _ = session.stored(StoredPack { id, kind, len: len as u32, header_len, table })?;
                 session.checkpoint(false)?;
             }
         }
@@ -144,7 +158,12 @@ fn list_packs(
 }
 
 /// A pack's session, the length of its header, its table.
-fn read_table(store: &Store, kind: PackKind, id: ObjectId, len: u64) -> Result<(SessionId, u32, PackTable), String> {
+fn read_table(
+    store: &Store,
+    kind: PackKind,
+    id: ObjectId,
+    len: u64,
+) -> Result<(SessionId, u32, PackTable), ObjectError> {
     let read = read_table_of(&*store.storage, &store.ring, kind, id, len);
-    read.map(|(header, header_len, table, _)| (header.session, header_len, table)).map_err(|e| e.to_string())
+    read.map(|(header, header_len, table, _)| (header.session, header_len, table))
 }

@@ -4,9 +4,10 @@ pub use crate::destination::fs::Ownership as Owners;
 pub use crate::pipeline::restore::{Overwrite, RestoreStats};
 
 use crate::base::path::{key_of, path_of};
-use crate::destination::Destination;
 use crate::destination::fs::{FsDestination, FsOptions};
+use crate::destination::{Destination, OwnerNumbers};
 use crate::format::session::SessionPurpose;
+use crate::format::tree::EntryKind;
 use crate::monitor::{Counter, Monitor};
 use crate::ops::list::{LIST_CACHE_BYTES, entry_at};
 use crate::pipeline::failure::Failure;
@@ -16,6 +17,7 @@ use crate::store::session::Session;
 use crate::store::snapshots::Snapshot;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,10 +39,18 @@ pub struct RestoreOptions {
     pub include: Vec<String>,
     /// Leave out what matches one of these, and what lies below.
     pub exclude: Vec<String>,
+    /// Only these paths of the snapshot, and what lies below them: absolute, or relative to `path`.
+    pub list: Option<Vec<Vec<u8>>>,
+    /// Remove from the target what the snapshot lacks there: below its sources and within the selection only.
+    pub delete: bool,
+    /// What `delete` never removes, by device and inode: the store, and what belongs to this program.
+    pub never: HashSet<(u64, u64)>,
     /// What becomes of entries that are there already.
     pub overwrite: Overwrite,
     /// Owners.
     pub owners: Owners,
+    /// Owners by their names; by number where a name is not known here.
+    pub owners_by_name: bool,
     /// Do not restore extended attributes (ACLs and capabilities are such).
     pub no_xattrs: bool,
     /// Read everything back afterwards and compare it with its ids.
@@ -63,7 +73,7 @@ pub struct RestoreOptions {
 pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreStats, StoreError> {
     let start = Instant::now();
     let base = key_of(&options.path).map_err(|e| StoreError::Refused(format!("{}: {e}", display(&options.path))))?;
-    let rules = Rules::new(&path_of(&base), &options.include, &options.exclude)?;
+    let rules = rules(&path_of(&base), options)?;
     let snapshot = store.find_snapshot(&options.snapshot)?;
     let tally = Tally::new(monitor);
     doubt(&snapshot, &tally);
@@ -75,7 +85,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     }
     let lease = Lease::begin(store, options, &snapshot)?;
     // Nothing is made for a path that is not there.
-    let opened = look_up(store, &snapshot, &base).and_then(|()| open_target(options));
+    let opened = look_up(store, &snapshot, &base, options.delete).and_then(|()| open_target(options));
     let destination = match opened {
         Ok(destination) => destination,
         Err(error) => {
@@ -86,7 +96,11 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     let request = Request {
         root: snapshot.manifest.root,
         base,
+        sources: sources(&snapshot),
         rules,
+        delete: options.delete && is_trusted(&snapshot, &tally, options),
+        never: options.never.clone(),
+        owners: options.owners_by_name.then(OwnerNumbers::default),
         overwrite: options.overwrite,
         dry_run: options.dry_run,
         verify: options.verify,
@@ -103,8 +117,14 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         keep_alive: &|| lease.keep_alive(),
     };
     let done = run_pipeline(&context);
+    if !options.dry_run {
+        store.record_damage();
+    }
     lease.end(monitor);
     done?;
+    for path in request.rules.unmet() {
+        tally.problem(path, "it is listed, and the snapshot has nothing of this path".into());
+    }
     if let Some(destination) = &destination {
         destination.notes().iter().for_each(|note| monitor.note(note));
         if options.sync && !options.dry_run {
@@ -119,6 +139,19 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     stats.snapshot = Some(snapshot.id);
     stats.duration = start.elapsed();
     Ok(stats)
+}
+
+/// What is chosen by patterns and lists.
+fn rules(base: &[u8], options: &RestoreOptions) -> Result<Rules, StoreError> {
+    if options.delete && options.overwrite == Overwrite::Never {
+        let why = "what is there cannot be left as it is and deleted: --delete does not go with --overwrite never";
+        return Err(StoreError::Refused(why.into()));
+    }
+    let rules = Rules::new(base, &options.include, &options.exclude)?;
+    Ok(match &options.list {
+        Some(list) => rules.with_list(listed(base, list)?),
+        None => rules,
+    })
 }
 
 /// What is restored is as good as the snapshot's signature.
@@ -138,12 +171,51 @@ fn doubt(snapshot: &Snapshot, tally: &Tally<'_>) {
 }
 
 /// Whether there is something to restore. The root is not asked for: where its leaf is damaged the rest is restored.
-fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8]) -> Result<(), StoreError> {
+fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8], delete: bool) -> Result<(), StoreError> {
     if base.is_empty() {
         return Ok(());
     }
     let mut reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
-    entry_at(&mut reader, snapshot, &path_of(base)).map(|_| ())
+    let entry = entry_at(&mut reader, snapshot, &path_of(base))?;
+    if delete && entry.meta.kind != EntryKind::Directory {
+        let path = display(&path_of(base));
+        return Err(StoreError::Refused(format!("{path:?} is not a directory: --delete has nothing to look through")));
+    }
+    Ok(())
+}
+
+/// Paths of a list as absolute ones of the snapshot; one that lies outside of what is restored is refused.
+fn listed(base: &[u8], list: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, StoreError> {
+    let absolute = |path: &Vec<u8>| {
+        let joined = if path.first() == Some(&b'/') { path.clone() } else { [base, b"/", path].concat() };
+        // As a person or `find .` writes it.
+        let parts = joined.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+        let normal: Vec<u8> = parts.flat_map(|part| [b"/", part].concat()).collect();
+        let normal = if normal.is_empty() { b"/".to_vec() } else { normal };
+        let refused = |why: String| StoreError::Refused(format!("{:?} in the list: {why}", display(path)));
+        key_of(&normal).map_err(|e| refused(e.to_string()))?;
+        let below =
+            base == b"/" || normal.strip_prefix(base).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
+        if below { Ok(normal) } else { Err(refused(format!("not below {:?}, of which the restore is", display(base)))) }
+    };
+    list.iter().map(absolute).collect()
+}
+
+/// Keys of what the snapshot was made of.
+fn sources(snapshot: &Snapshot) -> Vec<Vec<u8>> {
+    snapshot.manifest.paths.iter().filter_map(|path| key_of(path).ok()).collect()
+}
+
+/// Whether what the snapshot lacks may be removed: only by one that is what its host made.
+fn is_trusted(snapshot: &Snapshot, tally: &Tally<'_>, options: &RestoreOptions) -> bool {
+    let doubtful = matches!(
+        snapshot.authenticity,
+        Authenticity::Tampered | Authenticity::InDoubt { .. } | Authenticity::Incomplete { .. }
+    );
+    if doubtful && options.delete {
+        tally.monitor.note("nothing is deleted, since the snapshot is in doubt");
+    }
+    !doubtful
 }
 
 /// The target; `None` when it is not there and a dry run must not make it.
@@ -203,5 +275,7 @@ impl Lease {
     }
 }
 
+#[cfg(test)]
+mod link_tests;
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,11 @@ impl Bench {
         Store::open(storage, &credential(), places).map(Arc::new)
     }
 
+    /// The store opened again, on the machine that made it.
+    pub fn reopen(&self) -> Store {
+        Store::open(self.storage.clone(), &credential(), self.store.places.clone()).unwrap()
+    }
+
     pub fn backup(&self, source: &Entries) -> BackupStats {
         let options = BackupOptions { host: "here".into(), force: true, threads: 1, ..BackupOptions::default() };
         crate::ops::backup::run(&self.store, source, &options, Arc::new(Silent)).unwrap()
@@ -165,7 +170,7 @@ impl Source for Entries {
         keys.extend(self.0.iter().map(|o| (key_of(&o.path).unwrap(), o.meta.clone(), !o.holes.is_empty())));
         keys.sort_by(|a, b| a.0.cmp(&b.0));
         for (key, meta, sparse) in keys {
-            let found = Found { key, meta, handle: Handle::Key, sparse, streaming: false };
+            let found = Found { key, meta, handle: Handle::Key, sparse, streaming: false, flags: 0 };
             if !emit(Walked::Entry(found)) {
                 break;
             }

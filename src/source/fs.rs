@@ -5,6 +5,7 @@
 
 mod directory;
 mod list;
+mod nocow;
 pub(super) mod meta;
 mod open;
 mod roots;
@@ -152,5 +153,9 @@ impl Source for FsSource {
 
     fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
         self.opener.xattrs(found)
+    }
+
+    fn more_flags(&self, found: &Found) -> u32 {
+        self.opener.more_flags(found)
     }
 }

@@ -24,6 +24,8 @@ pub struct Found {
     /// A stream: `meta.size` says nothing. It is opened once and read in ascending order, from 0 on and without gaps,
     /// until a read gives fewer bytes than asked for: the end.
     pub streaming: bool,
+    /// File flags (`chattr`) as far as looking tells, as in `format::extension`.
+    pub flags: u32,
 }
 
 /// How a source finds an entry again.
@@ -84,6 +86,11 @@ pub trait Source: Send + Sync {
 
     /// Extended attributes, sorted by name. Works for every kind of entry; never follows a link.
     fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>>;
+
+    /// File flags of an entry that looking does not tell.
+    fn more_flags(&self, _found: &Found) -> u32 {
+        0
+    }
 }
 
 /// What tells whether a file changed: compared before and after reading.
@@ -115,6 +122,11 @@ pub trait SourceFile: Send + Sync {
     /// Extended attributes, sorted by name: as [`Source::xattrs`], through the open file.
     fn xattrs(&self) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
+    }
+
+    /// File flags that looking does not tell: as [`Source::more_flags`], through the open file.
+    fn more_flags(&self) -> u32 {
+        0
     }
 
     /// The next range of data at or after `offset`: (start, end); `None` when only a hole is left.

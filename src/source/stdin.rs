@@ -60,7 +60,7 @@ impl Source for StreamSource {
         let mut owners = Owners::default();
         let mut directory = |key| {
             let meta = self.meta(EntryKind::Directory, &mut owners);
-            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false }))
+            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
         };
         if !directory(Vec::new()) {
             return Ok(());
@@ -73,7 +73,7 @@ impl Source for StreamSource {
             }
         }
         let meta = self.meta(EntryKind::File, &mut owners);
-        emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: true }));
+        emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: true, flags: 0 }));
         Ok(())
     }
 

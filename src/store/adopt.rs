@@ -1,5 +1,6 @@
 //! Packs of sessions that never committed (a killed run), to be used again: found through their own tables.
 
+use super::cache::temporary_folder;
 use super::gather::{describe, rows_of};
 use super::state::State;
 use super::{Store, StoreError};
@@ -13,14 +14,10 @@ use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::{StoredPack, pack_area};
 use crate::storage::{Area, StorageKey};
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::PoisonError;
-use std::time::{Duration, SystemTime};
 
-/// How the names of temporary folders begin.
+/// How the names of its folders begin.
 const FOLDER_PREFIX: &str = "adopt-";
-/// A folder that is older belongs to a process that was killed. (A mapped run outlives its file in any case.)
-const FOLDER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// What can be adopted. Lies in a temporary folder of the cache, so that its size does not matter.
 #[derive(Default)]
@@ -35,8 +32,9 @@ impl Adoptable {
     /// Where something lies, if it can be adopted. What is used must be told to [`super::session::Session::adopted`].
     pub fn get(&self, id: &ContentId) -> Option<Location> {
         let mut found = Vec::new();
-        self.index.as_ref()?.locate(id, &mut found);
-        found.into_iter().next()
+        let index = self.index.as_ref()?;
+        index.locate(id, &mut found);
+        found.into_iter().find(|location| !index.is_suspect(location))
     }
 
     /// Whether there is nothing.
@@ -69,9 +67,8 @@ impl Store {
         if candidates.is_empty() {
             return Ok(Adoptable::default());
         }
-        remove_old_folders(self.cache.folder());
         let failed = |error| super::local::failed("make a folder in", self.cache.folder())(error);
-        let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir_in(self.cache.folder()).map_err(failed)?;
+        let folder = temporary_folder(self.cache.folder(), FOLDER_PREFIX).map_err(failed)?;
         let mut builder = RunBuilder::new(folder.path())?;
         let (mut packs, mut rows) = (HashMap::new(), Vec::new());
         let mut unfinished = HashMap::from([(own, false)]);
@@ -100,6 +97,7 @@ impl Store {
         }
         let mut index = Index::open(folder.path(), self.id())?;
         index.install(builder)?;
+        index.suspect(&state.damaged);
         Ok(Adoptable { index: Some(index), packs, _folder: Some(folder) })
     }
 
@@ -140,7 +138,7 @@ impl Store {
         Ok(false)
     }
 
-    /// Packs that are in no segment that counts, and not condemned.
+    /// Packs that are in no segment that counts, and neither condemned nor damaged as a whole.
     fn unlisted_packs(
         &self,
         listed: &HashSet<ObjectId>,
@@ -153,6 +151,7 @@ impl Store {
                     && pack_key(kind, id) == found.key
                     && !listed.contains(&id)
                     && !state.condemned_packs.contains(&id)
+                    && !state.damaged.has_whole(&id)
                 {
                     unlisted.push((kind, id, found.len));
                 }
@@ -160,18 +159,5 @@ impl Store {
         }
         unlisted.sort_unstable_by_key(|(_, id, _)| *id);
         Ok(unlisted)
-    }
-}
-
-/// Removes what killed processes left.
-fn remove_old_folders(cache: &Path) {
-    let Ok(entries) = std::fs::read_dir(cache) else { return };
-    for entry in entries.flatten() {
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(FOLDER_PREFIX));
-        let modified = || entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        let old = |time| SystemTime::now().duration_since(time).is_ok_and(|age| age > FOLDER_AGE);
-        if ours && modified().is_some_and(old) {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
     }
 }

@@ -7,7 +7,26 @@ use crate::base::limits::CACHE_BYTES_MAX;
 use crate::crypto::keys::Key;
 use crate::crypto::small::{open_small, seal_small};
 use crate::format::envelope::{Envelope, ObjectKind};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+
+/// A temporary folder that is older belongs to a process that was killed. (A mapped run outlives its file in any case.)
+const FOLDER_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A temporary folder in a cache folder, for what need not fit memory. Removes those that killed processes left.
+pub fn temporary_folder(cache: &Path, prefix: &str) -> io::Result<TempDir> {
+    for entry in std::fs::read_dir(cache).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
+        let modified = || entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let old = |time| SystemTime::now().duration_since(time).is_ok_and(|age| age > FOLDER_AGE);
+        if ours && modified().is_some_and(old) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    tempfile::Builder::new().prefix(prefix).tempdir_in(cache)
+}
 
 /// The cache of one store.
 pub struct Cache {

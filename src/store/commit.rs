@@ -1,6 +1,6 @@
 //! How a session ends: index segment durable → W(snapshot) → W(outcome) → R(settled list) → acknowledged.
 
-use super::session::{Committed, Session};
+use super::session::{Committed, Session, Written};
 use super::trust::{note_head, pin};
 use super::{Store, StoreError, lock};
 use crate::base::id::ObjectId;
@@ -9,7 +9,6 @@ use crate::crypto::sign::Domain;
 use crate::format::envelope::ObjectKind;
 use crate::format::session::Verdict;
 use crate::format::snapshot::{Head, Manifest, SignedManifest};
-use crate::index::run::RunBuilder;
 use crate::object::small;
 use crate::storage::{Created, StorageKey};
 use std::sync::PoisonError;
@@ -19,7 +18,7 @@ impl Session {
     /// index segment durable → W(snapshot) → W(outcome: committed) → R(settled list). `manifest.session`, `sequence`,
     /// `previous` and `heads` are filled in here; it is signed with the host key.
     pub fn commit(self, manifest: Manifest) -> Result<Committed, StoreError> {
-        let rows = self.write_rest()?;
+        let rest = self.write_rest()?;
         let (signed, sealed) = self.step(|| self.store.sign_manifest(Manifest { session: self.id, ..manifest }))?;
         let snapshot = object_id(&sealed);
         self.step(|| self.put_sealed(StorageKey::Snapshot(snapshot), &sealed))?;
@@ -31,22 +30,22 @@ impl Session {
         // From here on the snapshot exists, whatever this machine fails to note.
         let overhead_bytes = self.overhead.load(Relaxed);
         let store = self.store.clone();
-        self.publish(rows);
+        self.publish(rest);
         store.note_committed(snapshot, signed);
         Ok(Committed { snapshot, overhead_bytes })
     }
 
     /// Ends without a snapshot; what is durable is listed in a segment and counts (outcome "done").
     pub fn end(self) -> Result<(), StoreError> {
-        let rows = self.write_rest()?;
+        let rest = self.write_rest()?;
         self.settle(Verdict::Done, [0, 0, 0, 0, self.started.elapsed().as_millis() as u64])?;
-        self.publish(rows);
+        self.publish(rest);
         Ok(())
     }
 
     /// The last segment, durable.
-    fn write_rest(&self) -> Result<RunBuilder, StoreError> {
-        self.step(|| self.write_last_segment(&mut lock(&self.progress)))
+    fn write_rest(&self) -> Result<Option<Written>, StoreError> {
+        self.step(|| self.write_segment(&mut lock(&self.progress)))
     }
 
     /// Writes the outcome and makes sure that it is the one that holds.
@@ -61,18 +60,19 @@ impl Session {
                     return Err(StoreError::Settled);
                 }
             }
-            match self.store.read_state()?.settled.get(&self.id) {
-                Some(settled) if *settled != verdict => Err(StoreError::Settled),
+            let state = self.store.read_state()?;
+            match state.settled.get(&self.id) {
+                Some(settled) if *settled != verdict || state.contested.contains(&self.id) => Err(StoreError::Settled),
                 _ => Ok(()),
             }
         })
     }
 
     /// Puts the session's rows into the cached index. What fails here is made up for by the next reading of segments.
-    fn publish(self, rows: RunBuilder) {
+    fn publish(self, rest: Option<Written>) {
         let store = self.store.clone();
         let published = || -> Result<(), StoreError> {
-            let run = if rows.is_empty() { None } else { Some(rows.finish(store.id())?) };
+            let run = rest.map(|written| written.run(&store)).transpose()?;
             let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
             index.publish_private()?;
             if let Some(run) = run {

@@ -42,6 +42,9 @@ pub enum StoreError {
     Panic(String),
     #[error("{0}")]
     Refused(String),
+    /// It gives nothing any more.
+    #[error("{0}")]
+    StorageFails(String),
     #[error("interrupted")]
     Interrupted,
 }
@@ -60,5 +63,10 @@ impl StoreError {
             StoreError::Doubt { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the storage failed to give an object: nothing is known of what it holds.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, StoreError::Object(error) if error.is_unreadable())
     }
 }

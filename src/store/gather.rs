@@ -8,13 +8,21 @@ use crate::object::writer::StoredPack;
 use std::collections::HashMap;
 
 /// What the next segment will hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gathered {
     /// Packs that the rows point into.
     pub packs: Vec<SegmentPack>,
     /// The rows, in the order they came.
     pub rows: Vec<Row>,
     ordinals: HashMap<ObjectId, u32>,
+    /// With so many rows it is full.
+    rows_max: usize,
+}
+
+impl Default for Gathered {
+    fn default() -> Gathered {
+        Gathered::new(SESSION_ROWS_MAX)
+    }
 }
 
 /// What the index says of a pack.
@@ -46,6 +54,16 @@ pub fn rows_of(pack: &StoredPack, ordinal: u32) -> impl Iterator<Item = Row> + '
 }
 
 impl Gathered {
+    /// Nothing yet; full with `rows_max` rows, or sooner.
+    pub fn new(rows_max: usize) -> Gathered {
+        Gathered { packs: Vec::new(), rows: Vec::new(), ordinals: HashMap::new(), rows_max }
+    }
+
+    /// What has gathered; it is empty again.
+    pub fn take(&mut self) -> Gathered {
+        std::mem::replace(self, Gathered::new(self.rows_max))
+    }
+
     fn ordinal(&mut self, pack: SegmentPack) -> u32 {
         *self.ordinals.entry(pack.id).or_insert_with(|| {
             self.packs.push(pack);
@@ -75,7 +93,7 @@ impl Gathered {
 
     /// Whether it is time to write a segment.
     pub fn is_full(&self) -> bool {
-        self.rows.len() >= SESSION_ROWS_MAX || self.packs.len() >= SEGMENT_PACKS_MAX - 1
+        self.rows.len() >= self.rows_max || self.packs.len() >= SEGMENT_PACKS_MAX - 1
     }
 
     /// Nothing gathered.

@@ -5,6 +5,7 @@ use super::outcome::Standing;
 use super::snapshots::DamagedSnapshot;
 use super::state::State;
 use super::trust::note_head;
+use super::witnesses::{Testimony, Witnesses};
 use super::{Store, StoreError, lock};
 use crate::base::id::ObjectId;
 use crate::base::time::Time;
@@ -45,12 +46,22 @@ struct Stored {
     time: Time,
 }
 
-/// A committed manifest.
+/// A manifest that was read.
 pub(super) struct Judged {
     pub id: ObjectId,
     pub signed: Arc<SignedManifest>,
     /// Whether its signature fits (one that is not signed does not).
     pub valid: bool,
+}
+
+/// Whether a manifest counts.
+enum Judgement {
+    /// Its session's outcome names it.
+    Counts(Judged),
+    /// Its session has no outcome: it runs, was killed, or its outcome is lost.
+    Open(Judged),
+    /// It does not count, or is not there.
+    No,
 }
 
 fn encode(known: &BTreeMap<ObjectId, Known>) -> Vec<u8> {
@@ -104,25 +115,29 @@ impl Store {
         let before = manifests.known.len();
         manifests.known.retain(|id, known| listed.get(id) == Some(&known.read_from));
         let mut changed = manifests.known.len() != before;
-        let (mut judged, mut damaged) = (Vec::with_capacity(listed.len()), Vec::new());
+        let (mut judged, mut damaged, mut open) = (Vec::with_capacity(listed.len()), Vec::new(), Vec::new());
         for (id, read_from) in listed {
             if let Some(known) = manifests.known.get(&id) {
                 judged.push(Judged { id, signed: known.signed.clone(), valid: true });
                 continue;
             }
             match self.judge(id, state) {
-                Ok(Some(new)) => {
+                Ok(Judgement::Counts(new)) => {
                     if new.valid {
                         manifests.known.insert(id, Known { signed: new.signed.clone(), read_from });
                         changed = true;
                     }
                     judged.push(new);
                 }
-                Ok(None) => {}
-                Err(error) if error.is_damage() => damaged.push(DamagedSnapshot { id, error }),
+                Ok(Judgement::Open(new)) => open.push(new),
+                Ok(Judgement::No) => {}
+                Err(error) if error.is_damage() || error.is_unreadable() => {
+                    damaged.push(DamagedSnapshot { id, error });
+                }
                 Err(error) => return Err(error),
             }
         }
+        damaged.extend(self.lost_outcomes(state, &judged, &open)?);
         manifests.fresh = true;
         if changed {
             self.cache.write(NAME, &encode(&manifests.known));
@@ -132,7 +147,7 @@ impl Store {
 
     /// Reads a snapshot that is about to be used from the store, whatever the cache knew of it.
     pub(super) fn judge_again(&self, id: ObjectId, state: &State) -> Result<Judged, StoreError> {
-        if let Some(judged) = self.judge(id, state)? {
+        if let Judgement::Counts(judged) = self.judge(id, state)? {
             return Ok(judged);
         }
         let session = lock(&self.manifests).known.get(&id).map(|known| known.signed.manifest.session);
@@ -159,7 +174,7 @@ impl Store {
     }
 
     /// A manifest, and whether its signature fits; `None` when it is not there.
-    fn read_manifest(&self, id: ObjectId) -> Result<Option<(SignedManifest, bool)>, StoreError> {
+    pub(crate) fn read_manifest(&self, id: ObjectId) -> Result<Option<(SignedManifest, bool)>, StoreError> {
         let key = StorageKey::Snapshot(id);
         let plain = match small::get(&*self.storage, &self.ring, ObjectKind::Manifest, &key) {
             // Deleted since it was listed.
@@ -173,16 +188,43 @@ impl Store {
         Ok(Some((signed, valid)))
     }
 
-    /// Reads one manifest; `None` when it does not count.
-    fn judge(&self, id: ObjectId, state: &State) -> Result<Option<Judged>, StoreError> {
-        let Some((signed, valid)) = self.read_manifest(id)? else { return Ok(None) };
+    /// Reads one manifest.
+    fn judge(&self, id: ObjectId, state: &State) -> Result<Judgement, StoreError> {
+        let Some((signed, valid)) = self.read_manifest(id)? else { return Ok(Judgement::No) };
         let session = signed.manifest.session;
-        match self.standing(session, &signed.signer, state)? {
-            Standing::Ended(Verdict::Committed(named)) if named == id => {}
-            Standing::Doubt(reason) => return Err(StoreError::Doubt { session, reason }),
-            Standing::Open | Standing::Ended(_) => return Ok(None),
+        let judged = Judged { id, signed: Arc::new(signed), valid };
+        match self.standing(session, &judged.signed.signer, state)? {
+            Standing::Ended(Verdict::Committed(named)) if named == id => Ok(Judgement::Counts(judged)),
+            Standing::Doubt(reason) => Err(StoreError::Doubt { session, reason }),
+            Standing::Open => Ok(Judgement::Open(judged)),
+            Standing::Ended(_) => Ok(Judgement::No),
         }
-        Ok(Some(Judged { id, signed: Arc::new(signed), valid }))
+    }
+
+    /// Of manifests whose session has no outcome, those that were committed all the same: their outcome is lost.
+    fn lost_outcomes(
+        &self,
+        state: &State,
+        judged: &[Judged],
+        open: &[Judged],
+    ) -> Result<Vec<DamagedSnapshot>, StoreError> {
+        if open.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut witnesses = Witnesses::default();
+        judged.iter().chain(open).filter(|one| one.valid).for_each(|one| witnesses.hear(one.id, &one.signed));
+        let seen = self.trust.load()?.heads;
+        let was_committed = |one: &&Judged| {
+            one.valid
+                && !self.is_removed(state, &one.id, Some(&one.signed.signer))
+                && (witnesses.of(&one.id, &one.signed) == Testimony::Committed
+                    || seen.iter().any(|head| head.manifest == one.id))
+        };
+        let lost = open.iter().filter(was_committed).map(|Judged { id, signed, .. }| {
+            let reason = format!("snapshot {id} was committed by it, and its outcome is gone");
+            DamagedSnapshot { id: *id, error: StoreError::Doubt { session: signed.manifest.session, reason } }
+        });
+        Ok(lost.collect())
     }
 
     /// Looks at the store's snapshots, unless this store object did so already.

@@ -6,23 +6,28 @@ pub mod open;
 pub mod keys;
 pub mod trust;
 pub mod state;
+mod judge;
+mod witnesses;
 pub mod outcome;
 pub mod segments;
 pub mod session;
 pub mod gather;
 pub mod commit;
 pub mod adopt;
+pub mod damage;
 pub mod manifests;
 pub mod snapshots;
 pub mod reader;
 pub mod walk;
-mod cache;
+pub mod cache;
 mod local;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::StoreError;
+pub(crate) use judge::{FoundOutcome, JudgedRecord};
 pub use places::Places;
+pub(crate) use witnesses::{Testimony, Witnesses};
 
 use crate::base::id::StoreId;
 use crate::base::limits::NOTICES_MAX;
@@ -30,6 +35,7 @@ use crate::crypto::sign::SigningKey;
 use crate::format::config::Config;
 use crate::format::keyslot::KeyBundle;
 use crate::index::Index;
+use crate::index::suspects::Suspects;
 use crate::object::Keyring;
 use crate::storage::Storage;
 use std::sync::atomic::AtomicBool;
@@ -66,6 +72,8 @@ pub struct Store {
     /// A session of this store object writes.
     writing: AtomicBool,
     notices: Mutex<Vec<String>>,
+    /// What this process found damaged.
+    damage: Mutex<Suspects>,
 }
 
 impl Store {

@@ -138,6 +138,7 @@ impl Store {
             records: Mutex::default(),
             writing: Default::default(),
             notices: Mutex::default(),
+            damage: Mutex::default(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! How sessions ended: the one outcome object of each, or its entry in a settled list, which wins.
 
+use super::judge::FoundOutcome;
 use super::state::State;
 use super::{Store, StoreError};
 use crate::base::id::{ObjectId, SessionId};
@@ -31,19 +32,19 @@ impl Store {
     /// How a session stands. `host` is who signed the session's manifest or segment: its outcome must be signed by the
     /// same key or by a maintainer.
     pub fn standing(&self, session: SessionId, host: &[u8; 32], state: &State) -> Result<Standing, StoreError> {
-        if let Some(verdict) = state.settled.get(&session) {
-            return Ok(Standing::Ended(*verdict));
+        let known = state.settled.contains_key(&session) || state.contested.contains(&session);
+        let found = if known { FoundOutcome::None } else { self.find_outcome(session)? };
+        Ok(self.judge_outcome(session, host, state, &found))
+    }
+
+    /// What lies where a session's outcome does.
+    pub(crate) fn find_outcome(&self, session: SessionId) -> Result<FoundOutcome, StoreError> {
+        match self.read_outcome(session) {
+            Ok(None) => Ok(FoundOutcome::None),
+            Ok(Some(outcome)) => Ok(FoundOutcome::Read(Box::new(outcome))),
+            Err(error) if error.is_damage() => Ok(FoundOutcome::Unreadable(error.to_string())),
+            Err(error) => Err(error),
         }
-        let outcome = match self.read_outcome(session) {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => return Ok(Standing::Open),
-            Err(error) if error.is_damage() => return Ok(Standing::Doubt(error.to_string())),
-            Err(error) => return Err(error),
-        };
-        if outcome.signer != *host && !self.is_maintainer(&outcome.signer) {
-            return Ok(Standing::Doubt("its outcome is signed by neither its host nor a maintainer".into()));
-        }
-        Ok(Standing::Ended(outcome.verdict))
     }
 
     /// A session's outcome, its signature verified; `None` when there is none.

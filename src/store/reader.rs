@@ -1,5 +1,6 @@
 //! Reading by id: locations from the index, each copy tried, a small cache of opened blobs.
 
+use super::damage::is_wrong;
 use super::{Store, StoreError};
 use crate::base::id::{ContentId, ObjectId};
 use crate::codec::Decompressor;
@@ -147,22 +148,33 @@ impl Reader {
         Ok(segments(&self.store) != before)
     }
 
-    /// Tries every copy, then every copy once more.
+    /// Tries every copy until one is right, then what was wrong once more: what is wrong again is damaged.
     fn try_all(&mut self, kind: BlobKind, id: &ContentId) -> Result<(Arc<Vec<u8>>, Location), StoreError> {
         let found = std::mem::take(&mut self.found);
-        let mut first_error = None;
+        let mut first_error: Option<ObjectError> = None;
         let mut result = None;
-        'tries: for again in [false, true] {
-            for location in &found {
-                match self.try_one(kind, id, location, again) {
-                    Ok(plain) => {
-                        if again {
-                            self.note_unstable(location);
-                        }
-                        result = Some((plain, *location));
-                        break 'tries;
+        let mut tried = 0;
+        for location in &found {
+            match self.try_one(kind, id, location, false) {
+                Ok(plain) => {
+                    result = Some((plain, *location));
+                    break;
+                }
+                Err(error) => keep_graver(&mut first_error, error),
+            }
+            tried += 1;
+        }
+        for location in &found[..tried] {
+            match self.try_one(kind, id, location, true) {
+                Ok(plain) => {
+                    self.note_unstable(location);
+                    result = result.or(Some((plain, *location)));
+                }
+                Err(error) => {
+                    if is_wrong(&error) {
+                        self.store.note_damage(location.pack, Some(location.blob_offset));
                     }
-                    Err(error) => _ = first_error.get_or_insert(error),
+                    keep_graver(&mut first_error, error);
                 }
             }
         }
@@ -242,6 +254,13 @@ impl Reader {
         let key = Arc::new(read_key(&self.store, location.pack_kind, location.pack, location.pack_header_len)?);
         self.keys.insert(location.pack, key.clone());
         Ok(key)
+    }
+}
+
+/// Of the errors of several copies the one that counts: where one could not be read, it may still be there.
+fn keep_graver(kept: &mut Option<ObjectError>, error: ObjectError) {
+    if kept.as_ref().is_none_or(|kept| kept.is_damage() && !error.is_damage()) {
+        *kept = Some(error);
     }
 }
 

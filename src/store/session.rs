@@ -12,9 +12,10 @@ use crate::base::limits::{CHECKPOINT_INTERVAL_S, LEASE_S};
 use crate::base::time::Time;
 use crate::crypto::keys::random_bytes;
 use crate::format::envelope::ObjectKind;
+use crate::format::segment::{Row, SegmentPack};
 use crate::format::session::{Checkpoint, Lease, SessionPurpose};
-use crate::index::Location;
-use crate::index::run::RunBuilder;
+use crate::index::run::{FinishedRun, RunBuilder};
+use crate::index::{IndexError, Location};
 use crate::object::segment::write_segment;
 use crate::object::small;
 use crate::object::writer::StoredPack;
@@ -61,6 +62,37 @@ pub struct Progress {
     checkpointed: Instant,
     seen: BTreeSet<ObjectId>,
     in_use: BTreeSet<ObjectId>,
+}
+
+/// Ids that look-ups in the index find from now on. Whatever a run holds in memory to find them can be let go.
+#[derive(Debug, Default)]
+#[must_use = "claims on these are held until they are released, and memory grows"]
+pub struct Indexed(Vec<Row>);
+
+impl IntoIterator for Indexed {
+    type Item = ContentId;
+    type IntoIter = std::iter::Map<std::vec::IntoIter<Row>, fn(Row) -> ContentId>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().map(|row| row.id)
+    }
+}
+
+/// A segment that is durable.
+pub(super) struct Written {
+    id: ObjectId,
+    packs: Vec<SegmentPack>,
+    rows: Vec<Row>,
+}
+
+impl Written {
+    /// Its rows as a run for the index.
+    pub(super) fn run(&self, store: &Store) -> Result<FinishedRun, IndexError> {
+        let mut builder = RunBuilder::new(&store.index_folder())?;
+        builder.segment(self.id, &self.packs)?;
+        builder.rows(&self.rows)?;
+        builder.finish(store.id())
+    }
 }
 
 impl Session {
@@ -112,6 +144,7 @@ impl Session {
             let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
             index.hide_packs(&session.state.condemned_packs);
         }
+        store.mistrust_damaged(&session.state);
         Ok(session)
     }
 
@@ -147,6 +180,12 @@ impl Session {
     pub(super) fn put_sealed(&self, key: StorageKey, sealed: &[u8]) -> Result<Created, StoreError> {
         self.overhead.fetch_add(sealed.len() as u64, Ordering::Relaxed);
         Ok(self.store.storage.put_if_absent(&key, sealed)?)
+    }
+
+    /// A segment is written whenever so many rows have gathered: fewer take less memory, and make more segments.
+    pub fn with_rows_max(self, rows_max: usize) -> Session {
+        lock(&self.progress).gathered = Gathered::new(rows_max);
+        self
     }
 
     /// Its name.
@@ -187,18 +226,19 @@ impl Session {
     }
 
     /// A pack that is durable: its rows go into the session's next segment. Writes a segment when many rows have
-    /// gathered. Gives the ids that look-ups in the index find from now on: claims on them can be let go.
-    pub fn stored(&self, pack: StoredPack) -> Result<Vec<ContentId>, StoreError> {
+    /// gathered.
+    pub fn stored(&self, pack: StoredPack) -> Result<Indexed, StoreError> {
         self.step(|| {
             let mut progress = lock(&self.progress);
             progress.packs.push(pack.id);
             progress.gathered.add_pack(&pack);
-            if progress.gathered.is_full() { self.write_gathered(&mut progress) } else { Ok(Vec::new()) }
+            drop(pack);
+            if progress.gathered.is_full() { self.write_gathered(&mut progress) } else { Ok(Indexed::default()) }
         })
     }
 
     /// Content of an adoptable pack that this session uses: listed again in its own segment.
-    pub fn adopted(&self, content: &[(ContentId, Location)]) -> Result<(), StoreError> {
+    pub fn adopted(&self, content: &[(ContentId, Location)]) -> Result<Indexed, StoreError> {
         self.step(|| {
             let adoptable = self.adoptable.get();
             let mut progress = lock(&self.progress);
@@ -209,35 +249,50 @@ impl Session {
                 progress.adopted.insert(pack.id);
                 progress.gathered.add(*id, pack, location);
             }
-            // Not asked of `stored`, since claims are let go there; but memory stays bounded here too.
-            if progress.gathered.is_full() { self.write_gathered(&mut progress).map(drop) } else { Ok(()) }
+            if progress.gathered.is_full() { self.write_gathered(&mut progress) } else { Ok(Indexed::default()) }
         })
     }
 
     /// Writes a segment of what has gathered and lets this session's look-ups find it.
-    pub(super) fn write_gathered(&self, progress: &mut Progress) -> Result<Vec<ContentId>, StoreError> {
-        let ids = progress.gathered.rows.iter().map(|row| row.id).collect();
-        let builder = self.write_last_segment(progress)?;
-        let run = builder.finish(self.store.id())?;
-        let mut index = self.store.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.install_private(run)?;
-        Ok(ids)
+    pub(super) fn write_gathered(&self, progress: &mut Progress) -> Result<Indexed, StoreError> {
+        let Some(written) = self.write_segment(progress)? else { return Ok(Indexed::default()) };
+        match self.install(&written) {
+            Ok(()) => Ok(Indexed(written.rows)),
+            Err(error) => {
+                // The segment is durable, and whoever claimed its ids goes on holding them: nothing is lost but memory.
+                self.store.notice(format!("this backup takes more memory, since the index cache fails: {error}"));
+                Ok(Indexed::default())
+            }
+        }
     }
 
-    /// Writes a segment of what has gathered, and gives its run to be.
-    pub(super) fn write_last_segment(&self, progress: &mut Progress) -> Result<RunBuilder, StoreError> {
-        let mut builder = RunBuilder::new(&self.store.index_folder())?;
-        let Gathered { packs, mut rows, .. } = std::mem::take(&mut progress.gathered);
+    fn install(&self, written: &Written) -> Result<(), IndexError> {
+        let (read, write) = (|| self.store.index.read(), || self.store.index.write());
+        let run = written.run(&self.store)?;
+        write().unwrap_or_else(PoisonError::into_inner).install_private(run)?;
+        // From here on its rows are found, whatever becomes of merging. That takes long, and look-ups go on meanwhile.
+        let merged = read().unwrap_or_else(PoisonError::into_inner).merged_private();
+        let replaced = merged.and_then(|merged| match merged {
+            Some(merged) => write().unwrap_or_else(PoisonError::into_inner).replace_private(merged),
+            None => Ok(()),
+        });
+        if let Err(error) = replaced {
+            self.store.notice(format!("look-ups take longer, since the index cache cannot be merged: {error}"));
+        }
+        Ok(())
+    }
+
+    /// Writes a segment of what has gathered, if there is anything.
+    pub(super) fn write_segment(&self, progress: &mut Progress) -> Result<Option<Written>, StoreError> {
+        let Gathered { packs, mut rows, .. } = progress.gathered.take();
         if rows.is_empty() {
-            return Ok(builder);
+            return Ok(None);
         }
         let (storage, ring) = (&*self.store.storage, &self.store.ring);
         let (id, len) = write_segment(storage, ring, self.id, &self.store.host_key, &packs, &mut rows)?;
         self.overhead.fetch_add(len, Ordering::Relaxed);
         progress.segments.push(id);
-        builder.segment(id, &packs)?;
-        builder.rows(&rows)?;
-        Ok(builder)
+        Ok(Some(Written { id, packs, rows }))
     }
 
     /// Writes a checkpoint when an hour has passed since the last one (`force`: now).

@@ -148,7 +148,9 @@ impl Store {
         while let Some(newest) = snapshots.pop() {
             match self.confirm(newest, state) {
                 Ok(snapshot) => return Ok((snapshot, damaged)),
-                Err((id, error)) if error.is_damage() => damaged.push(DamagedSnapshot { id, error }),
+                Err((id, error)) if error.is_damage() || error.is_unreadable() => {
+                    damaged.push(DamagedSnapshot { id, error })
+                }
                 // Removed since it was listed.
                 Err((_, StoreError::NoSnapshot(_))) => {}
                 Err((_, error)) => return Err(error),

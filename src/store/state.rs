@@ -1,15 +1,18 @@
 //! `state/`: what was removed, condemned and settled. Records are read once; later looks read only what is new.
 
+use super::judge::JudgedRecord;
 use super::{Store, StoreError, lock};
 use crate::base::id::{ObjectId, SessionId};
-use crate::crypto::sign::{Domain, verify};
 use crate::format::session::Verdict;
 use crate::format::state::{Record, SignedRecord};
-use crate::object::{ObjectError, small};
+use crate::index::suspects::Suspects;
 use crate::storage::{Area, StorageKey};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+
+/// A record that counts, and its name.
+pub(crate) type Counted = (StorageKey, Arc<SignedRecord>);
 
 /// The records that were read; `None`: one that is ignored.
 #[derive(Default)]
@@ -21,7 +24,7 @@ pub struct State {
     /// Removed snapshots, and who removed them (maintainers or others: see [`Store::is_removed`]).
     removed: HashMap<ObjectId, Vec<[u8; 32]>>,
     /// Removed according to a settled list.
-    removed_for_ever: HashSet<ObjectId>,
+    pub(super) removed_for_ever: HashSet<ObjectId>,
     /// Every condemnation on record.
     pub condemnations: BTreeSet<ObjectId>,
     /// Packs that are condemned and not spared.
@@ -30,6 +33,27 @@ pub struct State {
     pub condemned_snapshots: HashSet<ObjectId>,
     /// How sessions ended, from settled lists.
     pub settled: HashMap<SessionId, Verdict>,
+    /// Sessions of which settled lists say different things: they are in doubt.
+    pub contested: HashSet<SessionId>,
+    /// Places in packs that were found damaged.
+    pub damaged: Suspects,
+}
+
+impl State {
+    /// Who signed removals of this snapshot. Whether they count is for [`Store::is_removed`] to say.
+    pub(crate) fn removed_by(&self, snapshot: &ObjectId) -> &[[u8; 32]] {
+        self.removed.get(snapshot).map_or(&[], Vec::as_slice)
+    }
+
+    /// What one settled list says. The order of the lists makes no difference.
+    fn settle(&mut self, sessions: &[(SessionId, Verdict)], removed: &[ObjectId]) {
+        for (session, verdict) in sessions {
+            if self.settled.insert(*session, *verdict).is_some_and(|before| before != *verdict) {
+                self.contested.insert(*session);
+            }
+        }
+        self.removed_for_ever.extend(removed);
+    }
 }
 
 impl Store {
@@ -38,24 +62,28 @@ impl Store {
     pub fn read_state(&self) -> Result<State, StoreError> {
         let mut keys = BTreeSet::new();
         self.storage.list(Area::State, &mut |found| _ = keys.insert(found.key))?;
-        let records: Vec<(StorageKey, Arc<SignedRecord>)> = {
+        let records: Vec<Counted> = {
             let mut known = lock(&self.records);
             known.0.retain(|key, _| keys.contains(key));
             for key in keys {
                 if let Entry::Vacant(place) = known.0.entry(key) {
-                    place.insert(self.read_record(&key)?.map(Arc::new));
+                    place.insert(self.record_that_counts(&key)?.map(Arc::new));
                 }
             }
             known.0.iter().filter_map(|(key, record)| Some((*key, record.clone()?))).collect()
         };
+        self.fold_state(&records)
+    }
+
+    /// What the records that count say together. The order in which they come makes no difference.
+    pub(crate) fn fold_state(&self, records: &[Counted]) -> Result<State, StoreError> {
         let mut state = State::default();
-        for (_, record) in &records {
+        for (_, record) in records {
             if let Record::SettledList { sessions, removed, .. } = &record.record {
-                state.settled.extend(sessions.iter().copied());
-                state.removed_for_ever.extend(removed);
+                state.settle(sessions, removed);
             }
         }
-        let cancelled = self.cancelled_removals(&records, &state)?;
+        let cancelled = self.cancelled_removals(records, &state)?;
         let decisions: HashMap<ObjectId, &Vec<ObjectId>> = records
             .iter()
             .filter_map(|(_, record)| match &record.record {
@@ -63,7 +91,7 @@ impl Store {
                 _ => None,
             })
             .collect();
-        for (key, record) in &records {
+        for (key, record) in records {
             match (key, &record.record) {
                 (StorageKey::State(id), Record::Removal { snapshots }) if !cancelled.contains(id) => {
                     snapshots
@@ -76,6 +104,9 @@ impl Store {
                     state.condemned_packs.extend(packs.iter().filter(stands));
                     state.condemned_snapshots.extend(snapshots.iter().filter(stands));
                 }
+                (_, Record::Damage { packs }) => {
+                    packs.iter().for_each(|pack| super::damage::add(&mut state.damaged, pack.id, &pack.blobs));
+                }
                 _ => {}
             }
         }
@@ -83,11 +114,7 @@ impl Store {
     }
 
     /// Removals that an undelete cancels: one whose own session ended well.
-    fn cancelled_removals(
-        &self,
-        records: &[(StorageKey, Arc<SignedRecord>)],
-        state: &State,
-    ) -> Result<HashSet<ObjectId>, StoreError> {
+    fn cancelled_removals(&self, records: &[Counted], state: &State) -> Result<HashSet<ObjectId>, StoreError> {
         let mut cancelled = HashSet::new();
         for (_, record) in records {
             if let Record::Undelete { removal, session } = &record.record {
@@ -102,14 +129,12 @@ impl Store {
     }
 
     /// One record; `None` when it is to be ignored.
-    fn read_record(&self, key: &StorageKey) -> Result<Option<SignedRecord>, StoreError> {
-        match self.try_read_record(key) {
-            Ok(record) => {
-                let allowed = matches!(record.record, Record::Removal { .. }) || self.is_maintainer(&record.signer);
-                if !allowed {
-                    self.notice(format!("{key} is ignored: its signer is not a maintainer"));
-                }
-                Ok(allowed.then_some(record))
+    fn record_that_counts(&self, key: &StorageKey) -> Result<Option<SignedRecord>, StoreError> {
+        match self.judge_record(key) {
+            Ok(JudgedRecord::Counts(record)) => Ok(Some(record)),
+            Ok(JudgedRecord::Ignored(why)) => {
+                self.notice(format!("{key} is ignored: {why}"));
+                Ok(None)
             }
             Err(error) if error.is_damage() => {
                 self.notice(format!("{key} is ignored: {error}"));
@@ -117,32 +142,5 @@ impl Store {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    fn try_read_record(&self, key: &StorageKey) -> Result<SignedRecord, ObjectError> {
-        let object = || key.path();
-        let sealed = small::get_sealed(&*self.storage, key)?;
-        let kind = small::kind_of(&sealed, &object())?;
-        let plain = small::open(&self.ring, kind, &sealed, &object())?;
-        let record = SignedRecord::decode(&plain).map_err(|source| ObjectError::Decode { object: object(), source })?;
-        // A decision lies under the name of its condemnation, so that there is one; nothing else does.
-        let named_right = match (key, &record.record) {
-            (StorageKey::Decision(id), Record::Decision { condemnation, .. }) => id == condemnation,
-            (StorageKey::Decision(_), _) | (_, Record::Decision { .. }) => false,
-            _ => true,
-        };
-        if record.record.kind() != kind || !named_right {
-            return Err(ObjectError::Mismatch { object: object() });
-        }
-        verify(&record.signer, Domain::State, &self.id(), &record.unsigned_bytes(), &record.signature)
-            .map_err(|source| ObjectError::Crypto { object: object(), source })?;
-        Ok(record)
-    }
-
-    /// Whether a snapshot is removed: by a maintainer, or by the host that made it (`signer`; when that is not known, by
-    /// anyone of the store).
-    pub fn is_removed(&self, state: &State, snapshot: &ObjectId, signer: Option<&[u8; 32]>) -> bool {
-        let counts = |by: &[u8; 32]| signer.is_none_or(|signer| signer == by) || self.is_maintainer(by);
-        state.removed_for_ever.contains(snapshot) || state.removed.get(snapshot).is_some_and(|by| by.iter().any(counts))
     }
 }

@@ -10,7 +10,8 @@ use crate::format::tree::{Child, Content, Entry, Node, Totals};
 use crate::object::ObjectError;
 use std::ops::{ControlFlow, Range};
 
-/// Is told of a node that cannot be read: the range of keys that is lost with it, and why.
+/// Is told of a node that cannot be read: the range of keys that is lost with it, and why. The error says whether the
+/// node is damaged or the storage failed.
 pub type EachDamaged<'a> = dyn FnMut(Range<&[u8]>, StoreError) -> ControlFlow<()> + 'a;
 
 /// A node to be read, and what is known of it.
@@ -94,7 +95,7 @@ impl Reader {
                     push_children(&mut stack, level, children, &next.until, from, to);
                     ControlFlow::Continue(())
                 }
-                Err(error) if error.is_damage() => damaged(&next.from..&next.until, error),
+                Err(error) if error.is_damage() || error.is_unreadable() => damaged(&next.from..&next.until, error),
                 Err(error) => return Err(error),
             };
             if flow.is_break() {

@@ -53,7 +53,7 @@ fn a_store_of_format_1_opens_checks_and_restores() {
     let store = Arc::new(Store::open(storage, &Credential::KeyFile(key.into()), places).unwrap());
     let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
     let report = check::run(&store, &options, &Silent).unwrap();
-    assert_eq!((report.counts, report.snapshots), ([0, 0, 0], 2), "{:?}", report.findings);
+    assert_eq!((report.counts, report.snapshots), ([0, 0, 0, 0], 2), "{:?}", report.findings);
 
     let (snapshots, _) = store.snapshots().unwrap();
     assert_eq!(snapshots[1].manifest.tags, ["second"]);

@@ -78,7 +78,7 @@ fn a_store_is_created_filled_listed_checked_and_restored_by_the_library_alone() 
     assert_eq!(broken, 0);
 
     let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
-    assert_eq!(check::run(&store, &options, &Silent).unwrap().counts, [0, 0, 0]);
+    assert_eq!(check::run(&store, &options, &Silent).unwrap().counts, [0, 0, 0, 0]);
 
     let restore = |snapshot: String, target: &str| {
         let options = RestoreOptions {

@@ -3,7 +3,7 @@
 mod ahead;
 mod first;
 pub mod report;
-mod sources;
+pub mod sources;
 
 use crate::base::time::Time;
 use crate::cli::context::{Context, Opened, host_name, snapshot};

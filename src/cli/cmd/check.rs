@@ -20,12 +20,14 @@ Examples:
   larder check --subset 5%              every byte of 5 % of the packs, others each time
   larder check --keyless                on a machine that has no key: names against bytes
 
-Exit code 20 when damage is found; each damaged object, snapshot and path is named.";
+Exit code 20 when damage is found; each damaged object, snapshot and path is named. What reads wrong is put on record in
+the store: nothing relies on it any more, the next backup stores anew what it still finds of it, and later checks read it
+again in any case. Exit code 1 when something could not be read and the rest is whole: the storage failed.";
 
 /// Findings and paths shown to people; --json lists all.
 const SHOWN: usize = 50;
 
-/// Verify a store; nothing is changed
+/// Verify a store; nothing is changed, but damage is put on record
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -70,7 +72,11 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     } else {
         lines(&context.out, &report)?
     }
-    Ok(if report.is_damaged() { ExitCode::Damage } else { ExitCode::Ok })
+    Ok(match report.is_damaged() {
+        true => ExitCode::Damage,
+        false if report.unreadable() > 0 => ExitCode::Failed,
+        false => ExitCode::Ok,
+    })
 }
 
 /// What a finding is about, in one line.
@@ -97,6 +103,7 @@ fn severity(severity: Severity) -> &'static str {
     match severity {
         Severity::Notice => "notice",
         Severity::ReadErrorOnce => "read error once",
+        Severity::Unreadable => "unreadable",
         Severity::Damage => "damaged",
     }
 }
@@ -140,8 +147,15 @@ fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
         human::bytes(report.bytes_read),
         human::duration(report.duration),
     ))?;
-    let [_, once, damaged] = report.counts;
+    let [_, once, unreadable, damaged] = report.counts;
+    if unreadable > 0 {
+        out.line(&format!(
+            "could not be read: {}; whether they are whole is not known: see to the storage, then check again",
+            human::counted(unreadable, "thing", "things")
+        ))?;
+    }
     out.line(&match (damaged, once) {
+        (0, _) if unreadable > 0 => "no damage found in what could be read".into(),
         (0, 0) => "no damage found".into(),
         (0, once) => format!(
             "no damage found, but {} gave right bytes only when read again: suspect disk, memory or connection",
@@ -168,6 +182,10 @@ fn affected_lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
         let ids: Vec<String> = report.affected_snapshots.iter().map(short).collect();
         out.line(&format!("damaged snapshots: {}", ids.join(" ")))?;
     }
+    if !report.whole_again.is_empty() {
+        let ids: Vec<String> = report.whole_again.iter().map(short).collect();
+        out.line(&format!("whole again, since what was damaged of them has been stored anew: {}", ids.join(" ")))?;
+    }
     Ok(())
 }
 
@@ -186,6 +204,7 @@ fn objects(out: &Output, report: &CheckReport) -> Result<(), Failure> {
         let severity = match finding.severity {
             Severity::Notice => "notice",
             Severity::ReadErrorOnce => "read_error_once",
+            Severity::Unreadable => "unreadable",
             Severity::Damage => "damage",
         };
         let (subject, message) = (subject(&finding.subject), &finding.message);
@@ -201,14 +220,17 @@ fn objects(out: &Output, report: &CheckReport) -> Result<(), Failure> {
             until: until.as_ref().map(|until| json::Path::new(until)),
         })?;
     }
-    let [notices, read_errors_once, damages] = report.counts;
+    let [notices, read_errors_once, unreadable, damages] = report.counts;
     out.object(&serde_json::json!({
         "type": "summary",
         "damages": damages,
         "read_errors_once": read_errors_once,
+        "unreadable": unreadable,
         "notices": notices,
         "affected": report.affected_count,
         "affected_snapshots": report.affected_snapshots.iter().map(ObjectId::to_string).collect::<Vec<_>>(),
+        "whole_again": report.whole_again.iter().map(ObjectId::to_string).collect::<Vec<_>>(),
+        "packs_recorded": report.packs_recorded,
         "snapshots": report.snapshots,
         "nodes": report.nodes,
         "entries": report.entries,

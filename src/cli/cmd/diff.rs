@@ -111,6 +111,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     if stats.unreadable > 0 {
         code = code.or(ExitCode::Unread);
     }
+    if stats.store_unreadable > 0 {
+        code = code.or(ExitCode::Failed);
+    }
     Ok(if stats.damaged > 0 { code.or(ExitCode::Damage) } else { code })
 }
 
@@ -226,6 +229,7 @@ fn summary(out: &Output, stats: &DiffStats) -> Result<(), Failure> {
             "bytes_after": stats.bytes_after,
             "nodes_opened": stats.nodes_opened,
             "damaged": stats.damaged,
+            "store_unreadable": stats.store_unreadable,
             "unreadable": stats.unreadable,
         }));
     }
@@ -233,7 +237,7 @@ fn summary(out: &Output, stats: &DiffStats) -> Result<(), Failure> {
         return Ok(());
     }
     if stats.changes() == 0 {
-        let apart = stats.damaged + stats.unreadable > 0;
+        let apart = stats.damaged + stats.store_unreadable + stats.unreadable > 0;
         out.note(if apart { "no differences in what could be read" } else { "no differences" });
         return Ok(());
     }

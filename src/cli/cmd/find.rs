@@ -143,5 +143,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     if stats.damaged > 0 {
         code = code.or(ExitCode::Damage);
     }
+    if stats.unreadable > 0 {
+        code = code.or(ExitCode::Failed);
+    }
     Ok(code)
 }

@@ -60,7 +60,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     context.interrupt.immediate();
     let stats = outcome?;
     tell(&context.out, dry_run, &folders, &stats)?;
-    Ok(if stats.problems.is_empty() { ExitCode::Ok } else { ExitCode::Damage })
+    Ok(match stats.problems.len() as u64 {
+        0 => ExitCode::Ok,
+        // Nothing is known of what the storage failed to give.
+        problems if problems == stats.unreadable => ExitCode::Failed,
+        _ => ExitCode::Damage,
+    })
 }
 
 fn tell(out: &Output, dry_run: bool, folders: &[&str], stats: &RepairStats) -> Result<(), Failure> {

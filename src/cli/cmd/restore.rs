@@ -1,19 +1,22 @@
 //! `larder restore`.
 
 use super::backup::report::{problems_as_objects, shown_problems};
+use super::backup::sources::read_list;
 use super::snapshots::short;
 use crate::cli::context::{Context, host_name, snapshot};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::{Progress, Shown};
-use crate::cli::{human, stages};
+use crate::cli::{human, source, stages};
 use crate::monitor::{Counter, StageTimes};
 use crate::ops::list::SnapshotPath;
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
+use crate::source::fs::parse_list;
 use crate::store::StoreError;
+use std::collections::HashSet;
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -21,10 +24,13 @@ Examples:
   larder restore latest --to /mnt/new               every path below /mnt/new
   larder restore latest:/etc --to /tmp/etc          what lies in /etc, straight into /tmp/etc
   larder restore 3fa9 --to /tmp/x --include '*.conf' --verify
+  larder restore latest:/srv --to /srv --overwrite if-changed --delete --dry-run
 
 Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
+What could not be read since the storage failed is named likewise (exit code 1); when it gives nothing any more, the run ends.
 An interrupted restore is continued by running it again, also in the middle of a big file: what is there of it is read
-back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it.
+back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it. A link to a directory
+of the target is followed where the snapshot has a directory; directories above what is restored keep their attributes.
 
 An owner, mode, time or attribute that the target refuses costs nothing else: the entry is restored without it and named,
 and the exit code is 1. What the target takes of no entry at all (owners on FAT, attributes on NFS) is only noted. A file
@@ -43,9 +49,24 @@ pub struct Args {
     /// Only what matches (.gitignore syntax, repeatable), and what lies below
     #[arg(short, long, value_name = "PATTERN")]
     include: Vec<String>,
+    /// Only what the patterns in this file match, one a line (repeatable)
+    #[arg(long, value_name = "FILE")]
+    include_file: Vec<PathBuf>,
     /// Leave out what matches, and what lies below
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<String>,
+    /// Leave out what the patterns in this file match
+    #[arg(long, value_name = "FILE")]
+    exclude_file: Vec<PathBuf>,
+    /// Only the paths of the snapshot that this file lists, one a line, and what lies below them; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
+    files_from: Vec<PathBuf>,
+    /// The same with a zero byte behind each path
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
+    files_from0: Vec<PathBuf>,
+    /// Remove from the target what the snapshot lacks there, also what the backup left out: --exclude keeps it
+    #[arg(long)]
+    delete: bool,
     /// What becomes of files that are there already
     #[arg(long, value_name = "MODE", default_value = "refuse")]
     overwrite: OverwriteMode,
@@ -73,9 +94,9 @@ pub struct Args {
 enum OverwriteMode {
     /// Leave them and name each one that is not right already
     Refuse,
-    /// Replace those whose size or time differs
+    /// Replace those whose size or time differs, correct the others where anything else does
     IfChanged,
-    /// Replace all
+    /// Replace all, and links to directories by directories
     Always,
     /// Leave them
     Never,
@@ -94,8 +115,10 @@ impl From<OverwriteMode> for Overwrite {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum OwnersMode {
-    /// As far as the system permits
+    /// By number, as far as the system permits
     Try,
+    /// The same by name, and by number where a name is not known here
+    ByName,
     /// What is not permitted is a problem
     Require,
     /// Whoever runs the restore owns everything
@@ -105,7 +128,7 @@ enum OwnersMode {
 impl From<OwnersMode> for Owners {
     fn from(mode: OwnersMode) -> Owners {
         match mode {
-            OwnersMode::Try => Owners::Try,
+            OwnersMode::Try | OwnersMode::ByName => Owners::Try,
             OwnersMode::Require => Owners::Require,
             OwnersMode::Skip => Owners::Skip,
         }
@@ -115,15 +138,25 @@ impl From<OwnersMode> for Owners {
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let SnapshotPath { snapshot: name, path } = SnapshotPath::parse(args.place.as_bytes())?;
+    let include = patterns(args.include, &args.include_file)?;
+    let exclude = patterns(args.exclude, &args.exclude_file)?;
+    if include.is_empty() && !args.include_file.is_empty() {
+        return Err(Failure::usage("--include-file: no pattern is in it, and so nothing would be restored"));
+    }
+    let list = list(&args.files_from, &args.files_from0)?;
     let store = context.open()?.store;
     let (snapshot, doubts) = snapshot(&store, &context.out, &name)?;
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),
         target: args.target,
-        include: args.include,
-        exclude: args.exclude,
+        include,
+        exclude,
+        list,
+        delete: args.delete,
+        never: if args.delete { source::never(context, &store)? } else { HashSet::new() },
         overwrite: args.overwrite.into(),
+        owners_by_name: matches!(args.owners, OwnersMode::ByName),
         owners: args.owners.into(),
         no_xattrs: args.no_xattrs,
         verify: args.verify,
@@ -136,6 +169,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     };
     let shown = Shown { verb: "restoring", things: (Counter::Files, "files"), bytes: Counter::Bytes };
     let progress = Progress::new(&context.out, shown);
+    if args.dry_run {
+        progress.name_removed();
+    }
     let outcome = restore::run(&store, &options, progress.as_ref());
     progress.finish();
     context.interrupt.immediate();
@@ -145,6 +181,32 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })?;
     tell(&context.out, &options, &stats, &progress.stages())?;
     Ok(doubts.or(exit_code(&stats)))
+}
+
+/// Patterns of the command line, then those of files, one a line.
+fn patterns(mut given: Vec<String>, files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    for file in files {
+        let text = std::fs::read_to_string(file).map_err(|e| Failure::io("cannot read the patterns", file, &e))?;
+        // As a `.gitignore` has them: without comments and empty lines.
+        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+        given.extend(lines.map(str::to_string));
+    }
+    Ok(given)
+}
+
+/// Paths that files list; `None` without such a file.
+fn list(lines: &[PathBuf], zeros: &[PathBuf]) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+    let mut paths = vec![];
+    let lists = lines.iter().map(|list| (list, false)).chain(zeros.iter().map(|list| (list, true)));
+    for (list, zero) in lists {
+        let text = read_list(list).map_err(|e| Failure::io("cannot read the list", list, &e))?;
+        paths.extend(parse_list(&text, zero).into_iter().map(|path| path.into_os_string().into_vec()));
+    }
+    let any = !lines.is_empty() || !zeros.is_empty();
+    if any && paths.is_empty() {
+        return Err(Failure::failed("nothing to restore: no path is listed"));
+    }
+    Ok(any.then_some(paths))
 }
 
 fn exit_code(stats: &RestoreStats) -> ExitCode {
@@ -177,7 +239,13 @@ fn tell(
     }
     shown_problems(out, &stats.problems, stats.problem_count, "not restored as they were");
     if stats.is_damaged() {
-        out.warn("the store is damaged: `larder check --read-data` names what is lost");
+        out.warn("the store is damaged: `larder check --read-data` names what is lost, and the next backup stores anew what it still finds");
+    }
+    if stats.store_unreadable > 0 {
+        out.warn(&format!(
+            "{} could not be read from the store: the storage failed, which is no damage; restore again when it works",
+            human::counted(stats.store_unreadable, "thing", "things")
+        ));
     }
     Ok(())
 }
@@ -207,6 +275,7 @@ fn lines(options: &RestoreOptions, stats: &RestoreStats) -> Vec<String> {
         }
     };
     also(stats.unchanged, "were right already");
+    also(stats.deleted, if options.dry_run { "would be deleted" } else { "deleted: the snapshot lacks them" });
     also(stats.left, "were there and left as they are");
     also(stats.unreadable, "come without content: the backup could not read them");
     also(stats.changed_while_read, "changed while they were backed up");
@@ -229,6 +298,7 @@ fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static s
         "unchanged": stats.unchanged,
         "bytes_unchanged": stats.bytes_unchanged,
         "left": stats.left,
+        "deleted": stats.deleted,
         "unreadable": stats.unreadable,
         "changed_while_read": stats.changed_while_read,
         "bytes_read": stats.bytes_read,
@@ -236,6 +306,7 @@ fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static s
         "differing": stats.differing,
         "damaged": stats.damaged,
         "damaged_ranges": stats.damaged_ranges,
+        "store_unreadable": stats.store_unreadable,
         "problems": stats.problem_count,
         "duration_s": stats.duration.as_secs_f64(),
         "stages": stages::objects(stages),

@@ -171,8 +171,12 @@ pub fn short(id: &crate::base::id::ObjectId) -> String {
 pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapshot]) -> ExitCode {
     let mut code = ExitCode::Ok;
     for DamagedSnapshot { id, error } in damaged {
-        out.warn(&format!("snapshot {id} cannot be read: {}", chain(error)));
-        code = ExitCode::Damage;
+        let (what, this) = match error.is_unreadable() {
+            true => ("could not be read", ExitCode::Failed),
+            false => ("cannot be read", ExitCode::Damage),
+        };
+        out.warn(&format!("snapshot {id} {what}: {}", chain(error)));
+        code = code.or(this);
     }
     for snapshot in snapshots {
         let (id, host) = (short(&snapshot.id), &snapshot.manifest.host);

@@ -35,10 +35,12 @@ pub enum Ownership {
 
 /// Applies attributes, and counts what the system did not permit.
 pub(super) struct Applier {
-    ownership: Ownership,
-    xattrs: bool,
-    root: bool,
-    groups: HashSet<u32>,
+    pub(super) ownership: Ownership,
+    pub(super) xattrs: bool,
+    pub(super) root: bool,
+    pub(super) user: u32,
+    pub(super) groups: HashSet<u32>,
+    pub(super) xattrs_kept: AtomicU64,
     owners_refused: AtomicU64,
     took: Took,
     modes_narrowed: AtomicU64,
@@ -53,40 +55,13 @@ impl Applier {
             ownership,
             xattrs,
             root: rustix::process::geteuid().is_root(),
+            user: rustix::process::geteuid().as_raw(),
+            xattrs_kept: AtomicU64::new(0),
             groups,
             owners_refused: AtomicU64::new(0),
             took: Took::default(),
             modes_narrowed: AtomicU64::new(0),
         }
-    }
-
-    /// Whether owners of existing entries are worth comparing: they could be corrected.
-    pub fn owns(&self) -> bool {
-        self.root && self.ownership != Ownership::Skip
-    }
-
-    /// Whether an entry lacks one of these extended attributes, as far as they can be set here.
-    pub fn xattrs_differ(&self, directory: BorrowedFd<'_>, name: &[u8], xattrs: &[Xattr]) -> io::Result<bool> {
-        if !self.xattrs {
-            return Ok(false);
-        }
-        let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
-        path.extend_from_slice(name);
-        for xattr in xattrs {
-            let ours = xattr.name.starts_with(b"user.") || xattr.name.starts_with(b"system.posix_acl");
-            if !self.root && !ours {
-                continue;
-            }
-            // One byte more than it has to be shows that it is longer.
-            let mut value = vec![0; xattr.value.len() + 1];
-            match rustix::fs::lgetxattr(path.as_slice(), xattr.name.as_slice(), &mut value) {
-                Ok(len) if value[..len] == xattr.value[..] => {}
-                Ok(_) | Err(Errno::NODATA | Errno::RANGE) => return Ok(true),
-                Err(Errno::OPNOTSUPP | Errno::PERM) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(false)
     }
 
     /// Everything, to an open file or directory. Each part is tried whatever became of the others. Time comes last: it
@@ -156,7 +131,7 @@ impl Applier {
             Part::Time => took.time.load(Relaxed),
             Part::Link => took.link.load(Relaxed),
             Part::Xattr(..) => lock(&took.xattrs).contains(&part.class()),
-            Part::InheritedAcl | Part::Durable => true,
+            Part::InheritedAcl | Part::ExtraXattrs | Part::Durable => true,
         }
     }
 
@@ -174,7 +149,7 @@ impl Applier {
             Part::Time => set(&self.took.time),
             Part::Link => set(&self.took.link),
             Part::Xattr(..) => _ = lock(&self.took.xattrs).insert(part.class()),
-            Part::InheritedAcl | Part::Durable => {}
+            Part::InheritedAcl | Part::ExtraXattrs | Part::Durable => {}
         }
     }
 
@@ -189,6 +164,7 @@ impl Applier {
         };
         note(&self.owners_refused, "entries whose owner could not be restored (this takes root)");
         note(&self.modes_narrowed, "setuid or setgid entries restored without that bit, since their owner is another");
+        note(&self.xattrs_kept, "extended attributes that the snapshot lacks and that could not be removed");
         notes
     }
 }

@@ -1,7 +1,8 @@
 //! A copy of a file of the target, for a name that cannot be linked.
 
-use super::file::{close, not_written, rename_over, set_len};
-use super::{FsDestination, FsDirectory, Losses, flush, kind_of, read_all_at, write_all_at};
+use super::compare;
+use super::file::{HALF_WRITTEN, set_len};
+use super::{FsDestination, FsDirectory, Losses, read_all_at, write_all_at};
 use crate::destination::{Attributes, Expected};
 use crate::format::tree::EntryKind;
 use rustix::fd::{AsFd, OwnedFd};
@@ -27,24 +28,16 @@ impl FsDestination {
         let (source, target) = (self.directories.fd(from.0)?, self.directories.fd(to.0)?);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let source = super::directory::open_beneath(&*source, from.1, flags)?;
-        if !self.is_like(from.0, &super::existing(&rustix::fs::fstat(&source)?), expected, attributes) {
+        let there = compare::existing(&compare::look(source.as_fd(), c"")?, HALF_WRITTEN);
+        if !self.is_like(from.0, &there, expected, attributes) {
             return Err(io::Error::other("the file it is another name of was replaced while it was being restored"));
         }
-        let (fd, temporary) = self.create_fd(&target, to.1, replace)?;
-        let copied = (|| {
-            content(&source, &fd, expected.size)?;
+        let (fd, temporary) = self.create_fd(to.0, &target, to.1, replace)?;
+        self.flags.at_birth(&fd, attributes.flags);
+        let copied = content(&source, &fd, expected.size).and_then(|()| {
             set_len(&fd, expected.size)?;
-            let born = self.born(to.0, &target, &fd)?;
-            let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
-            if to.0.flushes {
-                flush::flush(&fd, &mut losses)?;
-            }
-            close(fd).map_err(not_written)?;
-            if let Some(temporary) = &temporary {
-                rename_over(&*target, temporary, to.1)?;
-            }
-            Ok(losses)
-        })();
+            self.complete_file((to.0, &target), fd, (temporary.as_deref(), to.1), attributes)
+        });
         let written_as = temporary.as_deref().unwrap_or(to.1);
         copied.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*target, written_as, AtFlags::empty()))
     }
@@ -87,6 +80,5 @@ fn content(from: &OwnedFd, to: &OwnedFd, size: u64) -> io::Result<()> {
             return Err(io::Error::other("its length changed while it was copied"));
         }
     }
-    debug_assert_eq!(kind_of(&rustix::fs::fstat(from)?), EntryKind::File);
     Ok(())
 }

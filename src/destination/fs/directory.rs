@@ -1,13 +1,14 @@
 //! Directories below the target: opened beneath it and never through a link; a bounded number of them stays open.
 
 use super::flush::Flush;
+use super::lend::NOT_LENT;
 use super::lock;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How a directory is opened.
@@ -42,6 +43,8 @@ pub struct FsDirectory {
     slot: Mutex<Option<Arc<OwnedFd>>>,
     /// Learned from the first entry made in it.
     pub(super) born: OnceLock<Born>,
+    /// The mode to be given back, while it has another for the time of the restore.
+    pub(super) lent: AtomicU32,
 }
 
 impl FsDirectory {
@@ -55,12 +58,31 @@ impl FsDirectory {
             flushes,
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
+            lent: AtomicU32::new(NOT_LENT),
         })
     }
 
     /// Whether this restore made it.
     pub(super) fn made(&self) -> bool {
         self.made
+    }
+
+    /// Its name in the one above it.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The one above it.
+    pub(super) fn parent(&self) -> Option<&Arc<FsDirectory>> {
+        self.parent.as_ref()
+    }
+
+    /// The directories from the target to this one.
+    pub(super) fn chain(directory: &Arc<FsDirectory>) -> Vec<Arc<FsDirectory>> {
+        let above = std::iter::successors(Some(directory), |at| at.parent.as_ref());
+        let mut chain: Vec<_> = above.cloned().collect();
+        chain.reverse();
+        chain
     }
 }
 
@@ -78,25 +100,21 @@ impl Drop for FsDirectory {
 pub(super) struct OpenDirectories {
     open: Mutex<VecDeque<Weak<FsDirectory>>>,
     limit: usize,
+    /// Hears of each that was there before the restore.
+    flush: Arc<Flush>,
 }
 
 impl OpenDirectories {
     /// Keeps at most `limit` open.
-    pub fn new(limit: usize) -> OpenDirectories {
-        OpenDirectories { open: Mutex::default(), limit: limit.max(1) }
+    pub fn new(limit: usize, flush: Arc<Flush>) -> OpenDirectories {
+        OpenDirectories { open: Mutex::default(), limit: limit.max(1), flush }
     }
 
     /// Opens the directory `name` in `parent`.
-    pub fn open(
-        &self,
-        parent: &Arc<FsDirectory>,
-        name: &[u8],
-        made: bool,
-        flush: &Flush,
-    ) -> io::Result<Arc<FsDirectory>> {
+    pub fn open(&self, parent: &Arc<FsDirectory>, name: &[u8], made: bool) -> io::Result<Arc<FsDirectory>> {
         let fd = open_beneath(&*self.fd(parent)?, name, OPEN)?;
         // One that this restore made is no mount.
-        let flushes = if made { parent.flushes } else { flush.meet(&fd)? };
+        let flushes = if made { parent.flushes } else { self.flush.meet(&fd)? };
         let directory = Arc::new(FsDirectory {
             parent: Some(parent.clone()),
             name: name.into(),
@@ -105,6 +123,7 @@ impl OpenDirectories {
             flushes,
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
+            lent: AtomicU32::new(NOT_LENT),
         });
         self.admit(&directory);
         Ok(directory)

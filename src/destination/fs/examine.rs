@@ -2,9 +2,8 @@
 
 use super::{FsDestination, FsDirectory};
 use crate::destination::{Attributes, Destination, Expected, LOST_MODE, LOST_OWNER, LOST_TIME, LOST_XATTR};
+use crate::format::compare::{Facts, Fields};
 use crate::format::tree::EntryKind;
-use rustix::fd::AsFd;
-use rustix::fs::AtFlags;
 use std::io;
 use std::sync::Arc;
 
@@ -20,41 +19,28 @@ impl FsDestination {
     ) -> io::Result<Vec<&'static str>> {
         let Some(there) = self.look(directory, name)? else { return Ok(vec!["it is not there"]) };
         if there.kind != expected.kind {
-            return Ok(vec!["it is of another kind"]);
+            return Ok(vec![Fields::KIND.names()[0]]);
         }
-        let fd = self.directories.fd(directory)?;
-        let mut differ = vec![];
-        match expected.kind {
-            EntryKind::File if there.size != expected.size => differ.push("its length"),
-            EntryKind::Symlink if rustix::fs::readlinkat(&*fd, name, vec![])?.as_bytes() != expected.target => {
-                differ.push("where it leads");
-            }
-            EntryKind::CharDevice | EntryKind::BlockDevice => {
-                let rdev = rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW)?.st_rdev;
-                if (rustix::fs::major(rdev), rustix::fs::minor(rdev)) != expected.rdev {
-                    differ.push("its device number");
-                }
-            }
-            _ => {}
-        }
-        // Who may not set owners, or could not, does not get their setuid and setgid bits either; without its ACL an
-        // entry's group may have fewer bits.
-        let owns = self.applier.owns() && lost & LOST_OWNER == 0;
-        let bits = if owns { 0o7777 } else { 0o1777 } & if lost & LOST_XATTR == 0 { 0o7777 } else { 0o7707 };
-        let mode = (there.mode ^ attributes.mode) & bits != 0;
-        if mode && lost & LOST_MODE == 0 && expected.kind != EntryKind::Symlink {
-            differ.push("its mode");
-        }
-        let right = |there: u32, wanted: u32| there == wanted || wanted == u32::MAX;
-        if owns && !(right(there.uid, attributes.uid) && right(there.gid, attributes.gid)) {
-            differ.push("its owner");
-        }
+        let facts = Facts { target: expected.target, rdev: expected.rdev, ..attributes.facts(expected.kind) };
+        let mut fields = self.compare(&there, directory, name, &facts)?;
+        // File flags come when the run ends.
+        fields.remove(Fields::FLAGS);
+        let owner = Fields::UID | Fields::GID;
+        // Without its owner an entry does not get that owner's setuid and setgid bits, and without its ACL its group may
+        // have fewer bits.
+        let without = [
+            (LOST_OWNER, owner | Fields::MODE),
+            (LOST_MODE, Fields::MODE),
+            (LOST_XATTR, Fields::XATTRS | Fields::MODE),
+        ];
+        without.iter().filter(|(bit, _)| lost & bit != 0).for_each(|(_, less)| fields.remove(*less));
         if lost & LOST_TIME == 0 && !self.same_time(directory, &there, attributes.mtime, false) {
-            differ.push("its modification time");
+            fields |= Fields::MTIME;
         }
-        if lost & LOST_XATTR == 0 && self.applier.xattrs_differ(fd.as_fd(), name, attributes.xattrs)? {
-            differ.push("its extended attributes");
+        let mut names = fields.names();
+        if expected.kind == EntryKind::File && there.size != expected.size {
+            names.insert(0, "length");
         }
-        Ok(differ)
+        Ok(names)
     }
 }

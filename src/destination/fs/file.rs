@@ -183,13 +183,16 @@ pub(super) fn rename_to_new(directory: impl AsFd, temporary: &[u8], name: &[u8])
             Ok(_) => Err(Errno::EXIST.into()),
             Err(error) => Err(error.into()),
         },
-        renamed => renamed.map_err(not_renamed),
+        renamed => Ok(renamed?),
     }
 }
 
-fn not_renamed(error: Errno) -> io::Error {
-    let error = io::Error::from(error);
-    io::Error::other(format!("it is written, but cannot be renamed to take the place of what is there: {error}"))
+/// A file is whole, and lies under a temporary name.
+pub(super) fn not_renamed(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty => error,
+        _ => io::Error::other(format!("it cannot be renamed to take the place of what is there: {error}")),
+    }
 }
 
 /// Puts the entry `temporary` in the place of `name`; an empty directory there gives way, a full one does not.
@@ -206,9 +209,9 @@ pub(super) fn rename_over(directory: impl AsFd, temporary: &[u8], name: &[u8]) -
                 }
                 error => error.into(),
             })?;
-            rename().map_err(not_renamed)
+            Ok(rename()?)
         }
-        renamed => renamed.map_err(not_renamed),
+        renamed => Ok(renamed?),
     }
 }
 

@@ -69,7 +69,7 @@ impl Partial<'_> {
     }
 
     /// A new one, with its journal. Without a journal it is written all the same.
-    pub fn begin(&self, replace: bool) -> io::Result<FsFile> {
+    pub fn begin(&self, replace: bool, at_birth: impl Fn(&OwnedFd)) -> io::Result<FsFile> {
         let (journal, temporary) = self.names();
         let remove = |name: &[u8]| _ = rustix::fs::unlinkat(self.fd, name, AtFlags::empty());
         // What was begun for another content.
@@ -93,6 +93,7 @@ impl Partial<'_> {
             Some(fd) => (fd, self.name),
             None => (create_new(self.fd, &temporary)?, &*temporary),
         };
+        at_birth(&fd);
         _ = rustix::fs::ftruncate(&fd, self.size);
         let kept = create_new(self.fd, &journal)
             .and_then(|journal| super::write_all_at(journal, 0, self.journal(own_name).as_bytes()));

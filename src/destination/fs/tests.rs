@@ -1,14 +1,21 @@
 //! Nothing gets outside the target, whatever lies in it or is put there meanwhile.
 
 use super::*;
+use crate::base::time::Time;
 use crate::destination::{Attributes, Destination, Special};
 use crate::format::tree::Xattr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::AtomicBool;
 
-const PLAIN: Attributes<'static> =
-    Attributes { mode: 0o640, uid: 0, gid: 0, mtime: Time { s: 1_000_000_007, ns: 123_456_789 }, xattrs: &[] };
+const PLAIN: Attributes<'static> = Attributes {
+    mode: 0o640,
+    uid: 0,
+    gid: 0,
+    mtime: Time { s: 1_000_000_007, ns: 123_456_789 },
+    xattrs: &[],
+    flags: 0,
+};
 
 /// Attributes with the owner that runs the test.
 fn plain() -> Attributes<'static> {
@@ -68,7 +75,7 @@ fn replacing_a_file_leaves_its_other_names_alone() {
     s.canary_is_alive();
     fs::remove_file(s.path("f")).unwrap();
     symlink(s.folder.path().join("outside/canary"), s.path("f")).unwrap();
-    let file = s.destination.create(&root, b"f", 3, true).unwrap();
+    let file = s.destination.create(&root, b"f", 3, 0, true).unwrap();
     s.destination.write_at(&file, 0, b"new").unwrap();
     s.destination.finish(&file, &plain(), false).unwrap();
     assert!(fs::symlink_metadata(s.path("f")).unwrap().is_file());
@@ -80,7 +87,7 @@ fn replacing_a_file_leaves_its_other_names_alone() {
 fn a_half_written_file_is_told_apart_and_can_be_abandoned() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
-    let file = s.destination.create(&root, b"f", 1 << 20, false).unwrap();
+    let file = s.destination.create(&root, b"f", 1 << 20, 0, false).unwrap();
     s.destination.write_at(&file, 1 << 19, b"middle").unwrap();
     let there = s.destination.look(&root, b"f").unwrap().unwrap();
     assert!(there.half_written && there.size == 1 << 20, "{there:?}");
@@ -112,7 +119,7 @@ fn what_cannot_be_replaced_or_owned_is_said_in_words() {
 fn holes_stay_holes() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
-    let file = s.destination.create(&root, b"f", 64 << 20, false).unwrap();
+    let file = s.destination.create(&root, b"f", 64 << 20, 0, false).unwrap();
     s.destination.write_at(&file, 32 << 20, &[7; 4096]).unwrap();
     s.destination.finish(&file, &plain(), false).unwrap();
     s.destination.whole(&root, b"g", b"x", 64 << 20, &plain(), false).unwrap();
@@ -204,7 +211,7 @@ fn someone_who_swaps_a_directory_for_a_link_gains_nothing() {
 fn hard_links_are_made_of_the_very_file_or_not_at_all() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
-    let file = s.destination.create(&root, b"f", 1, false).unwrap();
+    let file = s.destination.create(&root, b"f", 1, 0, false).unwrap();
     let (identity, losses) = s.destination.finish(&file, &plain(), true).unwrap();
     let identity = identity.unwrap();
     assert!(losses.is_empty(), "{losses:?}");

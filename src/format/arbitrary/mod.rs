@@ -17,7 +17,7 @@ use crate::format::pack::{self, PackHeader, PackKind, PackTable, PackTrailer, Ta
 use crate::format::segment::{Fence, Row, SegmentFooter, SegmentHeader, SegmentPack, SegmentTrailer};
 use crate::format::session::{Checkpoint, Lease, Outcome, SessionPurpose, Verdict};
 use crate::format::snapshot::{Head, Manifest, SignedManifest};
-use crate::format::state::{Record, SignedRecord};
+use crate::format::state::{DamagedPack, Record, SignedRecord};
 use crate::format::trust::Trust;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -448,6 +448,12 @@ pub fn record() -> impl Strategy<Value = SignedRecord> {
             sessions,
             removed,
             replaces
+        }),
+        btree_map(object_id(), btree_set(any::<u32>(), 0..4), 1..4).prop_map(|packs| Record::Damage {
+            packs: packs
+                .into_iter()
+                .map(|(id, blobs)| DamagedPack { id, blobs: blobs.into_iter().collect() })
+                .collect()
         }),
     ];
     (record, time(), any::<[u8; 16]>(), extensions(), any::<[u8; 32]>(), signature()).prop_map(

@@ -143,7 +143,8 @@ impl Source for WorkSource {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         for (key, (meta, _)) in &self.0 {
             let (key, meta) = (key.clone(), meta.clone());
-            if !emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false })) {
+            if !emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
+            {
                 break;
             }
         }

@@ -11,8 +11,7 @@ use crate::monitor::Counters;
 use crate::ops::backup::{self, BackupOptions};
 use crate::pipeline::backup::context::Context;
 use crate::pipeline::backup::item::{Batch, Buffer, Chunk, ChunkState, PlacedBatch, Plan};
-use crate::pipeline::backup::place::Placer;
-use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, read, scan};
+use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, place, read, scan};
 use crate::source::Source;
 use crate::source::fs::{FsOptions, FsSource, ReadMode};
 use crate::storage::MemoryStorage;
@@ -233,7 +232,7 @@ fn shape(context: &Context, batches: &[Batch]) -> Shape {
 /// Compresses, places and seals everything with one codec.
 fn codec(store: &Arc<Store>, compression: Compression, batches: &mut [Batch]) -> Result<CodecInput, BenchError> {
     let context = Arc::new(context_of(store, compression)?);
-    let mut placer = Placer::new(&context, SessionId(random_bytes()));
+    let mut placer = place::placer(&context, SessionId(random_bytes()));
     let mut placed = Vec::with_capacity(batches.len());
     for batch in batches {
         batch.buffer.blobs.clear();
@@ -241,12 +240,11 @@ fn codec(store: &Arc<Store>, compression: Compression, batches: &mut [Batch]) ->
         let blobs = std::mem::take(&mut batch.buffer.blobs);
         let end = blobs.last().map_or(0, |blob| blob.range.end);
         let mut buffer = Buffer { sealed: batch.buffer.sealed[..end].to_vec(), blobs, ..Buffer::default() };
-        let runs = placer.place(&mut buffer);
+        let runs = place::place(&mut placer, &mut buffer);
         let mut batch = PlacedBatch { seq: batch.seq, buffer: Some(buffer), runs };
         encrypt::encrypt_batch(&context, &mut batch)?;
         placed.push(batch);
     }
-    drop(placer);
     Ok(CodecInput { compression, context, placed, sealed: true })
 }
 
@@ -274,6 +272,8 @@ impl Input {
     /// Puts them back as they were after hashing: nothing claimed yet.
     pub fn unclaim(&mut self) {
         self.restore_chunks();
+        let generation = self.context.claims.generation();
+        self.batches.iter_mut().for_each(|batch| batch.generation = generation);
         for chunk in self.batches.iter_mut().flat_map(|batch| batch.buffer.chunks.iter_mut()) {
             chunk.state = ChunkState::Unseen;
         }

@@ -318,7 +318,7 @@ fn open(batch: &mut PlacedBatch) -> Result<(), StoreError> {
     let Some(Buffer { sealed, blobs, .. }) = &mut batch.buffer else { return Ok(()) };
     for run in &batch.runs {
         for blob in &blobs[run.blobs.clone()] {
-            let opened = run.pack.key.open(BlobKind::Chunks, blob.offset, &mut sealed[blob.range.clone()]);
+            let opened = run.pack.open(BlobKind::Chunks, blob.offset, &mut sealed[blob.range.clone()]);
             opened.map_err(|error| StoreError::Panic(format!("a blob sealed just now does not open: {error}")))?;
         }
     }

@@ -4,14 +4,13 @@ use crate::base::id::ObjectId;
 use crate::base::limits::{BLOCK_BYTES, PACK_BYTES, RESTORE_READ_BYTES};
 use crate::crypto::keys::random_bytes;
 use crate::harness::BenchError;
-use crate::object::writer::PackStream;
 use crate::pipeline::backup::WRITE_BLOCKS;
-use crate::pipeline::backup::item::PlacedBatch;
+use crate::pipeline::backup::item::{PlacedBatch, Run};
+use crate::pipeline::backup::write::{ToUpload, Writer};
 use crate::storage::{Area, Block, BlockPool, LocalStorage, Storage, StorageKey};
 use crate::store::StoreError;
 use rayon::prelude::*;
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -46,27 +45,18 @@ impl Storing {
         (self.blocks * BLOCK_BYTES) as u64
     }
 
-    /// Copies all blobs into blocks and names the packs; nothing is written.
+    /// Copies all blobs into blocks and names the packs, as the pipeline's write does; nothing is stored.
     pub fn pack(&self, placed: &[PlacedBatch]) -> Result<Duration, BenchError> {
+        let runs: Vec<Vec<Run>> = placed.iter().map(|batch| batch.runs.clone()).collect();
+        let take = || self.pool.take();
+        // A block that is full is free again at once.
+        let output = |message: ToUpload| drop(black_box(message));
         let start = Instant::now();
-        let mut stream = PackStream::default();
-        let mut full = |block: Block| -> Result<(), Infallible> {
-            self.pool.give(block);
-            Ok(())
-        };
-        for batch in placed {
-            let Some(buffer) = &batch.buffer else { continue };
-            for run in &batch.runs {
-                let blobs = &buffer.blobs[run.blobs.clone()];
-                if let (Some(first), Some(last)) = (blobs.first(), blobs.last()) {
-                    let Ok(()) = stream.push(&buffer.sealed[first.range.start..last.range.end], &self.pool, &mut full);
-                }
-                if run.closing.is_some() {
-                    black_box(stream.finish());
-                }
-            }
+        let mut writer = Writer::new(&take, &output);
+        for (batch, runs) in placed.iter().zip(runs) {
+            writer.write(batch.buffer.as_ref(), runs);
         }
-        black_box(stream.finish());
+        drop(writer);
         Ok(start.elapsed())
     }
 

@@ -1,17 +1,21 @@
 //! Chunks, nodes and lists by id, through the fresh index: where they lie, whether they can be had, reading them.
 
-use super::index::Catalogue;
+use super::findings::{Findings, Flaw};
+use super::index::{Catalogue, PackState};
+use super::{Severity, Subject};
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB};
+use crate::base::time::Time;
 use crate::codec::Decompressor;
 use crate::crypto::hash::content_id;
 use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
+use crate::format::pack::PackKind;
 use crate::index::Location;
 use crate::object::reader::{open_blob, open_pack, pack_key, read_table_of};
 use crate::storage::StorageKey;
 use crate::store::Store;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Pack keys kept.
@@ -22,17 +26,29 @@ const BLOB_EXTRA_BYTES_MAX: usize = 64 * KIB;
 /// Whether something can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Availability {
-    /// From at least one place.
-    Here,
+    /// From at least one place. When one of its places is damaged: since when it lies in one that is not.
+    Here(Option<Time>),
+    /// The storage failed, and no place is known to be good.
+    Unreadable,
     /// The index gives places, and none of them is good.
     Damaged,
     /// The index does not know it.
     Unknown,
 }
 
+/// A blob that was found damaged.
+pub(super) type Place = (PackKind, ObjectId, u32);
+
 pub(super) struct Contents<'a> {
     pub store: &'a Store,
     pub catalogue: &'a Catalogue,
+    findings: &'a Findings<'a>,
+    /// Blobs that were read on the way and are damaged, with the reason.
+    pub lost: BTreeMap<Place, String>,
+    /// Blobs of damaged packs that are needed, since what they hold lies nowhere else.
+    pub needed: HashSet<(ObjectId, u32)>,
+    /// Whether a pack is damaged or missing: without that no place need be weighed.
+    any_suspect: bool,
     keys: HashMap<ObjectId, Arc<PackKey>>,
     found: Vec<Location>,
     sealed: Vec<u8>,
@@ -41,10 +57,14 @@ pub(super) struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    pub fn new(store: &'a Store, catalogue: &'a Catalogue) -> Contents<'a> {
+    pub fn new(store: &'a Store, catalogue: &'a Catalogue, findings: &'a Findings<'a>) -> Contents<'a> {
         Contents {
             store,
             catalogue,
+            findings,
+            lost: BTreeMap::new(),
+            needed: HashSet::new(),
+            any_suspect: catalogue.packs.values().any(PackState::is_suspect),
             keys: HashMap::new(),
             found: vec![],
             sealed: vec![],
@@ -53,10 +73,45 @@ impl<'a> Contents<'a> {
         }
     }
 
+    fn pack(&self, location: &Location) -> Option<&PackState> {
+        self.catalogue.packs.get(&(location.pack_kind, location.pack))
+    }
+
     fn is_good(&self, location: &Location) -> bool {
-        let Some(pack) = self.catalogue.packs.get(&(location.pack_kind, location.pack)) else { return false };
+        let Some(pack) = self.pack(location) else { return false };
         let end = u64::from(location.blob_offset) + u64::from(location.blob_len);
-        pack.stored_len.is_some_and(|len| end <= len) && !pack.all_bad && !pack.bad.contains(&location.blob_offset)
+        pack.stored_len.is_some_and(|len| end <= len)
+            && !pack.unreadable
+            && !pack.all_bad
+            && !pack.bad.contains(&location.blob_offset)
+    }
+
+    fn is_unreadable(&self, location: &Location) -> bool {
+        self.pack(location).is_some_and(|pack| pack.unreadable)
+    }
+
+    /// Whether nothing that comes later is to rely on this place.
+    fn is_suspect(&self, location: &Location) -> bool {
+        let place = (location.pack_kind, location.pack, location.blob_offset);
+        let bad = |pack: &PackState| pack.is_suspect() && (pack.is_all_suspect() || pack.bad.contains(&place.2));
+        self.pack(location).is_none_or(bad) || self.lost.contains_key(&place)
+    }
+
+    /// Of the places of something that is needed: which damaged ones are, or since when it lies in another.
+    fn weigh(&mut self, found: &[Location]) -> Option<Time> {
+        if (!self.any_suspect && self.lost.is_empty()) || !found.iter().any(|l| self.is_suspect(l)) {
+            return None;
+        }
+        let (mut solid, mut since) = (false, None);
+        for location in found.iter().filter(|l| !self.is_suspect(l)) {
+            solid = true;
+            since = since.into_iter().chain(self.pack(location).and_then(|pack| pack.since)).min();
+        }
+        if solid {
+            return since;
+        }
+        self.needed.extend(found.iter().map(|l| (l.pack, l.blob_offset)));
+        None
     }
 
     /// Whether a chunk of this length can be had, as far as is known.
@@ -65,31 +120,69 @@ impl<'a> Contents<'a> {
         found.clear();
         self.catalogue.index.locate(id, &mut found);
         found.retain(|l| l.blob_kind == BlobKind::Chunks && l.inner_len == len);
-        let availability = match found.iter().any(|l| self.is_good(l)) {
-            true => Availability::Here,
-            false if found.is_empty() => Availability::Unknown,
-            false => Availability::Damaged,
+        let since = self.weigh(&found);
+        let availability = if found.iter().any(|l| self.is_good(l)) {
+            Availability::Here(since)
+        } else if found.is_empty() && !self.catalogue.incomplete {
+            Availability::Unknown
+        } else if found.is_empty() || found.iter().any(|l| self.is_unreadable(l)) {
+            Availability::Unreadable
+        } else {
+            Availability::Damaged
         };
         self.found = found;
         availability
     }
 
-    /// The verified bytes of a node or list, from whichever place has them.
-    pub fn read(&mut self, kind: BlobKind, id: &ContentId) -> Result<&[u8], String> {
+    /// The verified bytes of a node or list, from whichever place has them; when one of its places is damaged, since when
+    /// it lies in one that is not.
+    pub fn read(&mut self, kind: BlobKind, id: &ContentId) -> Result<(&[u8], Option<Time>), Flaw> {
         let mut found = vec![];
         self.catalogue.index.locate(id, &mut found);
         found.retain(|l| l.blob_kind == kind && l.blob_len as usize <= BLOB_PLAIN_BYTES_MAX + BLOB_EXTRA_BYTES_MAX);
-        let mut error = "not in the index of the store".to_string();
+        let mut flaw: Option<Flaw> = None;
+        let mut here = false;
         for location in &found {
-            match self.read_at(location, id) {
-                Ok(()) => return Ok(&self.plain),
-                Err(e) => error = e,
+            match self.read_twice(location, id) {
+                Ok(()) => {
+                    here = true;
+                    break;
+                }
+                // Where one place could not be read, it may still be there.
+                Err(e) if flaw.as_ref().is_none_or(|flaw| !flaw.is_unreadable()) => flaw = Some(e),
+                Err(_) => {}
             }
         }
-        Err(error)
+        let since = self.weigh(&found);
+        match here {
+            true => Ok((&self.plain, since)),
+            false if found.is_empty() && self.catalogue.incomplete => {
+                Err(Flaw::Unreadable("it is not in what could be read of the index".into()))
+            }
+            false => Err(flaw.unwrap_or("not in the index of the store".into())),
+        }
     }
 
-    fn read_at(&mut self, location: &Location, id: &ContentId) -> Result<(), String> {
+    /// Reads one place, again if that fails; what is wrong both times is damaged.
+    fn read_twice(&mut self, location: &Location, id: &ContentId) -> Result<(), Flaw> {
+        let Err(first) = self.read_at(location, id) else { return Ok(()) };
+        let again = self.read_at(location, id);
+        match &again {
+            Ok(()) => {
+                let subject = Subject::Blob(pack_key(location.pack_kind, location.pack), location.blob_offset);
+                let message = format!("was read right only later: {first}");
+                self.findings.add(Severity::ReadErrorOnce, subject, message);
+            }
+            Err(Flaw::Damaged(what)) if self.pack(location).is_some_and(|pack| pack.stored_len.is_some()) => {
+                let place = (location.pack_kind, location.pack, location.blob_offset);
+                self.lost.insert(place, what.clone());
+            }
+            Err(_) => {}
+        }
+        again
+    }
+
+    fn read_at(&mut self, location: &Location, id: &ContentId) -> Result<(), Flaw> {
         let name = pack_key(location.pack_kind, location.pack);
         let key = self.key_of(location, false)?;
         if let Err(error) = self.open_at(&key, &name, location, id) {
@@ -101,17 +194,17 @@ impl<'a> Contents<'a> {
     }
 
     /// The pack's key, from its header or from the copy at its end.
-    fn key_of(&mut self, location: &Location, from_end: bool) -> Result<Arc<PackKey>, String> {
+    fn key_of(&mut self, location: &Location, from_end: bool) -> Result<Arc<PackKey>, Flaw> {
         let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         let (kind, id) = (location.pack_kind, location.pack);
         if let Some(key) = self.keys.get(&id).filter(|_| !from_end) {
             return Ok(key.clone());
         }
-        let len =
-            self.catalogue.packs.get(&(kind, id)).and_then(|pack| pack.stored_len).ok_or("the pack is missing")?;
+        let len = self.pack(location).and_then(|pack| pack.stored_len).ok_or("the pack is missing")?;
         let key = match open_pack(storage, ring, kind, id) {
             Ok((_, _, key)) if !from_end => key,
-            _ => read_table_of(storage, ring, kind, id, len).map_err(|e| e.to_string())?.3,
+            Err(error) if error.is_unreadable() => return Err(error.into()),
+            _ => read_table_of(storage, ring, kind, id, len)?.3,
         };
         if self.keys.len() >= KEYS_MAX {
             self.keys.clear();
@@ -121,17 +214,20 @@ impl<'a> Contents<'a> {
         Ok(key)
     }
 
-    fn open_at(&mut self, key: &PackKey, name: &StorageKey, location: &Location, id: &ContentId) -> Result<(), String> {
+    fn open_at(&mut self, key: &PackKey, name: &StorageKey, location: &Location, id: &ContentId) -> Result<(), Flaw> {
         let (storage, ring) = (&*self.store.storage, &*self.store.ring);
         self.sealed.resize(location.blob_len as usize, 0);
         let offset = location.blob_offset;
-        storage.get_range(name, u64::from(offset), &mut self.sealed).map_err(|e| e.to_string())?;
+        storage.get_range(name, u64::from(offset), &mut self.sealed)?;
         let object = || format!("{} at {offset}", name.path());
         let (sealed, plain) = (&mut self.sealed, &mut self.plain);
-        open_blob(key, location.blob_kind, offset, sealed, &mut self.decompressor, plain, &object)
-            .map_err(|e| e.to_string())?;
+        open_blob(key, location.blob_kind, offset, sealed, &mut self.decompressor, plain, &object)?;
         let keys = &ring.keys;
         let id_key = if location.blob_kind == BlobKind::Node { &keys.node_id } else { &keys.list_id };
-        if content_id(id_key, plain) == *id { Ok(()) } else { Err(format!("{}: not the content of its id", object())) }
+        if content_id(id_key, plain) == *id {
+            Ok(())
+        } else {
+            Err(format!("{}: not the content of its id", object()).into())
+        }
     }
 }

@@ -3,13 +3,84 @@
 use super::{Affected, CheckReport, Finding, Severity, Subject};
 use crate::base::id::ObjectId;
 use crate::base::limits::SOURCE_ERRORS_MAX;
+use crate::crypto::CryptoError;
+use crate::format::error::DecodeError;
 use crate::monitor::{Counter, Monitor, Problem};
+use crate::object::ObjectError;
+use crate::storage::StorageError;
+use crate::store::StoreError;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard};
 
 /// How often something is read before it is called damaged.
 pub(in crate::ops) const ATTEMPTS: usize = 3;
+
+/// Why something could not be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ops) enum Flaw {
+    /// It is wrong, or not there.
+    Damaged(String),
+    /// The storage failed: nothing is known of it.
+    Unreadable(String),
+}
+
+impl Flaw {
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Flaw::Unreadable(_))
+    }
+}
+
+impl Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Flaw::Damaged(what) => f.write_str(what),
+            Flaw::Unreadable(what) => write!(f, "could not be read: {what}"),
+        }
+    }
+}
+
+impl From<ObjectError> for Flaw {
+    fn from(error: ObjectError) -> Flaw {
+        if error.is_unreadable() { Flaw::Unreadable(error.to_string()) } else { Flaw::Damaged(error.to_string()) }
+    }
+}
+
+impl From<StorageError> for Flaw {
+    fn from(error: StorageError) -> Flaw {
+        ObjectError::Storage(error).into()
+    }
+}
+
+impl From<StoreError> for Flaw {
+    fn from(error: StoreError) -> Flaw {
+        if error.is_unreadable() { Flaw::Unreadable(error.to_string()) } else { Flaw::Damaged(error.to_string()) }
+    }
+}
+
+impl From<String> for Flaw {
+    fn from(what: String) -> Flaw {
+        Flaw::Damaged(what)
+    }
+}
+
+impl From<&str> for Flaw {
+    fn from(what: &str) -> Flaw {
+        Flaw::Damaged(what.into())
+    }
+}
+
+impl From<DecodeError> for Flaw {
+    fn from(error: DecodeError) -> Flaw {
+        Flaw::Damaged(error.to_string())
+    }
+}
+
+impl From<CryptoError> for Flaw {
+    fn from(error: CryptoError) -> Flaw {
+        Flaw::Damaged(error.to_string())
+    }
+}
 
 /// Findings so far, from any thread.
 pub(in crate::ops) struct Findings<'a> {
@@ -20,7 +91,7 @@ pub(in crate::ops) struct Findings<'a> {
 #[derive(Default)]
 struct Inner {
     findings: Vec<Finding>,
-    counts: [u64; 3],
+    counts: [u64; 4],
     affected: Vec<Affected>,
     affected_count: u64,
     snapshots: BTreeSet<ObjectId>,
@@ -53,27 +124,52 @@ impl<'a> Findings<'a> {
         self.lock().counts[Severity::Damage as usize] > 0
     }
 
-    /// Reads something, again if that fails: what succeeds later was a read error, what never does is damage.
-    pub fn read<T, E: Display>(&self, subject: &Subject, mut read: impl FnMut() -> Result<T, E>) -> Option<T> {
-        let mut first = None;
+    /// Whether anything is damaged or could not be read so far.
+    pub fn any_flaw(&self) -> bool {
+        let counts = self.lock().counts;
+        counts[Severity::Damage as usize] + counts[Severity::Unreadable as usize] > 0
+    }
+
+    /// Reads something, again if that fails: what succeeds later was a read error, what never does is damage, or could
+    /// not be read.
+    pub fn read<T, E: Into<Flaw>>(&self, subject: &Subject, read: impl FnMut() -> Result<T, E>) -> Option<T> {
+        self.attempt(subject, read).ok()
+    }
+
+    /// The same, with the reason.
+    pub fn attempt<T, E: Into<Flaw>>(
+        &self,
+        subject: &Subject,
+        mut read: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, Flaw> {
+        let mut kept: Option<Flaw> = None;
         for _ in 0..ATTEMPTS {
             match read() {
                 Ok(value) => {
-                    if let Some(error) = first {
-                        self.add(
-                            Severity::ReadErrorOnce,
-                            subject.clone(),
-                            format!("was read right only later: {error}"),
-                        );
+                    if let Some(flaw) = kept {
+                        let message = format!("was read right only later: {flaw}");
+                        self.add(Severity::ReadErrorOnce, subject.clone(), message);
                     }
-                    return Some(value);
+                    return Ok(value);
                 }
-                Err(error) => _ = first.get_or_insert(error),
+                // What was read once and was wrong is damage, though another time it could not be read.
+                Err(error) => {
+                    let flaw = error.into();
+                    if kept.as_ref().is_none_or(|kept| kept.is_unreadable() && !flaw.is_unreadable()) {
+                        kept = Some(flaw);
+                    }
+                }
             }
         }
-        let error = first.map(|e| e.to_string()).unwrap_or_default();
-        self.add(Severity::Damage, subject.clone(), error);
-        None
+        let flaw = kept.unwrap_or(Flaw::Damaged(String::new()));
+        self.flaw(subject.clone(), &flaw);
+        Err(flaw)
+    }
+
+    /// Something is damaged, or could not be read.
+    pub fn flaw(&self, subject: Subject, flaw: &Flaw) {
+        let severity = if flaw.is_unreadable() { Severity::Unreadable } else { Severity::Damage };
+        self.add(severity, subject, flaw.to_string());
     }
 
     /// A path that does not restore.
@@ -89,6 +185,11 @@ impl<'a> Findings<'a> {
     /// A snapshot that cannot be restored at all.
     pub fn affected_snapshot(&self, snapshot: ObjectId) {
         self.lock().snapshots.insert(snapshot);
+    }
+
+    /// Snapshots that something is lost of so far.
+    pub fn affected_snapshots(&self) -> BTreeSet<ObjectId> {
+        self.lock().snapshots.clone()
     }
 
     /// Moves everything to the report.
@@ -139,10 +240,13 @@ mod tests {
             Err::<(), _>("gone")
         });
         assert_eq!((never, tries), (None, ATTEMPTS));
+        let refused = || StorageError::new("read", "x", std::io::ErrorKind::PermissionDenied.into());
+        assert_eq!(findings.read(&Subject::Store, || Err::<(), _>(refused())), None);
         let mut report = CheckReport::default();
         findings.finish(&mut report);
-        assert_eq!(report.counts, [0, 1, 1]);
+        assert_eq!(report.counts, [0, 1, 1, 1]);
         assert!(report.is_damaged() && report.findings[0].severity == Severity::Damage);
-        assert_eq!(counters.get(Counter::Problems), 2);
+        assert_eq!(report.findings[1].message, "could not be read: read x: permission denied");
+        assert_eq!(counters.get(Counter::Problems), 3);
     }
 }

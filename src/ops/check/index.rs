@@ -5,11 +5,11 @@ use super::records::{Records, names};
 use super::{Severity, Subject};
 use crate::base::id::ObjectId;
 use crate::base::limits::BLOB_PLAIN_BYTES_MAX;
+use crate::base::time::Time;
 use crate::format::pack::{Member, PackKind, PackTable};
 use crate::format::segment::{Row, SegmentPack};
 use crate::index::run::RunBuilder;
 use crate::index::{Index, IndexError, Location};
-use crate::object::reader::pack_key;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
 use crate::store::{Store, StoreError};
@@ -24,12 +24,33 @@ pub(in crate::ops) struct PackState {
     pub listed: bool,
     /// See `listed`.
     pub header_len: u32,
+    /// Its length, as that segment gives it.
+    pub listed_len: u32,
     /// Offsets of blobs that cannot be read.
     pub bad: HashSet<u32>,
     /// None can be relied on.
     pub all_bad: bool,
+    /// Something else of it is damaged than its blobs: they read right, and are to be stored anew all the same.
+    pub doubtful: bool,
+    /// The storage failed to give it.
+    pub unreadable: bool,
+    /// When the first of the sessions that list it began.
+    pub since: Option<Time>,
     /// How often each segment lists it: rows, and a sum over them.
     pub rows: Vec<RowSum>,
+}
+
+impl PackState {
+    /// Whether something of it is damaged or missing.
+    pub fn is_suspect(&self) -> bool {
+        !self.bad.is_empty() || self.is_all_suspect()
+    }
+
+    /// Whether nothing of it is to be relied on by what comes later.
+    pub fn is_all_suspect(&self) -> bool {
+        let right_len = self.stored_len == Some(u64::from(self.listed_len)) || !self.listed;
+        self.all_bad || self.doubtful || self.stored_len.is_none() || !right_len
+    }
 }
 
 impl Catalogue {
@@ -88,8 +109,12 @@ pub(in crate::ops) struct Catalogue {
     pub packs: HashMap<(PackKind, ObjectId), PackState>,
     pub segments: u64,
     pub rows: u64,
-    /// Segments that cannot be read: generation and name.
+    /// Segments that are damaged: generation and name.
     pub damaged_segments: Vec<(u32, ObjectId)>,
+    /// Segments that the storage failed to give.
+    pub unreadable_segments: Vec<(u32, ObjectId)>,
+    /// Part of the index could not be read: what is not found may be there.
+    pub incomplete: bool,
     /// Segments that outcomes name and that are not there.
     pub missing_segments: Vec<ObjectId>,
     /// Keeps the index's files.
@@ -116,24 +141,30 @@ pub(in crate::ops) fn catalogue(
     let mut index = Index::open(folder.path(), store.id()).map_err(failed)?;
     let mut builder = RunBuilder::new(folder.path()).map_err(failed)?;
     let mut packs = listed_packs(store)?;
-    let (mut segments, mut rows) = (0, 0);
-    let (mut here, mut damaged_segments) = (HashSet::new(), vec![]);
+    let (mut segments, mut rows, mut incomplete) = (0, 0, false);
+    let (mut here, mut damaged_segments, mut unreadable_segments) = (HashSet::new(), vec![], vec![]);
     for key in names(&*store.storage, Area::Index)? {
         let StorageKey::Segment(generation, id) = key else { continue };
         let subject = Subject::Object(key);
-        let read = findings.read(&subject, || {
+        let read = findings.attempt(&subject, || {
             // Every row is read before one of them counts.
             let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
             reader.rows(&mut |_| {})?;
             Ok::<_, crate::object::ObjectError>(reader)
         });
         here.insert(id);
-        let Some(mut reader) = read else {
-            damaged_segments.push((generation, id));
-            continue;
+        let mut reader = match read {
+            Ok(reader) => reader,
+            Err(flaw) => {
+                incomplete |= flaw.is_unreadable();
+                let kept = if flaw.is_unreadable() { &mut unreadable_segments } else { &mut damaged_segments };
+                kept.push((generation, id));
+                continue;
+            }
         };
         segments += 1;
-        if !records.counts(&reader.header.session) {
+        if !records.standing(store, &reader.header.session, &reader.footer.signer).lends() {
+            incomplete |= records.is_unreadable(&reader.header.session);
             continue;
         }
         builder.segment(id, &reader.footer.packs).map_err(failed)?;
@@ -158,14 +189,25 @@ pub(in crate::ops) fn catalogue(
         }
         for (pack, sum) in named.iter().zip(sums) {
             let state = packs.entry((pack.kind, pack.id)).or_default();
-            (state.listed, state.header_len) = (true, pack.header_len);
+            (state.listed, state.header_len, state.listed_len) = (true, pack.header_len, pack.len);
+            let since = records.began(&reader.header.session);
+            state.since = state.since.into_iter().chain(since).min();
             state.rows.push(sum);
         }
     }
     index.install(builder).map_err(failed)?;
-    compare_packs(&index, &packs, findings);
     let missing_segments = missing_segments(records, &here, findings);
-    Ok(Catalogue { index, packs, segments, rows, damaged_segments, missing_segments, _folder: folder })
+    Ok(Catalogue {
+        index,
+        packs,
+        segments,
+        rows,
+        damaged_segments,
+        unreadable_segments,
+        incomplete,
+        missing_segments,
+        _folder: folder,
+    })
 }
 
 /// Packs that are in the storage.
@@ -188,25 +230,11 @@ fn is_possible(row: &Row, pack: &SegmentPack) -> bool {
     row.blob_offset >= pack.header_len && blob_end <= u64::from(pack.len) && inner_end <= BLOB_PLAIN_BYTES_MAX as u64
 }
 
-fn compare_packs(index: &Index, packs: &HashMap<(PackKind, ObjectId), PackState>, findings: &Findings<'_>) {
-    for pack in index.packs() {
-        let subject = Subject::Object(pack_key(pack.kind, pack.id));
-        match packs.get(&(pack.kind, pack.id)).and_then(|state| state.stored_len) {
-            None => findings.add(Severity::Damage, subject, "the pack is missing; the index lists it"),
-            Some(len) if len != u64::from(pack.len) => {
-                let message = format!("the pack has {len} bytes; the index gives it {}", pack.len);
-                findings.add(Severity::Damage, subject, message);
-            }
-            Some(_) => {}
-        }
-    }
-}
-
 /// Segments that an outcome names. Whether anything is lost by one's absence shows when trees and chunks are looked for.
 fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Findings<'_>) -> Vec<ObjectId> {
     let mut missing = vec![];
     for (session, state) in &records.sessions {
-        for segment in state.segments.iter().filter(|id| !here.contains(*id)) {
+        for segment in state.segments().iter().filter(|id| !here.contains(*id)) {
             let message = format!(
                 "session {session} wrote this index segment, and it is not there (merged since, or lost: \
                  `larder repair index` makes it again from the packs)"

@@ -1,6 +1,6 @@
 //! What can be checked without any key: names that are hashes, and what is plain.
 
-use super::findings::Findings;
+use super::findings::{Findings, Flaw};
 use super::records::{check_plain, names};
 use super::{CheckOptions, CheckReport, Subject, threads};
 use crate::base::limits::RESTORE_READ_BYTES;
@@ -64,19 +64,19 @@ fn hash(
     piece: &mut Vec<u8>,
     bytes: &AtomicU64,
     monitor: &dyn Monitor,
-) -> Result<(), String> {
+) -> Result<(), Flaw> {
     let id = match key {
         StorageKey::Pack(id) | StorageKey::Tree(id) | StorageKey::Segment(_, id) => id,
         StorageKey::Snapshot(id) | StorageKey::State(id) => id,
         // Decisions and the like have other names.
         _ => return Ok(()),
     };
-    let len = storage.head(key).map_err(|e| e.to_string())?.len;
+    let len = storage.head(key)?.len;
     let mut hasher = ObjectHasher::default();
     let mut at = 0;
     while at < len {
         piece.resize((len - at).min(RESTORE_READ_BYTES as u64) as usize, 0);
-        storage.get_range(key, at, piece).map_err(|e| e.to_string())?;
+        storage.get_range(key, at, piece)?;
         hasher.update(piece);
         at += piece.len() as u64;
         bytes.fetch_add(piece.len() as u64, Relaxed);

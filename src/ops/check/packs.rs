@@ -16,10 +16,11 @@ use crate::format::pack::{Member, PackKind, PackTable};
 use crate::format::segment::Row;
 use crate::index::Location;
 use crate::monitor::{Counter, Monitor};
+use crate::object::ObjectError;
 use crate::object::reader::{open_blob, open_header, pack_key, read_table_of};
 use crate::storage::StorageKey;
 use crate::store::Store;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// What one thread reuses from pack to pack.
@@ -39,18 +40,26 @@ pub(super) struct PackReader<'a> {
     pub findings: &'a Findings<'a>,
     pub monitor: &'a dyn Monitor,
     pub meters: &'a Meters,
-    /// Blobs that cannot be read, of each pack that has some.
+    /// Packs that are damaged or could not be read.
     pub bad: &'a Mutex<Vec<Bad>>,
 }
 
-/// What of a pack cannot be read.
+/// What of a pack is damaged, or that it could not be read.
 pub(super) struct Bad {
     pub kind: PackKind,
     pub id: ObjectId,
+    /// A segment that counts lists it.
+    pub listed: bool,
+    /// The storage failed to give it; that has been named.
+    pub unreadable: bool,
     /// Which blobs it holds cannot be told.
     pub all: bool,
-    /// Offsets of blobs.
-    pub blobs: HashSet<u32>,
+    /// Something else than its blobs is damaged.
+    pub structure: bool,
+    /// What is wrong with the pack as a whole.
+    pub whole: Option<String>,
+    /// Blobs by their offsets, with what is wrong.
+    pub blobs: BTreeMap<u32, String>,
 }
 
 /// What one reading of a pack gave.
@@ -62,6 +71,16 @@ struct Reading {
     whole: Option<String>,
     /// Which blobs it holds cannot be told.
     all: bool,
+    /// Header, table or trailer are damaged.
+    structure: bool,
+    /// The storage failed.
+    unreadable: Option<String>,
+}
+
+impl Reading {
+    fn unreadable(error: &ObjectError) -> Reading {
+        Reading { unreadable: Some(error.to_string()), ..Reading::default() }
+    }
 }
 
 /// A blob as the table, or without one the index, gives it.
@@ -83,31 +102,39 @@ impl PackReader<'_> {
         // Of a session that did not end well, others list only what they use.
         if let Some((session, table)) = &table
             && listed
-            && self.records.counts(session)
+            && self.records.counts(self.store, session)
         {
             self.meters.compare.work(|| self.compare_index(scratch, kind, id, table));
         }
-        let Err(first) = first else { return };
+        let Err(first) = first else {
+            if self.records.state.damaged.has_some(&id) {
+                let message = "it is on record as damaged, and reads right now; what lay there is stored anew once";
+                self.findings.add(Severity::Notice, subject, message);
+            }
+            return;
+        };
         let mut last = first;
         for _ in 1..ATTEMPTS {
             match self.once(scratch, kind, id, len, &mut table) {
                 Ok(()) => {
-                    let what = last.whole.or(last.bad.into_values().next()).unwrap_or_default();
+                    let what = last.unreadable.or(last.whole).or(last.bad.into_values().next()).unwrap_or_default();
                     let message = format!("the pack was read wrong, and right when it was read again: {what}");
                     return self.findings.add(Severity::ReadErrorOnce, subject, message);
                 }
-                Err(again) => last = again,
+                // What was read once and was wrong is damage, though another time it could not be read.
+                Err(again) if again.unreadable.is_none() || last.unreadable.is_some() => last = again,
+                Err(_) => {}
             }
         }
-        // What no segment lists, nothing can need.
-        let severity = if listed { Severity::Damage } else { Severity::Notice };
-        if let Some(what) = last.whole {
-            self.findings.add(severity, subject, what);
+        let Reading { bad: blobs, whole, all, structure, unreadable } = last;
+        if let Some(what) = &unreadable {
+            // What no segment lists, nothing can need.
+            let severity = if listed { Severity::Unreadable } else { Severity::Notice };
+            self.findings.add(severity, subject, format!("could not be read: {what}"));
         }
-        for (offset, what) in &last.bad {
-            self.findings.add(severity, Subject::Blob(name, *offset), what.clone());
-        }
-        let bad = Bad { kind, id, all: last.all, blobs: last.bad.into_keys().collect() };
+        // With all blobs right, what is wrong lies between them.
+        let structure = unreadable.is_none() && (structure || all || blobs.is_empty());
+        let bad = Bad { kind, id, listed, unreadable: unreadable.is_some(), all, structure, whole, blobs };
         self.bad.lock().unwrap_or_else(|e| e.into_inner()).push(bad);
     }
 
@@ -129,7 +156,9 @@ impl PackReader<'_> {
                 *table = Some((header.session, read));
                 (extents, Some(key), header.encode())
             }
+            Err(error) if error.is_unreadable() => return Err(Reading::unreadable(&error)),
             Err(error) => {
+                reading.structure = true;
                 reading.whole = Some(format!("its table of contents cannot be read: {error}"));
                 *table = None;
                 (self.extents_of_index(kind, id, &mut reading), None, vec![])
@@ -141,6 +170,10 @@ impl PackReader<'_> {
             let (end, to) = piece_end(&extents, next, at, len);
             scratch.piece.resize((end - at) as usize, 0);
             if let Err(error) = self.meters.read.work(|| storage.get_range(&name, at, &mut scratch.piece)) {
+                let error = ObjectError::from(error);
+                if error.is_unreadable() {
+                    return Err(Reading::unreadable(&error));
+                }
                 reading.whole.get_or_insert(error.to_string());
                 extents[next..].iter().for_each(|e| _ = reading.bad.insert(e.offset, error.to_string()));
                 return Err(reading);
@@ -150,6 +183,7 @@ impl PackReader<'_> {
             if at == 0 && key.is_some() {
                 // Blobs open with the key of the header's copy at the end: restores fall back on it, too.
                 if !scratch.piece.starts_with(&header) {
+                    reading.structure = true;
                     reading.whole.get_or_insert("its header is not the one that its end repeats".into());
                 }
             } else if at == 0 {

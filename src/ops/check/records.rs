@@ -1,21 +1,24 @@
 //! Small objects: configs, key slots, sessions, state records, manifests. All are read; what is signed is verified.
 
-use super::findings::Findings;
+use super::findings::{Findings, Flaw};
 use super::{Severity, Subject};
-use crate::base::id::{ObjectId, SessionId};
-use crate::base::limits::{CONFIG_BYTES_MAX, KEY_SLOT_BYTES_MAX, STATE_BYTES_MAX};
+use crate::base::id::{ObjectId, SessionId, hex};
+use crate::base::limits::{CONFIG_BYTES_MAX, KEY_SLOT_BYTES_MAX};
+use crate::base::time::Time;
 use crate::crypto::hash::object_id;
 use crate::crypto::sign::{Domain, verify};
 use crate::format::config::{Config, SignedConfig};
-use crate::format::envelope::{Envelope, ObjectKind};
+use crate::format::envelope::ObjectKind;
 use crate::format::keyslot::KeySlot;
-use crate::format::session::{Checkpoint, Lease, Outcome, Verdict};
+use crate::format::session::{Checkpoint, Lease, Verdict};
 use crate::format::snapshot::{Manifest, SignedManifest};
-use crate::format::state::{Record, SignedRecord};
 use crate::object::small;
-use crate::storage::{Area, Storage, StorageKey};
-use crate::store::{Store, StoreError};
+use crate::storage::{Area, Storage, StorageError, StorageKey};
+use crate::store::outcome::Standing;
+use crate::store::state::{Counted, State};
+use crate::store::{FoundOutcome, JudgedRecord, Store, StoreError, Testimony, Witnesses};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Role bit of a maintainer in the roster.
 const MAINTAINER: u8 = 1;
@@ -25,6 +28,8 @@ const MAINTAINER: u8 = 1;
 pub(in crate::ops) struct Records {
     /// Sessions, by name.
     pub sessions: BTreeMap<SessionId, SessionState>,
+    /// What was removed, condemned and settled.
+    pub state: State,
     /// Snapshots that count.
     pub snapshots: Vec<(ObjectId, Manifest)>,
     /// Manifests that no outcome names.
@@ -35,24 +40,61 @@ pub(in crate::ops) struct Records {
 #[derive(Default)]
 pub(in crate::ops) struct SessionState {
     lease: Option<Lease>,
-    /// How it ended, when that is known.
-    pub verdict: Option<Verdict>,
+    outcome: FoundOutcome,
+    /// The storage failed to give its outcome.
+    unreadable: bool,
+}
+
+impl SessionState {
     /// Index segments its outcome names.
-    pub segments: Vec<ObjectId>,
-    /// A record of it cannot be read.
-    pub in_doubt: bool,
+    pub fn segments(&self) -> &[ObjectId] {
+        match &self.outcome {
+            FoundOutcome::Read(outcome) => &outcome.segments,
+            _ => &[],
+        }
+    }
+
+    /// Whose session it is, as far as its own records say.
+    fn host(&self) -> [u8; 32] {
+        match (&self.lease, &self.outcome) {
+            (Some(lease), _) => lease.host_key,
+            (None, FoundOutcome::Read(outcome)) => outcome.signer,
+            _ => [0; 32],
+        }
+    }
 }
 
 impl Records {
-    /// Whether this session was settled as ended without a result: what it stored is not to be used.
-    pub fn ended_with_nothing(&self, session: &SessionId) -> bool {
-        self.sessions.get(session).and_then(|session| session.verdict) == Some(Verdict::None)
+    /// When a session began, by its own lease.
+    pub fn began(&self, session: &SessionId) -> Option<Time> {
+        self.sessions.get(session)?.lease.as_ref().map(|lease| lease.started)
     }
 
-    /// Whether the segments of this session count: it ended well.
-    pub fn counts(&self, session: &SessionId) -> bool {
-        let verdict = self.sessions.get(session).and_then(|session| session.verdict);
-        matches!(verdict, Some(Verdict::Committed(_) | Verdict::Done))
+    /// Whether the storage failed to give what says how a session ended.
+    pub fn is_unreadable(&self, session: &SessionId) -> bool {
+        self.sessions.get(session).is_some_and(|session| session.unreadable)
+    }
+
+    /// How a session stands for something of it that `host` signed.
+    pub fn standing(&self, store: &Store, session: &SessionId, host: &[u8; 32]) -> Standing {
+        let outcome = self.sessions.get(session).map_or(&FoundOutcome::None, |session| &session.outcome);
+        store.judge_outcome(*session, host, &self.state, outcome)
+    }
+
+    /// How a session stands by its own records, for things that nobody signed.
+    pub fn own_standing(&self, store: &Store, session: &SessionId) -> Standing {
+        let host = self.sessions.get(session).map_or([0; 32], SessionState::host);
+        self.standing(store, session, &host)
+    }
+
+    /// Whether this session was settled as ended without a result: what it stored is not to be used.
+    pub fn ended_with_nothing(&self, store: &Store, session: &SessionId) -> bool {
+        matches!(self.own_standing(store, session), Standing::Ended(Verdict::None))
+    }
+
+    /// Whether what this session stored counts: it ended well.
+    pub fn counts(&self, store: &Store, session: &SessionId) -> bool {
+        self.own_standing(store, session).lends()
     }
 }
 
@@ -75,14 +117,13 @@ pub(in crate::ops) fn check_plain(
         findings.add(Severity::Damage, Subject::Store, "it has no config: nobody can open it without a copy of one");
     }
     for key in configs {
-        let config = findings.read(&Subject::Object(key), || -> Result<Config, String> {
-            let bytes = storage.get(&key, CONFIG_BYTES_MAX).map_err(|e| e.to_string())?;
-            let signed = SignedConfig::decode(&bytes).map_err(|e| e.to_string())?;
+        let config = findings.read(&Subject::Object(key), || -> Result<Config, Flaw> {
+            let bytes = storage.get(&key, CONFIG_BYTES_MAX)?;
+            let signed = SignedConfig::decode(&bytes)?;
             let message = SignedConfig::signed_bytes(&signed.config, &signed.signer);
             let maintainer = |m: &&crate::format::config::Member| m.roles & MAINTAINER != 0 && m.key == signed.signer;
             signed.config.roster.iter().find(maintainer).ok_or("not signed by a maintainer of its roster")?;
-            verify(&signed.signer, Domain::Config, &signed.config.store, &message, &signed.signature)
-                .map_err(|e| e.to_string())?;
+            verify(&signed.signer, Domain::Config, &signed.config.store, &message, &signed.signature)?;
             if key == StorageKey::Config(signed.config.number) {
                 Ok(signed.config)
             } else {
@@ -96,9 +137,9 @@ pub(in crate::ops) fn check_plain(
         findings.add(Severity::Damage, Subject::Store, "it has no key slot: nobody can open it without a copy of one");
     }
     for key in slots {
-        findings.read(&Subject::Object(key), || -> Result<(), String> {
-            let bytes = storage.get(&key, KEY_SLOT_BYTES_MAX).map_err(|e| e.to_string())?;
-            let slot = KeySlot::decode(&bytes).map_err(|e| e.to_string())?;
+        findings.read(&Subject::Object(key), || -> Result<(), Flaw> {
+            let bytes = storage.get(&key, KEY_SLOT_BYTES_MAX)?;
+            let slot = KeySlot::decode(&bytes)?;
             let foreign = newest.as_ref().is_some_and(|config: &Config| config.store != slot.store);
             if foreign {
                 return Err("a key slot of another store".into());
@@ -113,179 +154,199 @@ pub(in crate::ops) fn check_plain(
 pub(in crate::ops) fn check_sealed(store: &Store, findings: &Findings<'_>) -> Result<Records, StoreError> {
     let mut records = Records::default();
     sessions(store, findings, &mut records)?;
-    let removed = state(store, findings, &mut records)?;
-    snapshots(store, findings, &removed, &mut records)?;
+    records.state = state(store, findings)?;
+    strange_outcomes(store, findings, &records);
+    snapshots(store, findings, &mut records)?;
     Ok(records)
-}
-
-fn is_maintainer(store: &Store, signer: &[u8; 32]) -> bool {
-    store.config.roster.iter().any(|m| m.roles & MAINTAINER != 0 && m.key == *signer)
 }
 
 fn sessions(store: &Store, findings: &Findings<'_>, records: &mut Records) -> Result<(), StoreError> {
     let (storage, ring) = (&*store.storage, &*store.ring);
     for key in names(storage, Area::Sessions)? {
-        let get = |kind| small::get(storage, ring, kind, &key).map_err(|e| e.to_string());
-        let text = |e: crate::format::error::DecodeError| e.to_string();
+        let get = |kind| small::get(storage, ring, kind, &key).map_err(Flaw::from);
         let subject = Subject::Object(key);
-        let other = || "a record of another session".to_string();
-        let (id, done) = match key {
+        let other = || Flaw::from("a record of another session");
+        match key {
             StorageKey::Lease(id) => {
                 let lease = findings.read(&subject, || {
-                    let lease = Lease::decode(&get(ObjectKind::Lease)?).map_err(text)?;
+                    let lease = Lease::decode(&get(ObjectKind::Lease)?)?;
                     if lease.session == id { Ok(lease) } else { Err(other()) }
                 });
-                let read = lease.is_some();
                 records.sessions.entry(id).or_default().lease = lease;
-                (id, read)
             }
             StorageKey::Checkpoint(id, number) => {
-                let read = findings.read(&subject, || {
-                    let checkpoint = Checkpoint::decode(&get(ObjectKind::Checkpoint)?).map_err(text)?;
+                findings.read(&subject, || {
+                    let checkpoint = Checkpoint::decode(&get(ObjectKind::Checkpoint)?)?;
                     if (checkpoint.session, checkpoint.number) == (id, number) { Ok(()) } else { Err(other()) }
                 });
-                (id, read.is_some())
+                records.sessions.entry(id).or_default();
             }
             StorageKey::Outcome(id) => {
-                let lease_key = records.sessions.get(&id).and_then(|s| s.lease.as_ref()).map(|lease| lease.host_key);
-                let outcome = findings.read(&subject, || {
-                    let outcome = Outcome::decode(&get(ObjectKind::Outcome)?).map_err(text)?;
-                    verify(
-                        &outcome.signer,
-                        Domain::Outcome,
-                        &ring.store,
-                        &outcome.unsigned_bytes(),
-                        &outcome.signature,
-                    )
-                    .map_err(|e| e.to_string())?;
-                    let own = lease_key.is_none_or(|host| host == outcome.signer);
-                    if !own && !is_maintainer(store, &outcome.signer) {
-                        return Err("signed neither by its host nor by a maintainer".into());
+                let read = || store.read_outcome(id).and_then(|o| o.ok_or_else(|| gone(&key)));
+                let session = records.sessions.entry(id).or_default();
+                session.outcome = match findings.attempt(&subject, read) {
+                    Ok(outcome) => FoundOutcome::Read(Box::new(outcome)),
+                    Err(flaw) => {
+                        session.unreadable = flaw.is_unreadable();
+                        FoundOutcome::Unreadable("its outcome cannot be read".into())
                     }
-                    if outcome.session == id { Ok(outcome) } else { Err(other()) }
-                });
-                let read = outcome.is_some();
-                if let Some(outcome) = outcome {
-                    let session = records.sessions.entry(id).or_default();
-                    (session.verdict, session.segments) = (Some(outcome.verdict), outcome.segments);
-                }
-                (id, read)
-            }
-            _ => continue,
-        };
-        records.sessions.entry(id).or_default().in_doubt |= !done;
-    }
-    Ok(())
-}
-
-/// State records; gives the snapshots that are removed.
-fn state(store: &Store, findings: &Findings<'_>, records: &mut Records) -> Result<HashSet<ObjectId>, StoreError> {
-    let (storage, ring) = (&*store.storage, &*store.ring);
-    let (mut removals, mut undone) = (HashMap::new(), HashSet::new());
-    let mut removed = HashSet::new();
-    for key in names(storage, Area::State)? {
-        let record = findings.read(&Subject::Object(key), || -> Result<Record, String> {
-            let bytes = storage.get(&key, STATE_BYTES_MAX).map_err(|e| e.to_string())?;
-            if let StorageKey::State(id) = key
-                && object_id(&bytes) != id
-            {
-                return Err("not the bytes of its name".into());
-            }
-            let kind = Envelope::decode(&bytes).map_err(|e| e.to_string())?.0.kind;
-            let plain = small::open(ring, kind, &bytes, &key.path()).map_err(|e| e.to_string())?;
-            let signed = SignedRecord::decode(&plain).map_err(|e| e.to_string())?;
-            verify(&signed.signer, Domain::State, &ring.store, &signed.unsigned_bytes(), &signed.signature)
-                .map_err(|e| e.to_string())?;
-            Ok(signed.record)
-        });
-        match (key, record) {
-            (StorageKey::State(id), Some(Record::Removal { snapshots })) => _ = removals.insert(id, snapshots),
-            (_, Some(Record::Undelete { removal, session })) => {
-                let done = records.sessions.get(&session).and_then(|s| s.verdict.as_ref());
-                if done.is_some_and(|verdict| *verdict != Verdict::None) {
-                    undone.insert(removal);
-                }
-            }
-            (_, Some(Record::SettledList { sessions, removed: for_ever, .. })) => {
-                removed.extend(for_ever);
-                for (id, verdict) in sessions {
-                    let session = records.sessions.entry(id).or_default();
-                    // What is settled wins over whatever outcome turns up.
-                    session.verdict = Some(verdict);
-                    session.in_doubt = false;
-                }
+                };
             }
             _ => {}
         }
     }
-    removed.extend(removals.into_iter().filter(|(id, _)| !undone.contains(id)).flat_map(|(_, snapshots)| snapshots));
-    Ok(removed)
+    Ok(())
 }
 
-fn snapshots(
-    store: &Store,
-    findings: &Findings<'_>,
-    removed: &HashSet<ObjectId>,
-    records: &mut Records,
-) -> Result<(), StoreError> {
-    let (storage, ring) = (&*store.storage, &*store.ring);
+fn gone(key: &StorageKey) -> StoreError {
+    StorageError::not_found("read", key).into()
+}
+
+/// Outcomes that nobody entitled signed. What follows from one for snapshots and segments is found with them.
+fn strange_outcomes(store: &Store, findings: &Findings<'_>, records: &Records) {
+    for (id, session) in &records.sessions {
+        if matches!(session.outcome, FoundOutcome::Read(_))
+            && let Standing::Doubt(reason) = records.own_standing(store, id)
+        {
+            findings.add(Severity::Damage, Subject::Object(StorageKey::Outcome(*id)), reason);
+        }
+    }
+}
+
+/// State records, and what they say together.
+fn state(store: &Store, findings: &Findings<'_>) -> Result<State, StoreError> {
+    let mut counted: Vec<Counted> = vec![];
+    for key in names(&*store.storage, Area::State)? {
+        let subject = Subject::Object(key);
+        match findings.read(&subject, || store.judge_record(&key)) {
+            Some(JudgedRecord::Counts(record)) => counted.push((key, Arc::new(record))),
+            Some(JudgedRecord::Ignored(why)) => {
+                findings.add(Severity::Notice, subject, format!("it is ignored: {why}"))
+            }
+            None => {}
+        }
+    }
+    store.fold_state(&counted)
+}
+
+fn snapshots(store: &Store, findings: &Findings<'_>, records: &mut Records) -> Result<(), StoreError> {
     let committed: HashMap<ObjectId, SessionId> = records
         .sessions
-        .iter()
-        .filter_map(|(session, state)| match state.verdict {
-            Some(Verdict::Committed(snapshot)) => Some((snapshot, *session)),
+        .keys()
+        .chain(records.state.settled.keys())
+        .filter_map(|session| match records.own_standing(store, session) {
+            Standing::Ended(Verdict::Committed(snapshot)) => Some((snapshot, *session)),
             _ => None,
         })
         .collect();
-    let mut here = HashSet::new();
-    for key in names(storage, Area::Snapshots)? {
+    let damaged = |id: ObjectId, message: String| {
+        findings.add(Severity::Damage, Subject::Snapshot(id), message);
+        findings.affected_snapshot(id);
+    };
+    let (mut here, mut open, mut witnesses) = (HashSet::new(), vec![], Witnesses::default());
+    for key in names(&*store.storage, Area::Snapshots)? {
         let StorageKey::Snapshot(id) = key else { continue };
         here.insert(id);
-        if removed.contains(&id) {
+        // By a maintainer: then it need not even be readable.
+        if store.is_removed(&records.state, &id, Some(&[0; 32])) {
             continue;
         }
-        let manifest = findings.read(&Subject::Object(key), || -> Result<Manifest, String> {
-            let plain = small::get(storage, ring, ObjectKind::Manifest, &key).map_err(|e| e.to_string())?;
-            let signed = SignedManifest::decode(&plain).map_err(|e| e.to_string())?;
-            if signed.signer != [0; 32] {
-                let message = SignedManifest::unsigned_bytes(&signed.manifest, &signed.signer);
-                verify(&signed.signer, Domain::Manifest, &ring.store, &message, &signed.signature)
-                    .map_err(|e| format!("the snapshot is tampered with: {e}"))?;
-            }
-            Ok(signed.manifest)
+        let read = findings.attempt(&Subject::Object(key), || {
+            store.read_manifest(id).and_then(|manifest| manifest.ok_or_else(|| gone(&key)))
         });
-        let Some(manifest) = manifest else {
+        let (signed, valid) = match read {
+            Ok(read) => read,
+            Err(flaw) => {
+                if !flaw.is_unreadable() {
+                    findings.affected_snapshot(id);
+                }
+                continue;
+            }
+        };
+        if store.is_removed(&records.state, &id, Some(&signed.signer)) {
+            continue;
+        }
+        for by in records.state.removed_by(&id) {
+            let message = format!(
+                "a removal of it, signed by {}, is ignored: that is neither its host nor a maintainer",
+                hex(by)
+            );
+            findings.add(Severity::Notice, Subject::Snapshot(id), message);
+        }
+        if valid {
+            witnesses.hear(id, &signed);
+        } else if signed.signer != [0; 32] {
+            findings.add(
+                Severity::Damage,
+                Subject::Object(key),
+                "the snapshot is tampered with: its signature does not fit",
+            );
             findings.affected_snapshot(id);
             continue;
-        };
-        match committed.get(&id) {
-            Some(session) if *session == manifest.session => records.snapshots.push((id, manifest)),
-            Some(_) => {
-                let message = "it names another session than the one that committed it";
-                findings.add(Severity::Damage, Subject::Snapshot(id), message);
-                findings.affected_snapshot(id);
+        }
+        let session = signed.manifest.session;
+        match records.standing(store, &session, &signed.signer) {
+            Standing::Ended(Verdict::Committed(named)) if named == id => records.snapshots.push((id, signed.manifest)),
+            Standing::Doubt(_) if records.is_unreadable(&session) => {
+                let message = format!("whether it was committed is not known: session {session} could not be read");
+                findings.add(Severity::Unreadable, Subject::Snapshot(id), message);
             }
-            None if records.sessions.get(&manifest.session).is_some_and(|s| s.in_doubt && s.verdict.is_none()) => {
-                let message =
-                    format!("whether it was committed is in doubt: session {} cannot be read", manifest.session);
-                findings.add(Severity::Damage, Subject::Snapshot(id), message);
-                findings.affected_snapshot(id);
+            Standing::Doubt(reason) => {
+                damaged(id, format!("whether it was committed is in doubt: session {session}: {reason}"));
             }
-            None if store.seen_committed(&id)? => {
-                let message = format!(
-                    "this machine has seen it committed, and the outcome of its session {} is gone: it is in no listing",
-                    manifest.session
-                );
-                findings.add(Severity::Damage, Subject::Snapshot(id), message);
-                findings.affected_snapshot(id);
+            _ if committed.contains_key(&id) => {
+                damaged(id, "it names another session than the one that committed it".into());
             }
+            Standing::Open if valid => open.push((id, signed)),
+            Standing::Open | Standing::Ended(_) => records.unnamed_snapshots += 1,
+        }
+    }
+    for (id, signed) in open {
+        match without_outcome(store, &witnesses, id, &signed)? {
+            Some(message) => damaged(id, message),
             None => records.unnamed_snapshots += 1,
         }
     }
-    for (id, session) in committed.into_iter().filter(|(id, _)| !here.contains(id) && !removed.contains(id)) {
-        let message = format!("it is gone: session {session} committed it, and nobody removed it");
-        findings.add(Severity::Damage, Subject::Snapshot(id), message);
-        findings.affected_snapshot(id);
+    for (id, session) in committed.into_iter().filter(|(id, _)| !here.contains(id)) {
+        let host = records.sessions.get(&session).map_or([0; 32], SessionState::host);
+        if !store.is_removed(&records.state, &id, Some(&host)) {
+            damaged(id, format!("it is gone: session {session} committed it, and nobody removed it"));
+        }
     }
     Ok(())
+}
+
+/// What is wrong with a manifest whose session has no outcome; `None`: its run was killed before, or is still at it.
+fn without_outcome(
+    store: &Store,
+    witnesses: &Witnesses,
+    id: ObjectId,
+    signed: &SignedManifest,
+) -> Result<Option<String>, StoreError> {
+    let session = signed.manifest.session;
+    let testimony = match store.seen_committed(&id)? {
+        true => Testimony::Committed,
+        false => witnesses.of(&id, signed),
+    };
+    Ok(match testimony {
+        Testimony::Never => None,
+        Testimony::Committed => {
+            let message = format!(
+                "it was committed, and the outcome of its session {session} is gone: it is in no listing; \
+                 its id restores it"
+            );
+            Some(message)
+        }
+        // A run that was just about to write it has done so by now.
+        Testimony::Unknown if !matches!(store.find_outcome(session)?, FoundOutcome::None) => None,
+        Testimony::Unknown => {
+            let message = format!(
+                "whether it was committed is in doubt: its session {session} has no outcome. Either its run was killed \
+                 before it was acknowledged, or the outcome was lost or deleted. It is in no listing; its id restores it. \
+                 The next backup of host {} decides",
+                signed.manifest.host
+            );
+            Some(message)
+        }
+    })
 }

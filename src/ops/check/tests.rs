@@ -10,12 +10,12 @@ use crate::storage::{Capabilities, Created, Listed, Storage, StorageError, Stora
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 
-fn check_storage(bench: &Bench, storage: Arc<dyn Storage>, read_data: ReadData) -> CheckReport {
+pub(super) fn check_storage(bench: &Bench, storage: Arc<dyn Storage>, read_data: ReadData) -> CheckReport {
     let store = bench.open(storage).unwrap();
     run(&store, &CheckOptions { read_data, threads: 1, ..CheckOptions::default() }, &Silent).unwrap()
 }
 
-fn check(bench: &Bench, read_data: ReadData) -> CheckReport {
+pub(super) fn check(bench: &Bench, read_data: ReadData) -> CheckReport {
     check_storage(bench, bench.storage.clone(), read_data)
 }
 
@@ -61,7 +61,7 @@ fn phases_tell_what_they_did_and_are_no_longer_than_the_whole() {
     assert_eq!(counts(&again), counts(&phases), "on three threads the same work");
 }
 
-fn messages(report: &CheckReport) -> Vec<String> {
+pub(super) fn messages(report: &CheckReport) -> Vec<String> {
     report.findings.iter().map(|f| format!("{:?} {}: {}", f.severity, f.subject.name(), f.message)).collect()
 }
 
@@ -109,7 +109,7 @@ fn a_whole_store_has_no_findings() {
     let (bench, _) = sample();
     for read_data in [ReadData::No, ReadData::All, ReadData::Percent(20.0)] {
         let report = check(&bench, read_data);
-        assert_eq!(report.counts, [0, 0, 0], "{:?}", messages(&report));
+        assert_eq!(report.counts, [0, 0, 0, 0], "{:?}", messages(&report));
         assert_eq!((report.snapshots, report.leftovers), (2, Leftovers::default()));
         assert!(report.packs > 6 && report.entries == 9 && report.rows > 100, "{report:?}");
     }
@@ -120,7 +120,7 @@ fn a_whole_store_has_no_findings() {
     assert!(some >= 2 && some <= all.packs / 4, "{some} of {}", all.packs);
     let storage: Arc<dyn Storage> = bench.storage.clone();
     let report = keyless(&storage, &CheckOptions { threads: 3, ..CheckOptions::default() }, &Silent).unwrap();
-    assert_eq!((report.counts, report.packs), ([0, 0, 0], all.packs), "{:?}", messages(&report));
+    assert_eq!((report.counts, report.packs), ([0, 0, 0, 0], all.packs), "{:?}", messages(&report));
 }
 
 #[test]
@@ -130,10 +130,17 @@ fn a_flipped_bit_in_a_pack_names_the_blob_and_each_path_in_each_snapshot() {
     for (pack, middle) in bench.keys(is_pack).into_iter().flat_map(|pack| middles(&bench, pack)) {
         let whole = bench.storage.get(&pack, usize::MAX).unwrap();
         bench.damage(&pack, |bytes| bytes[middle] ^= 4);
+        assert!(!check(&bench, ReadData::No).is_damaged(), "structure alone cannot see it");
         let report = check(&bench, ReadData::All);
         assert!(report.is_damaged(), "{pack}");
         assert!(messages(&report).iter().any(|m| m.contains(&pack.path())), "{:?}", messages(&report));
-        assert!(!check(&bench, ReadData::No).is_damaged(), "structure alone cannot see it");
+        let known = check(&bench, ReadData::No);
+        assert_eq!(
+            (affected(&known), known.counts),
+            (affected(&report), report.counts),
+            "what is on record is read again"
+        );
+        assert_eq!((report.packs_recorded, known.packs_recorded, known.packs_read), (1, 0, 1));
         let paths = affected(&report);
         if paths.iter().any(|path| path.ends_with("shared")) {
             assert!(paths.contains(&"/d/shared".into()) && paths.contains(&"/e/shared".into()), "{paths:?}");
@@ -154,6 +161,10 @@ fn a_flipped_bit_in_a_pack_names_the_blob_and_each_path_in_each_snapshot() {
         assert!(!paths.is_empty(), "nothing is lost by {pack}: {:?}", messages(&report));
         seen.extend(paths);
         bench.storage.replace(&pack, whole);
+        let mended = check(&bench, ReadData::No);
+        assert!(!mended.is_damaged(), "{:?}", messages(&mended));
+        assert!(messages(&mended).iter().any(|m| m.contains("reads right now")), "{:?}", messages(&mended));
+        bench.keys(|key| matches!(key, StorageKey::State(_))).iter().for_each(|key| bench.storage.delete(key).unwrap());
     }
     assert_eq!(seen.len(), 5, "{seen:?}");
 }
@@ -211,7 +222,10 @@ fn a_lost_tree_node_names_the_range_of_paths() {
     let Affected { path, until, .. } = &report.affected[0];
     let until = until.as_ref().unwrap();
     assert!(path == b"/" && until.starts_with(b"/d"), "{path:?} {until:?}");
-    assert!(matches!(report.findings[0].subject, Subject::Content(BlobKind::Node, _)));
+    let damaged: Vec<_> =
+        report.findings.iter().filter(|f| f.severity == Severity::Damage).map(|f| &f.subject).collect();
+    assert!(matches!(damaged[..], [Subject::Blob(StorageKey::Tree(_), _), Subject::Content(BlobKind::Node, _)]));
+    assert_eq!(report.packs_recorded, 1);
 }
 
 #[test]
@@ -230,7 +244,7 @@ fn leftovers_of_a_killed_run_are_no_damage() {
         }
     }
     let report = check(&bench, ReadData::All);
-    assert_eq!(report.counts, [0, 0, 0], "{:?}", messages(&report));
+    assert_eq!(report.counts, [0, 0, 0, 0], "{:?}", messages(&report));
     assert_eq!((report.leftovers.sessions, report.leftovers.packs, report.snapshots), (1, 2, 2));
     // Not even when one of them is damaged.
     let left = bench.storage.keys().into_iter().find(|key| is_pack(key) && !before.contains(key)).unwrap();
@@ -282,11 +296,11 @@ fn a_read_that_was_wrong_once_is_told_from_damage() {
     let (bench, _) = sample();
     let storage = Arc::new(WrongOnce(bench.storage.clone(), AtomicU64::new(0)));
     let report = check_storage(&bench, storage, ReadData::All);
-    assert_eq!(report.counts, [0, 1, 0], "{:?}", messages(&report));
+    assert_eq!(report.counts, [0, 1, 0, 0], "{:?}", messages(&report));
     assert_eq!(report.affected_count, 0);
     let storage: Arc<dyn Storage> = Arc::new(WrongOnce(bench.storage.clone(), AtomicU64::new(0)));
     let report = keyless(&storage, &CheckOptions::default(), &Silent).unwrap();
-    assert_eq!(report.counts, [0, 1, 0], "{:?}", messages(&report));
+    assert_eq!(report.counts, [0, 1, 0, 0], "{:?}", messages(&report));
 }
 
 #[test]

@@ -3,18 +3,19 @@
 //! What was found whole once is not walked again for another snapshot; what is damaged is, so that its paths are
 //! named in each.
 
-use super::contents::{Availability, Contents};
-use super::findings::Findings;
-use super::{Affected, Severity, Subject};
+use super::contents::{Availability, Contents, Place};
+use super::findings::{Findings, Flaw};
+use super::{Affected, Subject};
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::base::path::path_of;
+use crate::base::time::Time;
 use crate::format::blob::BlobKind;
 use crate::format::list::{Item, ListChild, ListNode};
 use crate::format::snapshot::Manifest;
 use crate::format::tree::{Content, Entry, Node, Totals};
 use crate::monitor::{Counter, Monitor};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What a parent says of a node.
@@ -41,6 +42,48 @@ impl Expected<'_> {
     }
 }
 
+/// How a part of a tree fares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Well {
+    /// All is there. Since when, if part of it is damaged and lies elsewhere too.
+    Whole(Option<Time>),
+    /// Part of it could not be read.
+    Unreadable,
+    /// Part of it is lost.
+    Lost,
+}
+
+impl Well {
+    /// Of two parts together.
+    fn and(self, other: Well) -> Well {
+        match (self, other) {
+            (Well::Whole(a), Well::Whole(b)) => Well::Whole(a.max(b)),
+            (Well::Lost, _) | (_, Well::Lost) => Well::Lost,
+            _ => Well::Unreadable,
+        }
+    }
+}
+
+/// What the snapshots need of damaged packs.
+pub(super) struct Needs {
+    /// Blobs whose content lies nowhere else, and their packs.
+    blobs: HashSet<(ObjectId, u32)>,
+    packs: HashSet<ObjectId>,
+    /// What is needed is not known altogether, as parts of the trees are lost.
+    blind: bool,
+    /// Blobs that were read on the way and are damaged, with the reason.
+    pub lost: BTreeMap<Place, String>,
+    /// Snapshots to which all that was damaged came back after they were made.
+    pub whole_again: Vec<ObjectId>,
+}
+
+impl Needs {
+    /// Whether a damaged blob (`None`: any of the pack) is needed.
+    pub fn needs(&self, pack: &ObjectId, blob: Option<u32>) -> bool {
+        self.blind || blob.map_or_else(|| self.packs.contains(pack), |blob| self.blobs.contains(&(*pack, blob)))
+    }
+}
+
 /// Walks the trees of snapshots.
 pub(super) struct Walker<'a> {
     contents: Contents<'a>,
@@ -50,6 +93,11 @@ pub(super) struct Walker<'a> {
     snapshot: ObjectId,
     /// Nodes and lists below which all is well: half of the id, and what their parent said.
     whole: HashMap<[u8; 16], u64>,
+    /// Of those the ones below which something damaged lies elsewhere too, and since when.
+    healed: HashMap<[u8; 16], Time>,
+    /// A node or list could not be read.
+    blind: bool,
+    whole_again: Vec<ObjectId>,
     /// Contents that were named already.
     named: HashSet<ContentId>,
     pub nodes: u64,
@@ -75,6 +123,9 @@ impl<'a> Walker<'a> {
             cancel,
             snapshot: ObjectId([0; 32]),
             whole: HashMap::new(),
+            healed: HashMap::new(),
+            blind: false,
+            whole_again: vec![],
             named: HashSet::new(),
             nodes: 0,
             entries: 0,
@@ -85,54 +136,100 @@ impl<'a> Walker<'a> {
     /// Walks one snapshot.
     pub fn snapshot(&mut self, id: ObjectId, manifest: &Manifest) {
         self.snapshot = id;
-        let Manifest { root, root_level, totals, .. } = manifest;
-        self.node(&Expected { id: root, level: *root_level, totals, first: None, upper: &[] });
+        let Manifest { root, root_level, totals, ended, .. } = manifest;
+        let well = self.node(&Expected { id: root, level: *root_level, totals, first: None, upper: &[] });
+        // What came back in time was there from the first.
+        if let Well::Whole(Some(since)) = well
+            && since >= *ended
+        {
+            self.whole_again.push(id);
+        }
+    }
+
+    /// What the snapshots that were walked need. `blind`: there are others.
+    pub fn needs(self, blind: bool) -> Needs {
+        let Contents { lost, needed: blobs, .. } = self.contents;
+        let packs = blobs.iter().map(|(pack, _)| *pack).collect();
+        Needs { blobs, packs, blind: blind || self.blind, lost, whole_again: self.whole_again }
     }
 
     /// Names a node, list or chunk, once.
-    fn name(&mut self, kind: BlobKind, id: &ContentId, message: impl Into<String>) {
+    fn name(&mut self, kind: BlobKind, id: &ContentId, flaw: Flaw) {
         if self.named.len() < SOURCE_ERRORS_MAX && self.named.insert(*id) {
-            self.findings.add(Severity::Damage, Subject::Content(kind, *id), message);
+            self.findings.flaw(Subject::Content(kind, *id), &flaw);
         }
     }
 
-    /// Whether all is well in and below a node. Recursion ends with the level, which falls by one each time.
-    fn node(&mut self, expected: &Expected<'_>) -> bool {
-        let digest = expected.digest();
-        if self.whole.get(&half(expected.id)) == Some(&digest) || self.cancel.load(Relaxed) {
-            return true;
+    /// A node or list cannot be had.
+    fn cannot_be_had(&mut self, kind: BlobKind, id: &ContentId, what: &str, flaw: Flaw) -> Well {
+        self.blind = true;
+        let (flaw, well) = match flaw {
+            Flaw::Unreadable(error) => (Flaw::Unreadable(format!("{what}: {error}")), Well::Unreadable),
+            Flaw::Damaged(error) => (Flaw::Damaged(format!("{what} cannot be read: {error}")), Well::Lost),
+        };
+        self.name(kind, id, flaw);
+        well
+    }
+
+    /// Remembers that all is well below a node or list.
+    fn keep(&mut self, id: &ContentId, digest: u64, well: Well) {
+        if let Well::Whole(since) = well {
+            self.whole.insert(half(id), digest);
+            since.map(|since| self.healed.insert(half(id), since));
         }
-        let node = self.contents.read(BlobKind::Node, expected.id);
-        let node = node.and_then(|plain| Node::decode(plain).map_err(|e| e.to_string()));
-        let node = match node {
-            Ok(node) => node,
-            Err(error) => {
-                let from = path_of(expected.first.unwrap_or_default());
-                let until = if expected.upper.is_empty() { vec![] } else { path_of(expected.upper) };
-                self.name(BlobKind::Node, expected.id, format!("tree node cannot be read: {error}"));
-                self.findings.affected(Affected { snapshot: self.snapshot, path: from, until: Some(until) });
-                return false;
+    }
+
+    /// What is known of a node or list that was met before.
+    fn known(&self, id: &ContentId, digest: u64) -> Option<Well> {
+        let is_whole = self.whole.get(&half(id)) == Some(&digest);
+        let since = || if self.healed.is_empty() { None } else { self.healed.get(&half(id)).copied() };
+        is_whole.then(|| Well::Whole(since()))
+    }
+
+    /// How all in and below a node fares. Recursion ends with the level, which falls by one each time.
+    fn node(&mut self, expected: &Expected<'_>) -> Well {
+        let digest = expected.digest();
+        if self.cancel.load(Relaxed) {
+            return Well::Whole(None);
+        }
+        if let Some(well) = self.known(expected.id, digest) {
+            return well;
+        }
+        let read = self.contents.read(BlobKind::Node, expected.id);
+        let read = read.and_then(|(plain, since)| Ok((Node::decode(plain)?, since)));
+        let (node, since) = match read {
+            Ok(read) => read,
+            Err(flaw) => {
+                let well = self.cannot_be_had(BlobKind::Node, expected.id, "tree node", flaw);
+                if well == Well::Lost {
+                    let path = path_of(expected.first.unwrap_or_default());
+                    let until = if expected.upper.is_empty() { vec![] } else { path_of(expected.upper) };
+                    self.findings.affected(Affected { snapshot: self.snapshot, path, until: Some(until) });
+                }
+                return well;
             }
         };
         self.nodes += 1;
         self.monitor.add(Counter::ObjectsChecked, 1);
         let mut well = match contradiction(&node, expected) {
-            None => true,
+            None => Well::Whole(since),
             Some(what) => {
-                self.name(BlobKind::Node, expected.id, format!("tree node contradicts its parent: {what}"));
+                let flaw = Flaw::Damaged(format!("tree node contradicts its parent: {what}"));
+                self.name(BlobKind::Node, expected.id, flaw);
                 self.findings.affected_snapshot(self.snapshot);
-                false
+                Well::Lost
             }
         };
         match &node {
             Node::Leaf(entries) => {
                 self.entries += entries.len() as u64;
                 for entry in entries {
-                    if !self.content(entry) {
-                        well = false;
+                    let content = self.content(entry);
+                    if content == Well::Lost {
                         let path = path_of(&entry.key);
                         self.findings.affected(Affected { snapshot: self.snapshot, path, until: None });
                     }
+                    well = well.and(content);
                 }
             }
             // Its level was compared, so that what follows ends.
@@ -141,21 +238,19 @@ impl<'a> Walker<'a> {
                     let upper = children.get(at + 1).map_or(expected.upper, |next| &next.first);
                     let first = Some(&child.first[..]);
                     let below = Expected { id: &child.id, level: level - 1, totals: &child.totals, first, upper };
-                    well &= self.node(&below);
+                    well = well.and(self.node(&below));
                 }
             }
             Node::Inner { .. } => {}
         }
-        if well {
-            self.whole.insert(half(expected.id), digest);
-        }
+        self.keep(expected.id, digest, well);
         well
     }
 
-    /// Whether an entry's content is all there.
-    fn content(&mut self, entry: &Entry) -> bool {
+    /// How an entry's content fares.
+    fn content(&mut self, entry: &Entry) -> Well {
         match &entry.content {
-            Content::Empty | Content::Inline(_) | Content::Unreadable => true,
+            Content::Empty | Content::Inline(_) | Content::Unreadable => Well::Whole(None),
             Content::Items(items) => self.items(items),
             Content::List { id, level, items } => {
                 let bytes = (!entry.changed_while_read).then_some(entry.meta.size);
@@ -164,37 +259,36 @@ impl<'a> Walker<'a> {
         }
     }
 
-    fn items(&mut self, items: &[Item]) -> bool {
-        let mut well = true;
+    fn items(&mut self, items: &[Item]) -> Well {
+        let mut well = Well::Whole(None);
         for item in items {
             let Item::Chunk { id, len } = item else { continue };
             self.chunks += 1;
-            match self.contents.chunk(id, *len) {
-                Availability::Here => {}
-                // Its pack has been named.
-                Availability::Damaged => well = false,
+            well = well.and(match self.contents.chunk(id, *len) {
+                Availability::Here(since) => Well::Whole(since),
+                // Its pack is named.
+                Availability::Unreadable => Well::Unreadable,
+                Availability::Damaged => Well::Lost,
                 Availability::Unknown => {
-                    well = false;
-                    self.name(BlobKind::Chunks, id, "chunk is not in the index of the store");
+                    self.name(BlobKind::Chunks, id, "chunk is not in the index of the store".into());
+                    Well::Lost
                 }
-            }
+            });
         }
         well
     }
 
-    /// Whether all is well in and below a list node that stands for so many bytes (if known) and items.
-    fn list(&mut self, id: &ContentId, level: u8, bytes: Option<u64>, items: u64) -> bool {
+    /// How all in and below a list node fares that stands for so many bytes (if known) and items.
+    fn list(&mut self, id: &ContentId, level: u8, bytes: Option<u64>, items: u64) -> Well {
         let digest = items ^ bytes.unwrap_or(u64::MAX).rotate_left(32) ^ u64::from(level) << 56;
-        if self.whole.get(&half(id)) == Some(&digest) {
-            return true;
+        if let Some(well) = self.known(id, digest) {
+            return well;
         }
-        let node = self.contents.read(BlobKind::List, id);
-        let node = match node.and_then(|plain| ListNode::decode(plain).map_err(|e| e.to_string())) {
-            Ok(node) => node,
-            Err(error) => {
-                self.name(BlobKind::List, id, format!("list of a file's chunks cannot be read: {error}"));
-                return false;
-            }
+        let read = self.contents.read(BlobKind::List, id);
+        let read = read.and_then(|(plain, since)| Ok((ListNode::decode(plain)?, since)));
+        let (node, since) = match read {
+            Ok(read) => read,
+            Err(flaw) => return self.cannot_be_had(BlobKind::List, id, "list of a file's chunks", flaw),
         };
         self.nodes += 1;
         let (found_level, found_bytes, found_items) = match &node {
@@ -205,22 +299,21 @@ impl<'a> Walker<'a> {
             }
         };
         let fits = found_level == level && bytes.is_none_or(|bytes| bytes == found_bytes) && found_items == items;
+        let mut well = Well::Whole(since);
         if !fits {
-            self.name(BlobKind::List, id, "list of a file's chunks contradicts what refers to it");
+            self.name(BlobKind::List, id, "list of a file's chunks contradicts what refers to it".into());
+            well = Well::Lost;
         }
-        let mut well = fits;
         match &node {
-            ListNode::Leaf(leaf) => well &= self.items(leaf),
+            ListNode::Leaf(leaf) => well = well.and(self.items(leaf)),
             ListNode::Inner { level: below, children } if fits && *below > 0 => {
                 for child in children {
-                    well &= self.list(&child.id, below - 1, Some(child.bytes), child.items);
+                    well = well.and(self.list(&child.id, below - 1, Some(child.bytes), child.items));
                 }
             }
             ListNode::Inner { .. } => {}
         }
-        if well {
-            self.whole.insert(half(id), digest);
-        }
+        self.keep(id, digest, well);
         well
     }
 }

@@ -1,10 +1,12 @@
 //! A snapshot against a directory of this machine: the walk is merged with the snapshot's entries, and a file that
 //! looks changed is read and compared chunk by chunk with the ids, so that nothing is fetched from the store.
 
-use super::{Change, DiffStats, Side, differences, tell};
+use super::{Change, DiffStats, Side, judge, tell};
 use crate::base::limits::BATCH_BYTES;
 use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
+use crate::format::compare::Facts;
+use crate::format::extension::{FLAG_NOCOW, file_flags, with_file_flags};
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
@@ -143,10 +145,11 @@ impl Merge<'_> {
         self.stats.nodes_opened += 1;
         let error = match self.cursor.descend() {
             Ok(()) => return Ok(()),
-            Err(e) if e.is_damage() => e,
+            Err(e) if e.is_damage() || e.is_unreadable() => e,
             Err(e) => return Err(e),
         };
-        self.stats.damaged += 1;
+        let DiffStats { damaged, store_unreadable, .. } = &mut self.stats;
+        *(if error.is_damage() { damaged } else { store_unreadable }) += 1;
         self.monitor.problem(&super::damaged_node(first, &error));
         self.lost = self.cursor.peek().map_or(Lost::Rest, |(next, _)| Lost::Until(next.to_vec()));
         Ok(())
@@ -166,7 +169,9 @@ impl Merge<'_> {
         if same_inode_state && !self.options.read_all {
             // Nothing about the inode has changed since: neither its attributes nor its content.
             found.meta.xattrs.clone_from(&a.xattrs);
+            found.flags |= file_flags(&before.extensions) & FLAG_NOCOW;
         } else {
+            found.flags |= self.source.more_flags(&found);
             match self.source.xattrs(&found) {
                 Ok(xattrs) => found.meta.xattrs = xattrs,
                 Err(error) => {
@@ -192,10 +197,11 @@ impl Merge<'_> {
                 }
             }
         };
-        let Some((marker, fields)) = differences(&before.meta, &found.meta, content_differs) else {
+        let after = as_entry(found);
+        let facts = [before, &after].map(|entry| Facts::of(&entry.meta, &entry.extensions));
+        let Some((marker, fields)) = judge(&facts[0], &facts[1], content_differs) else {
             return Ok(ControlFlow::Continue(()));
         };
-        let after = as_entry(found);
         self.stats.count(marker, Some(before), Some(&after));
         let path = path_of(&after.key);
         Ok((self.each)(&Change { marker, path, before: Some(before), after: Some(&after), fields }))
@@ -271,6 +277,6 @@ fn as_entry(found: Found) -> Entry {
         meta: found.meta,
         content: Content::Empty,
         changed_while_read: false,
-        extensions: Vec::new(),
+        extensions: with_file_flags(found.flags),
     }
 }

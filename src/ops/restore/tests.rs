@@ -13,7 +13,7 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-fn options(target: &Path) -> RestoreOptions {
+pub fn options(target: &Path) -> RestoreOptions {
     RestoreOptions {
         snapshot: "latest".into(),
         target: target.into(),
@@ -337,9 +337,9 @@ fn only_changed_attributes_are_corrected_without_reading_content() {
     if has_xattrs {
         rustix::fs::setxattr(folder.path().join("c"), "user.x", b"other", rustix::fs::XattrFlags::empty()).unwrap();
     }
-    // By default they are named. A directory's are always brought up to date.
+    // By default they are named.
     let stats = restore(&bench, &options(folder.path()));
-    assert_eq!(names(&stats), if has_xattrs { vec!["/a/big", "/c"] } else { vec!["/a/big"] });
+    assert_eq!(names(&stats), if has_xattrs { vec!["/a/big", "/b/deep", "/c"] } else { vec!["/a/big", "/b/deep"] });
     let stats = restore(&bench, &RestoreOptions { overwrite: Overwrite::IfChanged, ..options(folder.path()) });
     assert_no_problems(&stats);
     assert_eq!((stats.files, stats.bytes_read), (0, 0));
@@ -398,6 +398,13 @@ fn a_lost_part_of_the_tree_is_said_and_the_rest_is_restored() {
         }
     }
     bench.backup(&entries);
+    let kept = tempfile::tempdir().unwrap();
+    restore(&bench, &options(kept.path()));
+    let before = picture(kept.path());
+    for d in 0..30 {
+        fs::write(kept.path().join(format!("d{d:02}/extra")), "x").unwrap();
+    }
+    fs::write(kept.path().join("extra"), "x").unwrap();
     // The first leaf, which holds the directories' own entries.
     bench.damage(&bench.largest_tree_pack(), |bytes| bytes[200] ^= 1);
     let folder = tempfile::tempdir().unwrap();
@@ -407,6 +414,13 @@ fn a_lost_part_of_the_tree_is_said_and_the_rest_is_restored() {
     assert_eq!(stats.damaged_ranges, 1, "{:?}", messages(&stats));
     assert!(stats.is_damaged());
     assert!(stats.files > 0 && stats.files < 1200, "{} files", stats.files);
+    // What is lost is not deleted; where nothing is lost, what the snapshot lacks goes.
+    let delete = RestoreOptions { delete: true, overwrite: Overwrite::IfChanged, ..options(kept.path()) };
+    let stats = restore(&bench, &delete);
+    assert!(stats.deleted > 0 && stats.deleted < 31, "{} deleted", stats.deleted);
+    assert!(kept.path().join("extra").exists(), "the root's own entries are lost");
+    let after = picture(kept.path());
+    assert!(before.keys().all(|name| after.contains_key(name)));
     assert_eq!(stats.files, picture(&folder.path().join("t")).values().filter(|v| v.starts_with("100")).count() as u64);
 }
 

@@ -6,9 +6,10 @@
 use super::context::Context;
 use super::item::{Batch, Blob, Buffer, Chunk, ChunkState};
 use crate::base::limits::GROUP_MEMBERS_MAX;
-use crate::codec::{Compression, Compressor, compress_bound};
-use crate::format::blob::{BlobKind, NONCE_TAIL_LEN, SEAL_OVERHEAD, TAG_LEN, encode_header, header_len};
+use crate::codec::{Compression, Compressor};
+use crate::format::blob::BlobKind;
 use crate::format::pack::{Member, TableBlob};
+use crate::object::pack::lay_out;
 use crate::store::StoreError;
 use std::cell::RefCell;
 
@@ -68,26 +69,17 @@ fn blob(
     let bytes = gather(plain, group, gathered);
     lengths.clear();
     lengths.extend(group.iter().map(|c| c.len));
-    let header = header_len(lengths);
-    let inside = at + NONCE_TAIL_LEN;
-    let room = inside + header + compress_bound(bytes.len()) + TAG_LEN;
-    if sealed.len() < room {
-        sealed.resize(room, 0);
-    }
-    let (codec, len) = compressor.compress(how, bytes, &mut sealed[inside + header..room - TAG_LEN]);
-    let plain_len = bytes.len() as u32;
-    encode_header(codec, plain_len, lengths, &mut sealed[inside..inside + header]);
-    let sealed_len = header + len + SEAL_OVERHEAD;
+    let (inside, sealed_len) = lay_out(compressor, how, bytes, lengths, sealed, at);
     let members: Vec<_> = group.iter().map(|c| Member { id: c.id, len: c.len }).collect();
+    let end = at + sealed_len as usize;
     blobs.push(Blob {
-        range: at..at + sealed_len,
+        range: at..end,
         ids: group.iter().flat_map(|c| c.id.0).collect(),
-        row: Some(TableBlob { kind: BlobKind::Chunks, sealed_len: sealed_len as u32, members }),
-        codec: codec as u8,
-        plain_len,
+        row: Some(TableBlob { kind: BlobKind::Chunks, sealed_len, members }),
+        inside,
         offset: 0,
     });
-    at + sealed_len
+    end
 }
 
 /// The chunks' bytes in one piece: where they lie side by side already, without a copy.

@@ -2,6 +2,7 @@
 
 use super::budget::Budget;
 use super::told::Told;
+use crate::base::id::ContentId;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
 use crate::format::config::Config;
@@ -11,6 +12,7 @@ use crate::object::Keyring;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::meter::Meter;
 use crate::store::adopt::Adoptable;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -92,10 +94,12 @@ pub struct Context {
     pub ring: Arc<Keyring>,
     /// What the store has.
     pub index: Arc<RwLock<Index>>,
-    /// Grows when the session installs rows of its own: look-ups made before are then made again.
-    pub index_generation: AtomicU64,
-    /// What this session stores.
+    /// What this session stores and the index does not know yet.
     pub claims: Claims,
+    /// A dry run, which gathers no rows, puts its claims aside when there are so many.
+    pub claims_max: usize,
+    /// This machine's cache of the store, for temporary files.
+    pub cache: PathBuf,
     /// What runs that never committed left behind, to be used again.
     pub adoptable: Arc<Adoptable>,
     /// Cuts files.
@@ -124,6 +128,17 @@ impl Context {
     /// Whether the scan must end: the run failed or was told to stop.
     pub fn stopping(&self) -> bool {
         self.failure.is_set() || self.cancel.load(Relaxed)
+    }
+
+    /// Whether look-ups find it: the store has it, or this session put it there.
+    pub fn in_index(&self, id: &ContentId) -> bool {
+        self.index.read().unwrap_or_else(|e| e.into_inner()).contains(id)
+    }
+
+    /// Whether this run must store an id that a look-up in this generation of the claims did not find.
+    #[inline]
+    pub fn claim(&self, id: ContentId, generation: u64) -> bool {
+        self.claims.claim(id, generation, |id| self.in_index(id))
     }
 
     /// One path could not be read; the run goes on.

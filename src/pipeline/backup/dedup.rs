@@ -4,6 +4,7 @@
 //! Takes: hashed batches (any order). Gives: to the tree builder the entries with their content ids, in order; to
 //! compress the batches with what is novel. Owns: the claims. Bound: the permits. Errors: the session's.
 
+use super::aside::Aside;
 use super::context::Context;
 use super::item::{Batch, BatchEntry, Buffer, Chunk, ChunkState, EntryContent, Plan, Segment, TreeBatch};
 use crate::base::id::ContentId;
@@ -15,7 +16,7 @@ use crate::pipeline::reorder::Reorder;
 use crate::store::session::Session;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The ordered thread.
 pub fn run(
@@ -26,7 +27,7 @@ pub fn run(
     next: &dyn Fn(Batch),
 ) {
     let meter = &context.meters.dedup;
-    let mut ring = Reorder::default();
+    let (mut ring, mut aside) = (Reorder::default(), Aside::default());
     while let Some(batch) = meter.recv(&input) {
         ring.push(batch.seq, batch);
         while let Some(mut batch) = ring.pop() {
@@ -34,8 +35,10 @@ pub fn run(
                 context.failure.guard(|| {
                     let mut adopted = Vec::new();
                     claim(context, &mut batch, &mut adopted);
-                    if let (Some(session), false) = (session, adopted.is_empty()) {
-                        session.adopted(&adopted)?;
+                    match session {
+                        Some(_) if adopted.is_empty() => {}
+                        Some(session) => context.claims.release(session.adopted(&adopted)?),
+                        None => aside.recall(context, &mut batch),
                     }
                     Ok(describe(&mut batch))
                 })
@@ -53,12 +56,10 @@ pub fn run(
 
 /// Decides for each chunk whether this batch stores it.
 pub fn claim(context: &Context, batch: &mut Batch, adopted: &mut Vec<(ContentId, Location)>) {
-    // The session has put rows of its own into the index since the look-up, and let go of their claims.
-    let stale = batch.generation != context.index_generation.load(Acquire);
-    let index = stale.then(|| context.index.read().unwrap_or_else(|e| e.into_inner()));
+    let generation = batch.generation;
     for chunk in batch.buffer.chunks.iter_mut().filter(|c| c.state == ChunkState::Unseen) {
         chunk.state = ChunkState::Known;
-        if !context.claims.claim(chunk.id) || index.as_ref().is_some_and(|index| index.contains(&chunk.id)) {
+        if !context.claim(chunk.id, generation) {
             continue;
         }
         match context.adoptable.get(&chunk.id) {

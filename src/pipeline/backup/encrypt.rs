@@ -4,7 +4,6 @@
 
 use super::context::Context;
 use super::item::{Buffer, PlacedBatch};
-use crate::crypto::pack::NonceInput;
 use crate::format::blob::BlobKind;
 use crate::store::StoreError;
 
@@ -13,8 +12,7 @@ pub fn encrypt_batch(_context: &Context, batch: &mut PlacedBatch) -> Result<(), 
     let Some(Buffer { sealed, blobs, .. }) = &mut batch.buffer else { return Ok(()) };
     for run in &batch.runs {
         for blob in &blobs[run.blobs.clone()] {
-            let input = NonceInput::Ids { codec: blob.codec, plain_len: blob.plain_len, ids: &blob.ids };
-            run.pack.key.seal(BlobKind::Chunks, blob.offset, input, &mut sealed[blob.range.clone()]);
+            run.pack.seal(BlobKind::Chunks, blob.offset, blob.inside, &blob.ids, &mut sealed[blob.range.clone()]);
         }
     }
     Ok(())

@@ -8,7 +8,6 @@ use super::item::{Batch, Buffer, ChunkState};
 use crate::crypto::lanes::ManyHasher;
 use crate::store::StoreError;
 use std::cell::RefCell;
-use std::sync::atomic::Ordering::Acquire;
 
 thread_local! {
     static HASHER: RefCell<ManyHasher> = RefCell::default();
@@ -22,7 +21,7 @@ pub fn hash_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError
         let ids = hasher.content_ids(key, plain, chunks.iter().map(|chunk| (chunk.at, chunk.len)));
         chunks.iter_mut().zip(ids).for_each(|(chunk, id)| chunk.id = *id);
     });
-    batch.generation = context.index_generation.load(Acquire);
+    batch.generation = context.claims.generation();
     let index = context.index.read().unwrap_or_else(|e| e.into_inner());
     for chunk in chunks.iter_mut() {
         if index.contains(&chunk.id) {

@@ -4,10 +4,10 @@ use crate::base::id::ContentId;
 use crate::base::limits::{BATCH_BYTES, CHUNK_MAX, KIB};
 use crate::base::memory::Pages;
 use crate::chunking::Hits;
-use crate::crypto::pack::PackKey;
 use crate::format::list::Item;
-use crate::format::pack::{PackTable, TableBlob};
+use crate::format::pack::TableBlob;
 use crate::format::tree::{Content, Xattr};
+use crate::object::pack::{ClosedPack, Inside, OpenPack};
 use crate::source::{Found, SourceFile};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -73,10 +73,8 @@ pub struct Blob {
     pub range: Range<usize>,
     /// Its row of the pack's table. Taken by `place`.
     pub row: Option<TableBlob>,
-    /// Number of its codec.
-    pub codec: u8,
-    /// Its plain length.
-    pub plain_len: u32,
+    /// What its inside says of it.
+    pub inside: Inside,
     /// The ids in it, concatenated: they go into the nonce.
     pub ids: Vec<u8>,
     /// Its offset in the pack, given by `place`.
@@ -178,36 +176,19 @@ pub struct Batch {
     pub segment: Option<Segment>,
     /// Entries in tree order.
     pub entries: Vec<BatchEntry>,
-    /// Generation of the index that its chunks were looked up in.
+    /// Generation of the claims before its chunks were looked up.
     pub generation: u64,
 }
 
-/// A pack that blobs are being placed in.
-pub struct OpenPack {
-    /// 0, 1, …: for telling packs apart.
-    pub number: u64,
-    /// Seals its blobs.
-    pub key: PackKey,
-    /// Its first bytes.
-    pub header: Vec<u8>,
-}
-
-/// The end of a pack.
-pub struct Closing {
-    /// Its last bytes, sealed.
-    pub tail: Vec<u8>,
-    /// What it holds.
-    pub table: PackTable,
-}
-
 /// Blobs of a batch that lie in one pack, in order.
+#[derive(Clone)]
 pub struct Run {
     /// The pack.
     pub pack: Arc<OpenPack>,
     /// The blobs, in `Buffer::blobs`.
     pub blobs: Range<usize>,
     /// The pack ends after them.
-    pub closing: Option<Closing>,
+    pub closing: Option<ClosedPack>,
 }
 
 /// A batch whose blobs have their places.

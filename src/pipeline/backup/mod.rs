@@ -14,6 +14,7 @@
 //!
 //! Each arrow is a bounded channel with one place a permit (see [`budget`]), or a task whose last act is to fill one.
 
+pub mod aside;
 pub mod budget;
 pub mod chunk;
 pub mod compress;
@@ -177,7 +178,8 @@ impl ParentPlan {
         scope: &'scope thread::Scope<'scope, '_>,
     ) -> parent::ParentEntries {
         let (output, input) = bounded(4);
+        let store = self.store.clone();
         scope.spawn(move || parent::read(&self.store, self.root, &context.cancel, output));
-        parent::ParentEntries::new(input, self.started)
+        parent::ParentEntries::new(store, input, self.started)
     }
 }

@@ -1,11 +1,15 @@
 //! The parent snapshot's entries, read ahead in tree order for the merge-join with the walk.
 
+use super::scan::item_is_stored;
 use crate::base::id::ContentId;
 use crate::base::time::Time;
-use crate::format::tree::Entry;
+use crate::format::list::ListNode;
+use crate::format::tree::{Content, Entry};
 use crate::store::Store;
 use crate::store::reader::Reader;
 use crossbeam_channel::{Receiver, Sender};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,17 +24,45 @@ pub struct ParentEntries {
     next: Option<Entry>,
     /// Only times before this are trusted: the parent's start by the source's clock, minus 2 s.
     pub trusted_before: Time,
+    /// Reads lists of long files.
+    lists: RefCell<Reader>,
 }
 
 impl ParentEntries {
     /// Entries that come from [`read`].
-    pub fn new(input: Receiver<Vec<Entry>>, parent_started: Time) -> ParentEntries {
+    pub fn new(store: Arc<Store>, input: Receiver<Vec<Entry>>, parent_started: Time) -> ParentEntries {
         ParentEntries {
             input,
             run: Vec::new().into_iter(),
             next: None,
             trusted_before: parent_started.plus_seconds(-2),
+            lists: RefCell::new(Reader::new(store, 0)),
         }
+    }
+
+    /// Whether all of a long file's content lies where it can be relied on: the nodes of its list and its chunks. Reads
+    /// the list, so it is asked only in stores in which damage was found.
+    pub fn is_list_stored(&self, content: &Content) -> bool {
+        let Content::List { id, .. } = content else { return true };
+        let mut lists = self.lists.borrow_mut();
+        let store = lists.store().clone();
+        let (mut seen, mut left) = (HashSet::from([*id]), vec![*id]);
+        while let Some(id) = left.pop() {
+            // Read first: what turns out damaged then is not relied on any more.
+            let Ok(node) = lists.list(&id) else { return false };
+            let index = store.index.read().unwrap_or_else(|e| e.into_inner());
+            let items_are = match &node {
+                ListNode::Leaf(items) => items.iter().all(|item| item_is_stored(&index, item)),
+                ListNode::Inner { .. } => true,
+            };
+            if !items_are || !index.contains(&id) {
+                return false;
+            }
+            if let ListNode::Inner { children, .. } = node {
+                left.extend(children.iter().map(|child| child.id).filter(|id| seen.insert(*id)));
+            }
+        }
+        true
     }
 
     /// The parent's entry of exactly this key. Keys must be asked for in ascending order.
@@ -50,7 +82,7 @@ impl ParentEntries {
 }
 
 /// Reads the parent's tree until its end or until nobody listens. Entries in nodes that cannot be read are simply not
-/// there: their files are read again.
+/// there: their files are read again, and nodes that are damaged are not relied on from then on.
 pub fn read(store: &Arc<Store>, root: ContentId, stop: &AtomicBool, output: Sender<Vec<Entry>>) {
     let mut reader = Reader::new(store.clone(), 0);
     let mut run = Vec::with_capacity(RUN);

@@ -4,102 +4,55 @@
 //! never given twice under one key. Bound: the permits. Errors: none of its own.
 
 use super::context::Context;
-use super::item::{Batch, Buffer, Closing, OpenPack, PlacedBatch, Run};
+use super::item::{Batch, Buffer, PlacedBatch, Run};
 use crate::base::id::SessionId;
-use crate::crypto::keys::random_bytes;
-use crate::crypto::pack::PackKey;
-use crate::format::pack::{PackHeader, PackKind};
-use crate::object::layout::PackLayout;
+use crate::format::pack::PackKind;
+use crate::object::pack::{ClosedPack, OpenPack, Placer};
 use crate::pipeline::reorder::Reorder;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
 
-/// Gives blobs their places.
-pub struct Placer<'a> {
-    context: &'a Context,
-    session: SessionId,
-    open: Option<(Arc<OpenPack>, PackLayout)>,
-    packs: u64,
+/// Places the blobs of a session's data packs.
+pub fn placer(context: &Context, session: SessionId) -> Placer {
+    Placer::new(context.ring.clone(), PackKind::Data, session, context.config.pack_bytes)
 }
 
 /// The ordered thread.
 pub fn run(context: &Arc<Context>, session: SessionId, input: Receiver<Batch>, next: &dyn Fn(PlacedBatch)) {
     let meter = &context.meters.place;
-    let mut placer = Placer::new(context, session);
+    let mut placer = placer(context, session);
     let (mut ring, mut placed) = (Reorder::default(), 0);
     while let Some(batch) = meter.recv(&input) {
         ring.push(batch.seq, batch);
         while let Some(batch) = ring.pop() {
             let Batch { seq, mut buffer, .. } = batch;
-            let runs = meter.work(|| context.failure.run(|| placer.place(&mut buffer)));
+            let runs = meter.work(|| context.failure.run(|| place(&mut placer, &mut buffer)));
             next(PlacedBatch { seq, buffer: Some(buffer), runs: runs.unwrap_or_default() });
             placed = seq + 1;
         }
     }
-    let runs = meter.work(|| context.failure.run(|| placer.finish()));
+    let end = |(pack, closed): (Arc<OpenPack>, ClosedPack)| Run { pack, blobs: 0..0, closing: Some(closed) };
+    let runs = meter.work(|| context.failure.run(|| placer.finish().map(end).into_iter().collect()));
     next(PlacedBatch { seq: placed, buffer: None, runs: runs.unwrap_or_default() });
 }
 
-impl<'a> Placer<'a> {
-    /// Begins with no pack open.
-    pub fn new(context: &'a Context, session: SessionId) -> Placer<'a> {
-        Placer { context, session, open: None, packs: 0 }
-    }
-
-    fn open_pack(&mut self) -> (Arc<OpenPack>, PackLayout) {
-        let epoch = self.context.ring.newest();
-        let header = PackHeader {
-            store: self.context.ring.store,
-            epoch: epoch.number,
-            kind: PackKind::Data,
-            session: self.session,
-            key_block: random_bytes::<32>().to_vec(),
-        };
-        let layout = PackLayout::new(&header, self.context.config.pack_bytes);
-        let bytes = layout.header_bytes().to_vec();
-        let pack = OpenPack { number: self.packs, key: PackKey::new(&epoch.data_pack, &bytes), header: bytes };
-        self.packs += 1;
-        (Arc::new(pack), layout)
-    }
-
-    /// Places the batch's blobs in order.
-    pub fn place(&mut self, buffer: &mut Buffer) -> Vec<Run> {
-        let mut runs: Vec<Run> = Vec::new();
-        for (i, blob) in buffer.blobs.iter_mut().enumerate() {
-            let Some(row) = blob.row.take() else { continue };
-            let (pack, mut layout) = match self.open.take() {
-                Some((pack, layout)) if layout.is_empty() || layout.fits(&row) => (pack, layout),
-                Some((pack, layout)) => {
-                    let closing = Some(close(&pack, layout, true));
-                    match runs.last_mut() {
-                        Some(run) if run.pack.number == pack.number => run.closing = closing,
-                        _ => runs.push(Run { pack, blobs: i..i, closing }),
-                    }
-                    self.open_pack()
-                }
-                None => self.open_pack(),
-            };
-            blob.offset = layout.place(row);
+/// Places a batch's blobs in order.
+pub fn place(placer: &mut Placer, buffer: &mut Buffer) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (i, blob) in buffer.blobs.iter_mut().enumerate() {
+        let Some(row) = blob.row.take() else { continue };
+        let place = placer.place(row);
+        blob.offset = place.offset;
+        if let Some((pack, closed)) = place.before {
             match runs.last_mut() {
-                Some(run) if run.pack.number == pack.number => run.blobs.end = i + 1,
-                _ => runs.push(Run { pack: pack.clone(), blobs: i..i + 1, closing: None }),
+                Some(run) if run.pack.number() == pack.number() => run.closing = Some(closed),
+                _ => runs.push(Run { pack, blobs: i..i, closing: Some(closed) }),
             }
-            self.open = Some((pack, layout));
         }
-        runs
+        match runs.last_mut() {
+            Some(run) if run.pack.number() == place.pack.number() => run.blobs.end = i + 1,
+            _ => runs.push(Run { pack: place.pack.clone(), blobs: i..i + 1, closing: None }),
+        }
     }
-
-    /// Closes the last pack.
-    fn finish(&mut self) -> Vec<Run> {
-        let closed = self.open.take().map(|(pack, layout)| {
-            let closing = Some(close(&pack, layout, false));
-            Run { pack, blobs: 0..0, closing }
-        });
-        closed.into_iter().collect()
-    }
-}
-
-fn close(pack: &OpenPack, layout: PackLayout, full: bool) -> Closing {
-    let closed = layout.close(&pack.key, full);
-    Closing { tail: closed.tail, table: closed.table }
+    runs
 }

@@ -56,6 +56,7 @@ fn read_xattrs(context: &Context, source: &dyn Source, entry: &mut BatchEntry) {
         return;
     }
     entry.xattrs = xattrs_of(context, &entry.found.key, source.xattrs(&entry.found));
+    entry.found.flags |= source.more_flags(&entry.found);
 }
 
 /// Attributes that cannot be read are told; the content is kept all the same.
@@ -108,6 +109,7 @@ fn read_whole(context: &Context, source: &dyn Source, entry: &mut BatchEntry, ro
             entry.changed = !whole;
             if entry.xattrs.is_none() {
                 entry.xattrs = xattrs_of(context, &entry.found.key, file.xattrs());
+                entry.found.flags |= file.more_flags();
             }
             return Ok(len);
         }

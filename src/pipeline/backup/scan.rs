@@ -10,8 +10,10 @@ use crate::base::limits::{BATCH_BYTES, BATCH_ENTRIES, LINK_GROUPS_MAX};
 use crate::base::path::path_of;
 use crate::base::time::Time;
 use crate::chunking::Hits;
+use crate::format::extension::{FLAG_NOCOW, file_flags};
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
+use crate::index::Index;
 use crate::monitor::Counter;
 use crate::source::{Fingerprint, Found, Source, Walked};
 use crate::store::StoreError;
@@ -45,6 +47,14 @@ pub fn run(
         context.failure.set(StoreError::Local { what: "walk", path: "the source".into(), source: error });
     }
     scanner.flush();
+}
+
+/// Whether a part of a file's content lies where it can be relied on.
+pub fn item_is_stored(index: &Index, item: &Item) -> bool {
+    match item {
+        Item::Chunk { id, .. } => index.contains(id),
+        Item::Hole { .. } => true,
+    }
 }
 
 struct Scanner<'a> {
@@ -87,6 +97,8 @@ impl Scanner<'_> {
             // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
             if self.trust_unchanged && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
                 entry.xattrs = Some(old.meta.xattrs.clone());
+                // The others are told by looking.
+                entry.found.flags |= file_flags(&old.extensions) & FLAG_NOCOW;
             }
         }
         if entry.found.meta.kind != EntryKind::File {
@@ -133,16 +145,19 @@ impl Scanner<'_> {
             && self.is_stored(&old.content)
     }
 
-    /// Whether the store still knows where the content lies: what a lost pack or index segment took with it must be read
-    /// again, not referred to again. (Of a long file only the root of its list is asked for.)
+    /// Whether the store still knows where the content lies: what a lost or damaged pack or index segment took with it
+    /// must be read again, not referred to again. (Of a long file only the root of its list is asked for, unless damage
+    /// is on record.)
     fn is_stored(&self, content: &Content) -> bool {
         let index = self.context.index.read().unwrap_or_else(|e| e.into_inner());
         match content {
-            Content::Items(items) => items.iter().all(|item| match item {
-                Item::Chunk { id, .. } => index.contains(id),
-                Item::Hole { .. } => true,
-            }),
-            Content::List { id, .. } => index.contains(id),
+            Content::Items(items) => items.iter().all(|item| item_is_stored(&index, item)),
+            Content::List { id, .. } => {
+                let (known, any_suspect) = (index.contains(id), !index.suspects().is_empty());
+                // What reads a list may have damage to note there.
+                drop(index);
+                known && (!any_suspect || self.parent.as_ref().is_some_and(|parent| parent.is_list_stored(content)))
+            }
             Content::Empty | Content::Inline(_) => true,
             Content::Unreadable => false,
         }

@@ -12,9 +12,9 @@ use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
+use crate::format::extension::with_file_flags;
 use crate::format::list::{Item, ListNode};
 use crate::format::tree::{Child, Content, Entry, EntryKind, LeafEncoder, Node, Totals};
-use crate::monitor::Counter;
 use crate::object::writer::{PackWriter, StoredPack};
 use crate::store::StoreError;
 use crate::store::session::Session;
@@ -45,27 +45,22 @@ impl NodeStore<'_> {
     fn put(&mut self, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
         let keys = &self.context.ring.keys;
         let id = content_id(if kind == BlobKind::Node { &keys.node_id } else { &keys.list_id }, plain);
-        if self.context.claims.claim(id) && !self.in_index(&id) {
-            match self.context.adoptable.get(&id) {
-                Some(location) => self.session.adopted(&[(id, location)])?,
-                None => self.packs.append(kind, id, plain)?,
-            }
-            let stored = self.packs.take_stored();
-            tell(self.context, self.session, stored)?;
+        let generation = self.context.claims.generation();
+        if self.context.in_index(&id) || !self.context.claim(id, generation) {
+            return Ok(id);
         }
+        match self.context.adoptable.get(&id) {
+            Some(location) => self.context.claims.release(self.session.adopted(&[(id, location)])?),
+            None => self.packs.append(kind, id, plain)?,
+        }
+        tell(self.context, self.session, self.packs.take_stored())?;
         Ok(id)
-    }
-
-    fn in_index(&self, id: &ContentId) -> bool {
-        self.context.index.read().unwrap_or_else(|e| e.into_inner()).contains(id)
     }
 }
 
 /// Packs of trees that became durable.
 fn tell(context: &Context, session: &Session, packs: Vec<StoredPack>) -> Result<(), StoreError> {
     packs.into_iter().try_for_each(|pack| {
-        context.monitor.add(Counter::BytesStored, u64::from(pack.len));
-        context.monitor.add(Counter::Packs, 1);
         context.counts.metadata_bytes.fetch_add(u64::from(pack.len), Relaxed);
         upload::stored(context, session, pack)
     })
@@ -122,7 +117,7 @@ impl<'a> TreeBuilder<'a> {
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
         let BatchEntry { found, plan, xattrs, mut changed, before, .. } = batch_entry;
-        let mut meta = found.meta;
+        let (mut meta, mut flags) = (found.meta, found.flags);
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
             EntryContent::Ready(content) => content,
@@ -134,6 +129,7 @@ impl<'a> TreeBuilder<'a> {
             EntryContent::Linked => self.linked(&found.key, &meta),
         };
         if let Plan::Big(big) = plan {
+            flags |= big.file.get().and_then(|file| file.as_ref()).map_or(0, |file| file.more_flags());
             changed = big.changed.load(Acquire);
             meta.size = big.size.load(Acquire);
             meta.xattrs = std::mem::take(&mut *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()));
@@ -156,7 +152,8 @@ impl<'a> TreeBuilder<'a> {
         if changed {
             self.store.context.counts.changed_while_read.fetch_add(1, Relaxed);
         }
-        self.push(&Entry { key: found.key, meta, content, changed_while_read: changed, extensions: Vec::new() })
+        let extensions = with_file_flags(flags);
+        self.push(&Entry { key: found.key, meta, content, changed_while_read: changed, extensions })
     }
 
     /// The content of the first link. The scanner saw it, so it is here unless the inode changed hands meanwhile.

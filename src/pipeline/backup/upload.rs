@@ -1,15 +1,15 @@
 //! upload: blocks to storage; a pack is told to the session when it is durable.
 //!
-//! Takes: blocks and pack ends in order. Gives: stored packs to the session. Owns: the storage writer of the open pack.
+//! Takes: blocks and pack ends in order. Gives: stored packs to the session. Owns: the upload of the open pack.
 //! Bound: one place a block. Errors: any failure of storage ends the run; it goes on giving blocks back.
 
 use super::context::Context;
 use super::write::ToUpload;
 use crate::format::pack::PackKind;
 use crate::monitor::Counter;
-use crate::object::reader::pack_key;
-use crate::object::writer::StoredPack;
-use crate::storage::{Area, BlockPool, Storage, StorageWriter};
+use crate::object::stream::PackUpload;
+use crate::object::writer::{StoredPack, pack_area};
+use crate::storage::{BlockPool, Storage};
 use crate::store::StoreError;
 use crate::store::session::Session;
 use crossbeam_channel::Receiver;
@@ -24,44 +24,34 @@ pub fn run(
     input: Receiver<ToUpload>,
 ) {
     let meter = &context.meters.upload;
-    let mut open: Option<Box<dyn StorageWriter>> = None;
+    let mut open: Option<PackUpload> = None;
     while let Some(message) = meter.recv(&input) {
         meter.work(|| match message {
             ToUpload::Block(mut block) => {
                 context.failure.guard(|| {
-                    let mut writer = match open.take() {
-                        Some(writer) => writer,
-                        None => storage.writer(Area::Packs)?,
+                    let upload = match &mut open {
+                        Some(upload) => upload,
+                        none => none.insert(PackUpload::begin(storage, pack_area(PackKind::Data))?),
                     };
-                    let appended = writer.append(&mut block);
-                    open = Some(writer);
-                    Ok(appended?)
+                    Ok(upload.append(&mut block)?)
                 });
                 pool.give(block);
             }
-            ToUpload::End { id, len, header_len, table } => {
-                let writer = open.take();
+            ToUpload::End(id, closed) => {
+                let upload = open.take();
                 context.failure.guard(|| {
-                    let Some(writer) = writer else { return Ok(()) };
-                    writer.commit(&pack_key(PackKind::Data, id))?;
-                    context.monitor.add(Counter::BytesStored, len);
-                    context.monitor.add(Counter::Packs, 1);
-                    stored(
-                        context,
-                        session,
-                        StoredPack { id, kind: PackKind::Data, len: len as u32, header_len, table },
-                    )
+                    let Some(upload) = upload else { return Ok(()) };
+                    stored(context, session, upload.commit_pack(id, closed)?)
                 });
             }
         });
     }
-    if let Some(writer) = open {
-        writer.abort();
-    }
 }
 
-/// Tells the session of a durable pack, and lets go of claims that are in the index now.
-pub fn stored(_context: &Context, session: &Session, pack: StoredPack) -> Result<(), StoreError> {
-    session.stored(pack)?;
+/// Counts a pack that is durable and tells the session of it; what the index knows by now is claimed no longer.
+pub fn stored(context: &Context, session: &Session, pack: StoredPack) -> Result<(), StoreError> {
+    context.monitor.add(Counter::BytesStored, u64::from(pack.len));
+    context.monitor.add(Counter::Packs, 1);
+    context.claims.release(session.stored(pack)?);
     session.checkpoint(false)
 }

@@ -4,13 +4,14 @@
 //! the running hash. Bound: the block pool; the permit comes back here. Errors: none of its own.
 
 use super::context::Context;
-use super::item::{OpenPack, PlacedBatch};
+use super::item::{Buffer, PlacedBatch, Run};
 use crate::base::id::ObjectId;
-use crate::crypto::hash::ObjectHasher;
-use crate::format::pack::PackTable;
+use crate::object::pack::ClosedPack;
+use crate::object::stream::PackStream;
 use crate::pipeline::reorder::Reorder;
 use crate::storage::{Block, BlockPool};
 use crossbeam_channel::{Receiver, Sender};
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,100 +19,83 @@ use std::time::Instant;
 pub enum ToUpload {
     /// The next bytes of the open pack; the first of a pack begins it.
     Block(Block),
-    /// The open pack ends.
-    End {
-        /// Its name.
-        id: ObjectId,
-        /// Its length.
-        len: u64,
-        /// Where its first blob lies.
-        header_len: u32,
-        /// What it holds.
-        table: PackTable,
-    },
+    /// The open pack ends: its name, and what it holds.
+    End(ObjectId, ClosedPack),
 }
 
-struct Writer<'a> {
-    context: &'a Context,
-    pool: &'a BlockPool,
-    output: Sender<ToUpload>,
+/// Copies and hashes. Blocks to fill come from `take`; `output` gets what is done.
+pub struct Writer<'a> {
+    take: &'a dyn Fn() -> Block,
+    output: &'a dyn Fn(ToUpload),
+    /// The number of the pack that the stream is of.
     open: Option<u64>,
-    hasher: ObjectHasher,
-    len: u64,
-    block: Option<Block>,
+    stream: PackStream,
 }
 
 /// The ordered thread.
 pub fn run(context: &Arc<Context>, pool: &BlockPool, input: Receiver<PlacedBatch>, output: Sender<ToUpload>) {
     let meter = &context.meters.write;
+    let take = || {
+        let start = Instant::now();
+        let block = pool.take();
+        meter.was_waiting_out(start);
+        block
+    };
+    // A closed channel means that the run is failing: what is sent is dropped.
+    let send = |message| _ = output.send(message);
     let mut ring = Reorder::default();
-    let mut writer = Writer { context, pool, output, open: None, hasher: ObjectHasher::default(), len: 0, block: None };
+    let mut writer = Writer::new(&take, &send);
     while let Some(batch) = meter.recv(&input) {
         ring.push(batch.seq, batch);
         while let Some(mut batch) = ring.pop() {
-            meter.work(|| context.failure.run(|| writer.batch(&mut batch)));
+            let runs = std::mem::take(&mut batch.runs);
+            meter.work(|| context.failure.run(|| writer.write(batch.buffer.as_ref(), runs)));
             if let Some(buffer) = batch.buffer.take() {
                 context.budget.give(buffer);
             }
         }
     }
-    if let Some(block) = writer.block.take() {
-        pool.give(block);
-    }
 }
 
-impl Writer<'_> {
-    fn batch(&mut self, batch: &mut PlacedBatch) {
-        for run in std::mem::take(&mut batch.runs) {
-            self.begin(&run.pack);
-            if let (Some(buffer), false) = (&batch.buffer, run.blobs.is_empty()) {
+impl<'a> Writer<'a> {
+    /// Begins with no pack open.
+    pub fn new(take: &'a dyn Fn() -> Block, output: &'a dyn Fn(ToUpload)) -> Writer<'a> {
+        Writer { take, output, open: None, stream: PackStream::default() }
+    }
+
+    /// Writes a batch's sealed blobs.
+    pub fn write(&mut self, buffer: Option<&Buffer>, runs: Vec<Run>) {
+        for run in runs {
+            if self.open != Some(run.pack.number()) {
+                self.open = Some(run.pack.number());
+                self.push(run.pack.header());
+            }
+            if let (Some(buffer), false) = (buffer, run.blobs.is_empty()) {
                 let blobs = &buffer.blobs[run.blobs];
                 self.push(&buffer.sealed[blobs[0].range.start..blobs[blobs.len() - 1].range.end]);
             }
-            if let Some(closing) = run.closing {
-                self.push(&closing.tail);
-                self.end(run.pack.header.len() as u32, closing.table);
+            if let Some(closed) = run.closing {
+                self.end(closed);
             }
         }
     }
 
-    fn begin(&mut self, pack: &OpenPack) {
-        if self.open != Some(pack.number) {
-            self.open = Some(pack.number);
-            self.hasher = ObjectHasher::default();
-            self.len = 0;
-            self.push(&pack.header);
-        }
+    fn push(&mut self, bytes: &[u8]) {
+        let mut full = |block| -> Result<(), Infallible> {
+            (self.output)(ToUpload::Block(block));
+            Ok(())
+        };
+        let Ok(()) = self.stream.push(bytes, &mut || (self.take)(), &mut full);
     }
 
-    /// Copies bytes into blocks, hashing them while they are near.
-    fn push(&mut self, mut bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.len += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let block = self.block.get_or_insert_with(|| {
-                let start = Instant::now();
-                let block = self.pool.take();
-                self.context.meters.write.was_waiting_out(start);
-                block
-            });
-            let taken = block.fill(bytes);
-            bytes = &bytes[taken..];
-            if block.len() == block.capacity() {
-                self.send_block();
-            }
-        }
-    }
-
-    fn send_block(&mut self) {
-        if let Some(block) = self.block.take() {
-            _ = self.output.send(ToUpload::Block(block));
-        }
-    }
-
-    fn end(&mut self, header_len: u32, table: PackTable) {
-        self.send_block();
+    fn end(&mut self, closed: ClosedPack) {
+        self.push(&closed.tail);
         self.open = None;
-        _ = self.output.send(ToUpload::End { id: self.hasher.finish(), len: self.len, header_len, table });
+        let (id, len, last) = self.stream.finish();
+        debug_assert_eq!(len, u64::from(closed.len), "a pack has the length that its layout says");
+        if let Some(block) = last {
+            (self.output)(ToUpload::Block(block));
+        }
+        (self.output)(ToUpload::End(id, closed));
     }
 }

@@ -4,16 +4,18 @@
 //! order. So a directory is complete when something outside its subtree comes. It is made when its first entry comes,
 //! or when it is complete: never before, since rules may leave it out.
 
-use super::item::{Closing, Finish, Folder};
+use super::item::{Closing, Finish, Folder, Swept};
 use super::rules::Choice;
+use super::sweep::Known;
 use super::tally::count;
 use super::window::Builder;
-use super::{Context, Overwrite};
+use super::{ATTRIBUTES_DIFFER, Context, LINK_LEADS, Overwrite};
 use crate::base::path::{path_of, split_key, subtree_prefix};
-use crate::destination::{Destination, Found};
-use crate::format::tree::{Entry, EntryKind};
+use crate::destination::{Destination, Found, Way};
+use crate::format::tree::{Content, Entry, EntryKind};
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// From the outermost directory to where the walk is.
@@ -21,6 +23,10 @@ pub struct Directories<D: Destination> {
     open: Vec<Open<D>>,
     /// The outermost one stands for no entry of the snapshot.
     for_one_entry: bool,
+    /// Of which directories the snapshot knows everything.
+    known: Known,
+    /// What the keys below the directories begin with that links in the target led to.
+    linked: Vec<Vec<u8>>,
 }
 
 struct Open<D: Destination> {
@@ -32,6 +38,10 @@ struct Open<D: Destination> {
     found: Found,
     /// It could not be made: nothing below it can be restored.
     refused: bool,
+    /// The backup could not list it.
+    unlisted: bool,
+    /// Names of its entries in the snapshot, where what it lacks is to be removed.
+    names: Vec<Box<[u8]>>,
     /// Subdirectories whose entries are still to come.
     later: VecDeque<Later>,
 }
@@ -40,6 +50,7 @@ struct Later {
     name: Box<[u8]>,
     finish: Option<Finish>,
     choice: Choice,
+    unlisted: bool,
 }
 
 /// Whether the walk is in a directory that is restored.
@@ -65,20 +76,25 @@ impl<D: Destination> Directories<D> {
             open: vec![Open {
                 prefix: subtree_prefix(base),
                 finish: None,
-                choice: context.request.rules.outermost(),
+                choice: context.request.rules.outermost(&path_of(base)),
                 folder: Some(Arc::new(folder)),
                 found,
                 refused: false,
+                unlisted: false,
+                names: vec![],
                 later: VecDeque::new(),
             }],
             for_one_entry: false,
+            known: Known::below(&context.request.sources),
+            linked: vec![],
         }
     }
 
     /// The entry that the outermost directory stands for. Only one that this restore made gets its attributes.
     pub fn outermost(&mut self, mut entry: Entry) {
         if entry.meta.kind == EntryKind::Directory {
-            self.open[0].finish = Some(Finish::of(&mut entry.meta));
+            self.open[0].finish = Some(Finish::of(&mut entry));
+            self.open[0].unlisted = entry.content == Content::Unreadable;
         }
     }
 
@@ -141,7 +157,11 @@ impl<D: Destination> Directories<D> {
         }
         // A directory whose own entry was lost, or never there, is made without attributes.
         let choice = self.last().choice;
-        self.push(known.unwrap_or_else(|| Later { name: name.into(), finish: None, choice }));
+        let known = known.unwrap_or_else(|| {
+            self.saw(name, context);
+            Later { name: name.into(), finish: None, choice, unlisted: false }
+        });
+        self.push(known);
     }
 
     fn push(&mut self, later: Later) {
@@ -158,19 +178,33 @@ impl<D: Destination> Directories<D> {
             folder: None,
             found: Found::New,
             refused,
+            unlisted: later.unlisted,
+            names: vec![],
             later: VecDeque::new(),
         });
     }
 
     /// A directory among the entries of the last one.
-    pub fn comes_later(&mut self, name: &[u8], finish: Finish, choice: Choice) {
-        self.last_mut().later.push_back(Later { name: name.into(), finish: Some(finish), choice });
+    pub fn comes_later(&mut self, name: &[u8], finish: Finish, choice: Choice, unlisted: bool) {
+        self.last_mut().later.push_back(Later { name: name.into(), finish: Some(finish), choice, unlisted });
+    }
+
+    /// The snapshot has an entry of this name in the last one.
+    pub fn saw(&mut self, name: &[u8], context: &Context<'_, D>) {
+        if context.request.delete {
+            self.last_mut().names.push(name.into());
+        }
+    }
+
+    /// Entries with keys in this range cannot be read.
+    pub fn lose(&mut self, range: Range<&[u8]>) {
+        self.known.lose(range);
     }
 
     /// An entry that is left out; what lies below a directory is left out with it.
     pub fn leave_out(&mut self, directory: bool, name: &[u8], choice: Choice) {
         if directory {
-            self.last_mut().later.push_back(Later { name: name.into(), finish: None, choice });
+            self.last_mut().later.push_back(Later { name: name.into(), finish: None, choice, unlisted: false });
         }
     }
 
@@ -182,7 +216,9 @@ impl<D: Destination> Directories<D> {
         let made = self.open.iter().rposition(|open| open.folder.is_some())?;
         for at in made + 1..self.open.len() {
             let parent = self.open[at - 1].folder.clone()?;
-            match make(&self.open[at].prefix, &parent, context) {
+            let (prefix, has_entry) = (&self.open[at].prefix, self.open[at].finish.is_some());
+            let mut lets = |led: &[Vec<u8>]| lets_through(led, &self.known, &mut self.linked, context);
+            match make((prefix, has_entry), &parent, &mut lets, context) {
                 Some((folder, found)) => {
                     self.open[at].folder = Some(Arc::new(folder));
                     self.open[at].found = found;
@@ -211,7 +247,7 @@ impl<D: Destination> Directories<D> {
             self.folder(context);
         }
         if let Some(open) = self.open.pop() {
-            complete(open, false, context, window);
+            complete(open, false, &self.known, context, window);
         }
     }
 
@@ -230,7 +266,7 @@ impl<D: Destination> Directories<D> {
             {
                 window.closing(Closing { folder, finish: None, new: true });
             }
-            Some(open) => complete(open, true, context, window),
+            Some(open) => complete(open, true, &self.known, context, window),
             None => {}
         }
     }
@@ -245,20 +281,42 @@ fn directory_key(joined: &[u8]) -> Vec<u8> {
     }
 }
 
-fn make<D: Destination>(prefix: &[u8], parent: &Folder<D>, context: &Context<'_, D>) -> Option<(Folder<D>, Found)> {
+/// Whether a link in the target may be followed to the directory at this path in it. What is removed there must not be
+/// what came by another way: with `--delete` links lead only to where no other part of the restore goes.
+fn lets_through<D: Destination>(
+    led: &[Vec<u8>],
+    known: &Known,
+    linked: &mut Vec<Vec<u8>>,
+    context: &Context<'_, D>,
+) -> bool {
+    if !context.request.delete {
+        return true;
+    }
+    let mut prefix = subtree_prefix(&context.request.base);
+    led.iter().for_each(|name| prefix.extend(name.iter().chain(&[0])));
+    let apart = |other: &Vec<u8>| !prefix.starts_with(other) && !other.starts_with(&prefix);
+    let lets = known.is_apart(&prefix) && linked.iter().all(apart);
+    if lets {
+        linked.push(prefix);
+    }
+    lets
+}
+
+/// Makes a directory, or takes the one that is there. `lets` says whether a link may be followed.
+fn make<D: Destination>(
+    (prefix, has_entry): (&[u8], bool),
+    parent: &Folder<D>,
+    lets: &mut dyn FnMut(&[Vec<u8>]) -> bool,
+    context: &Context<'_, D>,
+) -> Option<(Folder<D>, Found)> {
     let key = directory_key(prefix.strip_suffix(&[0]).unwrap_or(prefix));
     let name = split_key(&key).unwrap_or_default().1;
-    let request = context.request;
+    let overwrite = context.request.overwrite;
     let made = match (context.destination, &parent.handle) {
-        (Some(destination), Some(handle)) if request.dry_run => match destination.open_directory(handle, name) {
-            Ok(directory) => Ok((Some(directory), Found::Whole)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((None, Found::New)),
-            Err(_) if request.overwrite.replaces() => Ok((None, Found::New)),
-            Err(e) => Err(e),
-        },
-        (Some(destination), Some(handle)) => destination
-            .directory(handle, name, request.overwrite.replaces())
-            .map(|(directory, found)| (Some(directory), found)),
+        (Some(destination), Some(handle)) => {
+            let lets = &mut |led: &[Vec<u8>]| has_entry && lets(led);
+            take(destination, (handle, name), &key, lets, context)
+        }
         _ => Ok((None, Found::New)),
     };
     match made {
@@ -266,7 +324,7 @@ fn make<D: Destination>(prefix: &[u8], parent: &Folder<D>, context: &Context<'_,
             let fresh = found == Found::New;
             Some((Folder { key: key.into(), handle, fresh }, found))
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && request.overwrite == Overwrite::Never => {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && overwrite == Overwrite::Never => {
             count(&context.tally.counts.left);
             None
         }
@@ -278,13 +336,87 @@ fn make<D: Destination>(prefix: &[u8], parent: &Folder<D>, context: &Context<'_,
     }
 }
 
+/// The directory `name` in `parent`; `None` for one that a dry run would make.
+fn take<D: Destination>(
+    destination: &D,
+    (parent, name): (&D::Directory, &[u8]),
+    key: &[u8],
+    lets: &mut dyn FnMut(&[Vec<u8>]) -> bool,
+    context: &Context<'_, D>,
+) -> io::Result<(Option<D::Directory>, Found)> {
+    let (overwrite, dry_run) = (context.request.overwrite, context.request.dry_run);
+    let there = if dry_run {
+        destination.open_directory(parent, name).map(|directory| (directory, Found::Whole))
+    } else {
+        destination.directory(parent, name, false)
+    };
+    let refused = match there {
+        Ok((directory, found)) => return Ok((Some(directory), found)),
+        Err(e) if dry_run && e.kind() == io::ErrorKind::NotFound => return Ok((None, Found::New)),
+        Err(e) => e,
+    };
+    let in_the_way = refused.kind() == io::ErrorKind::AlreadyExists || dry_run;
+    if !in_the_way {
+        return Err(refused);
+    }
+    let closed = match destination.way(parent, name)? {
+        Way::Nowhere => None,
+        Way::Leads { directory, path } if overwrite != Overwrite::Always && lets(&path) => {
+            let to = String::from_utf8_lossy(&path.join(&b'/')).into_owned();
+            context
+                .tally
+                .monitor
+                .note(&format!("{}: a link is followed to {to:?} in the target", context.display(key)));
+            return Ok((Some(directory), Found::Linked));
+        }
+        Way::Leads { .. } => Some(LINK_LEADS),
+        Way::Closed(why) => Some(why),
+    };
+    if overwrite == Overwrite::Always && closed.is_some() {
+        let what = "the link to a directory that lay here is replaced by a directory (--overwrite always)";
+        context.tally.monitor.note(&format!("{}: {what}", context.display(key)));
+    } else if let Some(why) = closed {
+        return Err(io::Error::other(format!("{why} lies there; --overwrite always replaces it")));
+    }
+    match (overwrite.replaces(), dry_run) {
+        (false, _) => Err(refused),
+        (true, true) => Ok((None, Found::New)),
+        (true, false) => destination.directory(parent, name, true).map(|(directory, found)| (Some(directory), found)),
+    }
+}
+
 /// Hands a directory on to be completed when all in it is done, unless it is to be left as it was found.
-fn complete<D: Destination>(open: Open<D>, outermost: bool, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
+fn complete<D: Destination>(
+    open: Open<D>,
+    outermost: bool,
+    known: &Known,
+    context: &Context<'_, D>,
+    window: &mut Builder<'_, D>,
+) {
+    let Some(folder) = &open.folder else { return };
+    let in_source = known.is_in_source(&open.prefix);
+    let is_swept = context.request.delete
+        && open.found != Found::New
+        && in_source
+        && !open.unlisted
+        && known.is_complete(&open.prefix)
+        && context.request.rules.sweeps(open.choice);
+    if is_swept {
+        let mut names = open.names;
+        names.sort_unstable();
+        window.sweep(Swept { folder: folder.clone(), names, choice: open.choice });
+    }
     let (Some(folder), Some(finish)) = (open.folder, open.finish) else { return };
-    let replaces = context.request.overwrite.replaces();
+    // What only leads to what is restored keeps what it has.
+    let is_restored = !outermost && in_source && open.choice == Choice::Yes;
     let apply = match open.found {
         Found::New | Found::Unfinished => true,
-        Found::Whole => replaces && !outermost,
+        Found::Whole if is_restored && context.request.overwrite == Overwrite::Refuse => {
+            name_differences(&folder, &finish, context);
+            false
+        }
+        Found::Whole => is_restored && context.request.overwrite.replaces(),
+        Found::Linked => false,
     };
     if !apply {
         return;
@@ -293,6 +425,19 @@ fn complete<D: Destination>(open: Open<D>, outermost: bool, context: &Context<'_
         return count(&context.tally.counts.directories);
     }
     window.closing(Closing { folder, finish: Some(finish), new: open.found == Found::New });
+}
+
+/// A directory that was there and is left as it is.
+fn name_differences<D: Destination>(folder: &Folder<D>, finish: &Finish, context: &Context<'_, D>) {
+    let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return };
+    let wanted = finish.attributes();
+    match destination.compare_directory(handle, &wanted.facts(EntryKind::Directory)) {
+        Ok(fields) if fields.is_empty() => {}
+        Ok(fields) => {
+            context.tally.problem(folder.path(), format!("{ATTRIBUTES_DIFFER}: {}", fields.names().join(", ")));
+        }
+        Err(error) => context.tally.problem(folder.path(), format!("cannot read its attributes: {error}")),
+    }
 }
 
 #[cfg(test)]

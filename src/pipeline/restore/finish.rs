@@ -7,7 +7,7 @@
 use super::feed::WINDOWS_IN_FLIGHT;
 use super::item::{Phase, Window};
 use super::tally::count;
-use super::{Context, Meters, verify, write};
+use super::{Context, Meters, sweep, verify, write};
 use crate::destination::{Destination, Expected, lost_parts};
 use crate::format::tree::EntryKind;
 use crossbeam_channel::{Receiver, Sender};
@@ -116,11 +116,12 @@ impl<'a, D: Destination> InFlight<'a, D> {
     }
 }
 
-/// Other names first, then directories, children before parents.
+/// Other names first, then what is to go, then directories, children before parents.
 pub fn finish<D: Destination>(window: &Window<D>, context: &Context<'_, D>) {
     for other in &window.other_names {
         write::other_name(other, context);
     }
+    window.sweeps.iter().for_each(|swept| sweep::sweep(swept, context));
     for closing in &window.closing {
         let (Some(destination), Some(handle)) = (context.destination, &closing.folder.handle) else { continue };
         let path = || crate::base::path::path_of(&closing.folder.key);

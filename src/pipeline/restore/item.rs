@@ -5,8 +5,12 @@ use crate::base::path::{child_key, path_of};
 use crate::base::time::Time;
 use crate::crypto::pack::PackKey;
 use crate::destination::{Attributes, Destination, Expected, Identity, Loss, Losses, Special};
+use crate::format::compare::Facts;
+use crate::format::extension::file_flags;
 use crate::format::pack::PackKind;
-use crate::format::tree::{EntryKind, Meta, Xattr};
+use crate::format::tree::{Entry, EntryKind, Meta, Xattr};
+use crate::object::ObjectError;
+use crate::pipeline::restore::rules::Choice;
 use crate::storage::StorageKey;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -23,6 +27,11 @@ pub struct Folder<D: Destination> {
 }
 
 impl<D: Destination> Folder<D> {
+    /// Its path in the snapshot.
+    pub fn path(&self) -> Vec<u8> {
+        path_of(&self.key)
+    }
+
     /// Path in the snapshot of an entry in it.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
         path_of(&child_key(&self.key, name))
@@ -37,18 +46,33 @@ pub struct Finish {
     gid: u32,
     mtime: Time,
     xattrs: Box<[Xattr]>,
+    flags: u32,
 }
 
 impl Finish {
     /// Of an entry; its extended attributes move over.
-    pub fn of(meta: &mut Meta) -> Finish {
+    pub fn of(entry: &mut Entry) -> Finish {
+        let flags = file_flags(&entry.extensions);
+        let meta = &mut entry.meta;
         let xattrs = std::mem::take(&mut meta.xattrs).into_boxed_slice();
-        Finish { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime: meta.mtime, xattrs }
+        Finish { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime: meta.mtime, xattrs, flags }
     }
 
     /// As a destination takes them.
     pub fn attributes(&self) -> Attributes<'_> {
-        Attributes { mode: self.mode, uid: self.uid, gid: self.gid, mtime: self.mtime, xattrs: &self.xattrs }
+        Attributes {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime: self.mtime,
+            xattrs: &self.xattrs,
+            flags: self.flags,
+        }
+    }
+
+    /// For a comparison with what lies in the destination; `meta` is the entry's, which has the rest.
+    pub fn facts<'a>(&'a self, meta: &'a Meta) -> Facts<'a> {
+        Facts { target: &meta.target, rdev: meta.rdev, ..self.attributes().facts(meta.kind) }
     }
 }
 
@@ -91,6 +115,8 @@ pub enum Fate {
     Damaged = 1,
     /// It could not be written.
     Failed = 2,
+    /// The storage failed to give part of its content.
+    Unreadable = 3,
 }
 
 /// A file being restored. Its pieces come from many steps, on any thread; whoever brings the last one finishes it.
@@ -163,6 +189,7 @@ impl<D: Destination> File<D> {
         match self.fate.load(Ordering::Acquire) {
             0 => Fate::Well,
             1 => Fate::Damaged,
+            3 => Fate::Unreadable,
             _ => Fate::Failed,
         }
     }
@@ -198,8 +225,8 @@ pub struct Pack {
     pub kind: PackKind,
     /// Its name in the storage.
     pub storage_key: StorageKey,
-    /// Its key; an error text when its header cannot be read.
-    pub opened: OnceLock<Result<PackKey, String>>,
+    /// Its key, or why its header cannot be read.
+    pub opened: OnceLock<Result<PackKey, ObjectError>>,
 }
 
 /// A chunk that a file needs: where it lies and where it goes.
@@ -340,6 +367,16 @@ pub struct Closing<D: Destination> {
     pub new: bool,
 }
 
+/// A directory in which what the snapshot lacks is removed, when all that it has there is done.
+pub struct Swept<D: Destination> {
+    /// The directory.
+    pub folder: Arc<Folder<D>>,
+    /// Names that the snapshot has, in ascending order.
+    pub names: Vec<Box<[u8]>>,
+    /// What the rules say of the directory.
+    pub choice: Choice,
+}
+
 /// A stretch of the tree, planned: what workers do in any order, and what comes when all of it is done.
 pub struct Window<D: Destination> {
     /// 0, 1, 2, ….
@@ -362,7 +399,9 @@ pub struct Window<D: Destination> {
     pub left: AtomicUsize,
     /// Made at the end, in order.
     pub other_names: Vec<OtherName<D>>,
-    /// Completed after that, children first.
+    /// Swept after that.
+    pub sweeps: Vec<Swept<D>>,
+    /// Completed at last, children first.
     pub closing: Vec<Closing<D>>,
 }
 

@@ -8,6 +8,7 @@
 //! | [`write`] | chunks | files | workers | |
 //! | [`verify`] | chunks' ids | | workers | one chunk a worker |
 //! | [`finish`] | a window that is done | other names, complete directories | the calling thread | |
+//! | [`sweep`] | a directory that is done | what the snapshot lacks is gone (`--delete`) | the calling thread | |
 //!
 //! A window is sorted by pack and cut into steps, which workers take in any order; windows overlap, but are finished in
 //! order. open and write share a thread: what was just opened is written while it is in that core's cache. No lock is
@@ -24,6 +25,7 @@ pub mod fetch;
 pub mod open;
 pub mod write;
 pub mod finish;
+pub mod sweep;
 pub mod verify;
 mod resume;
 mod feed;
@@ -34,13 +36,15 @@ pub use tally::{RestoreStats, Tally};
 
 use crate::base::id::ContentId;
 use crate::base::path::path_of;
-use crate::destination::Destination;
+use crate::destination::{Destination, Node, OwnerNumbers};
 use crate::index::Index;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::meter::Meter;
+use crate::storage::StorageKey;
 use crate::store::{Store, StoreError};
 use feed::Feed;
 use finish::InFlight;
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLockReadGuard};
@@ -51,8 +55,14 @@ const IN_THE_WAY: &str = "something else lies in the target under this name; it 
                           to have it replaced)";
 
 /// Why an entry with the right content is named.
-const ATTRIBUTES_DIFFER: &str = "its content is right, its mode, owner or extended attributes are not; it was left as it is \
+const ATTRIBUTES_DIFFER: &str = "its content is right, and something else about it is not; it was left as it is \
                                  (--overwrite if-changed corrects it)";
+
+/// So many packs that cannot be read, one after another, end a run.
+const FAILING_PACKS_MAX: usize = 32;
+/// Why a link to a directory was not followed.
+const LINK_LEADS: &str = "a link to a directory of the target, which is not followed where the snapshot has no directory \
+                          of this name, or where --delete would remove what comes there by another way,";
 
 /// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
 /// as a whole (a new file under a temporary name, then renamed over it) or left.
@@ -83,8 +93,16 @@ pub struct Request {
     pub root: ContentId,
     /// Key of the part to restore: a directory, whose entries come straight into the destination, or one other entry.
     pub base: Vec<u8>,
+    /// Keys of what the snapshot was made of: of the directories above them it has only what leads to them.
+    pub sources: Vec<Vec<u8>>,
     /// Which entries of it.
     pub rules: Rules,
+    /// Remove from the target what the snapshot lacks there.
+    pub delete: bool,
+    /// What is never removed.
+    pub never: HashSet<Node>,
+    /// Owners by their names, where these are known here.
+    pub owners: Option<OwnerNumbers>,
     /// What becomes of what is there.
     pub overwrite: Overwrite,
     /// Count only.
@@ -122,6 +140,32 @@ impl<D: Destination> Context<'_, D> {
             self.failure.set(StoreError::Interrupted);
         }
         self.failure.is_set()
+    }
+
+    /// A pack could not be read. That costs the files that need it, and no others; but when the storage is gone, or gives
+    /// nothing any more, the run ends with that as its one error.
+    fn storage_failed(&self, pack: StorageKey) {
+        if !self.storage_is_there() {
+            return;
+        }
+        let failed = self.tally.storage_failed(pack);
+        if failed >= FAILING_PACKS_MAX {
+            let what =
+                format!("{failed} packs one after another could not be read, the last one {pack}: the storage fails");
+            self.failure.set(StoreError::StorageFails(what));
+        }
+    }
+
+    /// Ends the run when the storage is gone.
+    fn storage_is_there(&self) -> bool {
+        let config = StorageKey::Config(self.store.config.number);
+        let gone = self.store.storage.head(&config).err();
+        gone.map(|error| self.failure.set(error.into())).is_none()
+    }
+
+    /// A pack was read.
+    fn storage_works(&self) {
+        self.tally.storage_works();
     }
 
     fn index(&self) -> RwLockReadGuard<'_, Index> {
@@ -181,6 +225,9 @@ pub fn run<D: Destination>(context: &Context<'_, D>) -> Result<(), StoreError> {
     });
     in_flight.abandon();
     if let Some(destination) = context.destination {
+        if !request.dry_run {
+            destination.settle();
+        }
         context.tally.settle(|part| destination.took(part));
     }
     let Meters { plan, fetch, open, write, verify, finish } = &meters;

@@ -8,6 +8,7 @@ use crate::codec::Decompressor;
 use crate::crypto::hash::content_id;
 use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
+use crate::object::ObjectError;
 use crate::object::reader::open_blob;
 use crate::storage::StorageKey;
 use std::ops::Range;
@@ -20,7 +21,7 @@ pub struct Opener {
 }
 
 /// What became of a run of pieces: the opened blob and their range in it, or why they cannot be had from there.
-pub type Opened<'a> = Result<(&'a [u8], Range<usize>), &'a str>;
+pub type Opened<'a> = Result<(&'a [u8], Range<usize>), &'a ObjectError>;
 
 /// The read that blobs are cut from.
 pub struct Sealed<'a> {
@@ -53,11 +54,11 @@ impl Opener {
         }
     }
 
-    fn open_blob(&mut self, sealed: &mut Sealed<'_>, piece: &Piece) -> Result<(), String> {
+    fn open_blob(&mut self, sealed: &mut Sealed<'_>, piece: &Piece) -> Result<(), ObjectError> {
         let from = (piece.blob_offset - sealed.offset) as usize;
         let bytes = sealed.bytes.get_mut(from..).and_then(|bytes| bytes.get_mut(..piece.blob_len as usize));
         let object = || format!("{} at {}", sealed.pack.path(), piece.blob_offset);
-        let bytes = bytes.ok_or_else(object)?;
+        let bytes = bytes.ok_or_else(|| ObjectError::Mismatch { object: object() })?;
         let opened = open_blob(
             sealed.key,
             BlobKind::Chunks,
@@ -67,7 +68,7 @@ impl Opener {
             &mut self.plain,
             &object,
         );
-        opened.map(|_| ()).map_err(|e| e.to_string())
+        opened.map(|_| ())
     }
 
     /// Verifies the pieces of the opened blob and hands them on in runs.
@@ -90,8 +91,8 @@ impl Opener {
             };
             if !right {
                 self.hand_on(&blob[start..at], each);
-                let error =
-                    format!("{} at {}: not the chunk {} it should be", pack.path(), piece.blob_offset, piece.id);
+                let object = format!("chunk {} in {} at {}", piece.id, pack.path(), piece.blob_offset);
+                let error = ObjectError::Mismatch { object };
                 each(&blob[at..=at], Err(&error));
                 start = at + 1;
                 continue;

@@ -18,10 +18,12 @@ use crate::base::path::{path_of, split_key, subtree_prefix};
 use crate::crypto::hash::content_id;
 use crate::destination::{Destination, Existing};
 use crate::format::blob::BlobKind;
+use crate::format::compare::Fields;
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Location;
 use crate::monitor::Counter;
+use crate::object::ObjectError;
 use crate::store::StoreError;
 use crate::store::reader::Reader;
 use std::cell::RefCell;
@@ -77,17 +79,20 @@ pub(super) fn plan<'a, D: Destination>(
             }
             Some(entry) if entry.meta.kind != EntryKind::Directory => {
                 planner.directories.is_for_one_entry(&entry.key);
-                planner.entry(entry);
+                _ = planner.each(entry);
                 return planner.end();
             }
-            Some(entry) => planner.directories.outermost(entry),
+            Some(mut entry) => {
+                planner.own(&mut entry);
+                planner.directories.outermost(entry);
+            }
         }
     }
     let from = subtree_prefix(base);
     let to = after(&from);
     let planner = RefCell::new(planner);
     let mut each = |entry| planner.borrow_mut().each(entry);
-    let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost.start, &error);
+    let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost, &error);
     reader.entries(root, &from, &to, &mut each, &mut damaged)?;
     planner.into_inner().end()
 }
@@ -103,10 +108,11 @@ fn after(prefix: &[u8]) -> Vec<u8> {
 }
 
 impl<'a, D: Destination> Planner<'a, D> {
-    fn each(&mut self, entry: Entry) -> ControlFlow<()> {
+    fn each(&mut self, mut entry: Entry) -> ControlFlow<()> {
         if self.context.is_over() {
             return ControlFlow::Break(());
         }
+        self.own(&mut entry);
         if entry.key.is_empty() {
             self.directories.outermost(entry);
         } else {
@@ -115,12 +121,27 @@ impl<'a, D: Destination> Planner<'a, D> {
         ControlFlow::Continue(())
     }
 
+    /// Owners by their names, where that is asked for.
+    fn own(&self, entry: &mut Entry) {
+        if let Some(owners) = &self.context.request.owners {
+            owners.give(&mut entry.meta);
+        }
+    }
+
     /// A node of the tree that cannot be read.
-    fn damaged(&mut self, key: &[u8], error: &StoreError) -> ControlFlow<()> {
+    fn damaged(&mut self, lost: Range<&[u8]>, error: &StoreError) -> ControlFlow<()> {
         let tally = self.context.tally;
-        count(&tally.counts.damaged_ranges);
-        let message = format!("the part of the snapshot that begins here cannot be read and is not restored: {error}");
-        tally.problem(path_of(key), message);
+        self.directories.lose(lost.clone());
+        let (counter, why) = match error.is_damage() {
+            true => (&tally.counts.damaged_ranges, "is damaged"),
+            false => (&tally.counts.store_unreadable, "could not be read from the store"),
+        };
+        count(counter);
+        let message = format!("the part of the snapshot that begins here {why} and is not restored: {error}");
+        if error.is_unreadable() {
+            self.context.storage_is_there();
+        }
+        tally.problem(path_of(lost.start), message);
         if self.context.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -140,6 +161,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         let Some((parents, name)) = split_key(&entry.key) else { return };
         let entered = self.directories.enter(parents, self.context, &mut self.window);
         let Entered::Yes(parent) = entered else { return };
+        self.directories.saw(name, self.context);
         let directory = entry.meta.kind == EntryKind::Directory;
         let rules = &self.context.request.rules;
         let choice = if rules.take_all() { Choice::Yes } else { rules.choose(&path_of(&entry.key), directory, parent) };
@@ -163,8 +185,10 @@ impl<'a, D: Destination> Planner<'a, D> {
             count(&tally.counts.changed_while_read);
         }
         if directory {
-            let finish = Finish::of(&mut entry.meta);
-            return self.directories.comes_later(name, finish, choice);
+            let unlisted = entry.content == Content::Unreadable;
+            let name: Box<[u8]> = name.into();
+            let finish = Finish::of(&mut entry);
+            return self.directories.comes_later(&name, finish, choice, unlisted);
         }
         if entry.content == Content::Unreadable {
             return;
@@ -178,7 +202,7 @@ impl<'a, D: Destination> Planner<'a, D> {
     /// A file, or anything else that is no directory.
     fn leaf(&mut self, folder: Arc<Folder<D>>, name: &[u8], mut entry: Entry) {
         let size = self.size_of(&entry);
-        let finish = Finish::of(&mut entry.meta);
+        let finish = Finish::of(&mut entry);
         let linked = match self.links.meet(&entry, &folder, name) {
             Link::Other(first) => {
                 let Meta { kind, target, rdev, .. } = entry.meta;
@@ -275,9 +299,17 @@ impl<'a, D: Destination> Planner<'a, D> {
         let kind = entry.meta.kind;
         let len = if kind == EntryKind::Symlink { entry.meta.target.len() as u64 } else { size };
         let sized = matches!(kind, EntryKind::File | EntryKind::Symlink);
-        let right = existing.kind == kind
+        let mut right = existing.kind == kind
             && (!sized || existing.size == len)
             && destination.same_time(handle, &existing, entry.meta.mtime, request.dry_run);
+        let mut differing = Fields::empty();
+        if right && matches!(request.overwrite, Overwrite::Refuse | Overwrite::IfChanged) {
+            match destination.compare(&existing, handle, name, &finish.facts(&entry.meta)) {
+                Ok(fields) => differing = fields,
+                Err(error) => tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
+            }
+            right = !differing.intersects(Fields::ESSENCE);
+        }
         let left = || {
             count(&tally.counts.left);
             tally.absent(folder.path_of(name));
@@ -294,8 +326,8 @@ impl<'a, D: Destination> Planner<'a, D> {
                 count(&tally.counts.unchanged);
                 tally.counts.bytes_unchanged.fetch_add(size, Relaxed);
                 tally.monitor.add(Counter::FilesUnchanged, 1);
-                if !request.dry_run {
-                    self.attributes_of(&existing, folder, handle, name, finish);
+                if !request.dry_run && !differing.is_empty() {
+                    self.attributes_of(&existing, differing, folder, handle, name, finish);
                 }
                 return Some((Action::Pass, Some(existing)));
             }
@@ -303,30 +335,27 @@ impl<'a, D: Destination> Planner<'a, D> {
         None
     }
 
-    /// Mode, owner and attributes of what is right otherwise: corrected or named.
+    /// Mode, owner, attributes and flags of what is right otherwise: corrected or named.
     fn attributes_of(
         &self,
         existing: &Existing,
+        differing: Fields,
         folder: &Folder<D>,
         handle: &D::Directory,
         name: &[u8],
         finish: &Finish,
     ) {
         let (tally, Some(destination)) = (self.context.tally, self.context.destination) else { return };
-        let attributes = finish.attributes();
-        let differs = match destination.differs(existing, handle, name, &attributes) {
-            Ok(differs) => differs,
-            Err(error) => return tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
-        };
-        match differs {
-            false => {}
-            true if self.context.request.overwrite == Overwrite::IfChanged => {
-                match destination.touch_up(handle, name, existing.kind, &attributes) {
-                    Ok(losses) => tally.lost(|| folder.path_of(name), losses),
-                    Err(error) => tally.problem(folder.path_of(name), format!("mode or owner: {error}")),
+        let which = differing.names().join(", ");
+        if self.context.request.overwrite == Overwrite::IfChanged {
+            match destination.touch_up(handle, name, existing.kind, &finish.attributes()) {
+                Ok(losses) => tally.lost(|| folder.path_of(name), losses),
+                Err(error) => {
+                    tally.problem(folder.path_of(name), format!("{which} cannot be corrected: {error}"));
                 }
             }
-            true => tally.problem(folder.path_of(name), ATTRIBUTES_DIFFER.into()),
+        } else {
+            tally.problem(folder.path_of(name), format!("{ATTRIBUTES_DIFFER}: {which}"));
         }
     }
 
@@ -381,9 +410,10 @@ impl<'a, D: Destination> Planner<'a, D> {
         });
         self.lists = Some(lists);
         if let Err(error) = read {
-            write::lose(file, &format!("the list of its chunks cannot be read: {error}"), self.context.tally);
+            write::lose(file, &error, self.context.tally);
         } else if at.offset != file.size && !self.context.is_over() {
-            write::lose(file, "the list of its chunks does not add up to its size", self.context.tally);
+            let object = "the list of its chunks, which does not add up to its size".into();
+            write::lose(file, &ObjectError::Mismatch { object }.into(), self.context.tally);
         }
         self.planned(file, at, || content);
     }
@@ -429,7 +459,8 @@ impl<'a, D: Destination> Planner<'a, D> {
             return;
         }
         let Some(location) = self.locate(&id, len) else {
-            return write::lose(file, &format!("chunk {id} is not in the index of the store"), self.context.tally);
+            let unknown = ObjectError::Unknown { object: format!("chunk {id}") };
+            return write::lose(file, &unknown.into(), self.context.tally);
         };
         if !self.context.request.dry_run {
             at.pieces += 1;
@@ -452,7 +483,8 @@ impl<'a, D: Destination> Planner<'a, D> {
     fn locate(&mut self, id: &ContentId, len: u32) -> Option<Location> {
         loop {
             self.found.clear();
-            self.context.index().locate(id, &mut self.found);
+            let index = self.context.index();
+            index.locate(id, &mut self.found);
             // The index is never trusted: what cannot be is passed over.
             let blob_max = (BLOB_PLAIN_BYTES_MAX + BLOB_EXTRA_BYTES_MAX) as u32;
             let usable =
@@ -460,10 +492,13 @@ impl<'a, D: Destination> Planner<'a, D> {
             let last = self.window.last_pack();
             let mut usable = self.found.iter().filter(usable);
             let first = usable.next();
-            let near = first.filter(|l| Some(l.pack) == last).or_else(|| usable.find(|l| Some(l.pack) == last));
+            // Places that were found damaged come last, and are not chosen for being near.
+            let is_near = |l: &&Location| Some(l.pack) == last && !index.is_suspect(l);
+            let near = first.filter(is_near).or_else(|| usable.find(is_near));
             if let Some(location) = near.or(first) {
                 return Some(*location);
             }
+            drop(index);
             // Another host may have moved it since the index was read. Once is enough.
             if self.reloaded || self.context.store.load_index().is_err() {
                 return None;

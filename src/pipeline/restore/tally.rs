@@ -4,8 +4,9 @@ use crate::base::id::ObjectId;
 use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::destination::{Loss, Losses, Part};
 use crate::monitor::{Counter, Monitor, Problem};
+use crate::storage::StorageKey;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub struct RestoreStats {
     pub bytes_unchanged: u64,
     /// Existing entries left as they are.
     pub left: u64,
+    /// Entries of the target removed since the snapshot lacks them.
+    pub deleted: u64,
     /// Entries that the snapshot holds without their content, since the backup could not read them.
     pub unreadable: u64,
     /// Entries stored while they changed; they are restored as they were read.
@@ -48,6 +51,8 @@ pub struct RestoreStats {
     pub damaged: u64,
     /// Parts of the tree that cannot be read: what lay there is not even known.
     pub damaged_ranges: u64,
+    /// Files and parts of the tree that the storage failed to give: whether they are whole is not known.
+    pub store_unreadable: u64,
     /// What went wrong, damage included: the first 10,000.
     pub problems: Vec<Problem>,
     /// How many there were.
@@ -90,13 +95,15 @@ counts!(
     unchanged,
     bytes_unchanged,
     left,
+    deleted,
     unreadable,
     changed_while_read,
     bytes_read,
     verified,
     differing,
     damaged,
-    damaged_ranges
+    damaged_ranges,
+    store_unreadable
 );
 
 /// Counts and problems of one restore.
@@ -109,6 +116,10 @@ pub struct Tally<'a> {
     absent: Mutex<HashSet<Vec<u8>>>,
     losses: Mutex<Vec<(Vec<u8>, Losses)>>,
     lost_more: AtomicU64,
+    /// Packs that the storage failed to give, one after another, none read between them.
+    failing: Mutex<HashSet<StorageKey>>,
+    /// Whether there are some.
+    is_failing: AtomicBool,
 }
 
 /// One more.
@@ -126,6 +137,8 @@ impl<'a> Tally<'a> {
             absent: Mutex::default(),
             losses: Mutex::default(),
             lost_more: AtomicU64::new(0),
+            failing: Mutex::default(),
+            is_failing: AtomicBool::new(false),
         }
     }
 
@@ -187,6 +200,21 @@ impl<'a> Tally<'a> {
     /// Whether [`Tally::absent`] was told of it.
     pub fn is_absent(&self, path: &[u8]) -> bool {
         lock(&self.absent).contains(path)
+    }
+
+    /// The storage failed to give a pack; how many failed since one was read.
+    pub fn storage_failed(&self, pack: StorageKey) -> usize {
+        self.is_failing.store(true, Relaxed);
+        let mut failing = lock(&self.failing);
+        failing.insert(pack);
+        failing.len()
+    }
+
+    /// A pack was read.
+    pub fn storage_works(&self) {
+        if self.is_failing.swap(false, Relaxed) {
+            lock(&self.failing).clear();
+        }
     }
 
     /// The result.

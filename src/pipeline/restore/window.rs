@@ -1,6 +1,6 @@
 //! Windows of the plan: gathered in tree order, then sorted by pack and cut into reads.
 
-use super::item::{Check, Closing, File, OtherName, Pack, Piece, Ready, Step, Window};
+use super::item::{Check, Closing, File, OtherName, Pack, Piece, Ready, Step, Swept, Window};
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::{RESTORE_GAP_BYTES, RESTORE_READ_BYTES, WINDOW_BYTES, WINDOW_ENTRIES, WINDOW_PIECES};
 use crate::destination::Destination;
@@ -32,6 +32,7 @@ pub struct Builder<'a, D: Destination> {
     ready: Vec<Ready<D>>,
     checks: Vec<Check>,
     other_names: Vec<OtherName<D>>,
+    sweeps: Vec<Swept<D>>,
     closing: Vec<Closing<D>>,
 }
 
@@ -51,6 +52,7 @@ impl<'a, D: Destination> Builder<'a, D> {
             ready: vec![],
             checks: vec![],
             other_names: vec![],
+            sweeps: vec![],
             closing: vec![],
         }
     }
@@ -138,6 +140,11 @@ impl<'a, D: Destination> Builder<'a, D> {
         self.entry();
     }
 
+    /// A directory in which what the snapshot lacks is to be removed.
+    pub fn sweep(&mut self, swept: Swept<D>) {
+        self.sweeps.push(swept);
+    }
+
     /// A directory whose entries are all planned.
     pub fn closing(&mut self, closing: Closing<D>) {
         self.closing.push(closing);
@@ -164,6 +171,7 @@ impl<'a, D: Destination> Builder<'a, D> {
             left: AtomicUsize::new(steps.len()),
             steps,
             other_names: std::mem::take(&mut self.other_names),
+            sweeps: std::mem::take(&mut self.sweeps),
             closing: std::mem::take(&mut self.closing),
         };
         self.ordinals.clear();

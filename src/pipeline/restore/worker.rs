@@ -2,13 +2,14 @@
 
 use super::feed::Feed;
 use super::fetch::{fetch, key_of};
-use super::item::{Phase, Piece, Step, Window};
+use super::item::{Fate, Phase, Piece, Step, Window};
 use super::open::{Opener, Sealed};
 use super::verify::Verifier;
 use super::{Context, Meters, resume, write};
 use crate::destination::Destination;
 use crate::format::blob::BlobKind;
 use crate::monitor::Counter;
+use crate::object::ObjectError;
 use crate::store::StoreError;
 use crate::store::reader::Reader;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -23,7 +24,7 @@ struct Fetched<D: Destination> {
     phase: Phase,
     step: usize,
     sealed: Vec<u8>,
-    read: Result<(), String>,
+    read: Result<(), ObjectError>,
     /// Which of its pieces are there already.
     present: Vec<bool>,
 }
@@ -158,7 +159,7 @@ impl<'a, D: Destination> Worker<'a, D> {
         phase: Phase,
         step: usize,
         sealed: &mut [u8],
-        read: Result<(), String>,
+        read: Result<(), ObjectError>,
         present: &[bool],
     ) {
         if phase == Phase::Check {
@@ -179,22 +180,31 @@ impl<'a, D: Destination> Worker<'a, D> {
                 }
                 let pieces = &*missing;
                 let pack = &window.packs[*pack as usize];
-                let key = read.and_then(|()| key_of(self.context.store, pack).map_err(str::to_string));
+                let key = match &read {
+                    Ok(()) => key_of(self.context.store, pack),
+                    Err(error) => Err(error),
+                };
                 match key {
                     Ok(key) => {
                         self.context.tally.counts.bytes_read.fetch_add(sealed.len() as u64, Relaxed);
                         self.context.tally.monitor.add(Counter::BytesRead, sealed.len() as u64);
+                        self.context.storage_works();
                         let sealed = Sealed { pack: &pack.storage_key, key, offset: *offset, bytes: sealed };
                         self.open_and_write(window, pieces, sealed);
                     }
-                    Err(error) => pieces.iter().for_each(|piece| self.other_copy(window, piece, &error)),
+                    Err(error) => {
+                        if error.is_unreadable() {
+                            self.context.storage_failed(pack.storage_key);
+                        }
+                        pieces.iter().for_each(|piece| self.other_copy(window, piece));
+                    }
                 }
             }
         }
     }
 
     fn open_and_write(&mut self, window: &Window<D>, pieces: &[Piece], mut sealed: Sealed<'_>) {
-        let mut lost: Vec<(Piece, String)> = Vec::new();
+        let mut lost: Vec<Piece> = Vec::new();
         let (context, meters) = (self.context, self.meters);
         let chunk_key = &context.store.ring.keys.chunk_id;
         let mut mark = Instant::now();
@@ -207,7 +217,7 @@ impl<'a, D: Destination> Worker<'a, D> {
                     let file = &window.files[run[0].file as usize];
                     write::write(file, run[0].file_offset, &plain[range], run.len() as u64, context);
                 }
-                Err(error) => lost.extend(run.iter().map(|piece| (*piece, error.to_string()))),
+                Err(_) => lost.extend_from_slice(run),
             }
             mark = Instant::now();
             spent.1 += mark - opened_at;
@@ -215,24 +225,27 @@ impl<'a, D: Destination> Worker<'a, D> {
         spent.0 += mark.elapsed();
         meters.open.worked(spent.0);
         meters.write.worked(spent.1);
-        for (piece, error) in lost {
-            self.other_copy(window, &piece, &error);
-        }
+        lost.iter().for_each(|piece| self.other_copy(window, piece));
     }
 
-    /// A chunk that cannot be had where the plan said: read again there, and wherever else a copy lies.
-    fn other_copy(&mut self, window: &Window<D>, piece: &Piece, error: &str) {
+    /// A chunk that cannot be had where the plan said: read again there, and wherever else a copy lies. What that gives
+    /// is the last word: whether it is damaged, or could not be read.
+    fn other_copy(&mut self, window: &Window<D>, piece: &Piece) {
         let context = self.context;
         let file = &window.files[piece.file as usize];
-        let copies = self.copies.get_or_insert_with(|| Reader::new(context.store.clone(), 1 << 20));
-        match copies.read(BlobKind::Chunks, &piece.id) {
-            Ok(chunk) if chunk.len() == piece.inner_len as usize => {
-                write::write(file, piece.file_offset, &chunk, 1, context);
-            }
-            _ => {
-                write::lose(file, error, context.tally);
-                write::done(file, 1, context);
-            }
+        // Of a file that is lost the rest is not read piece by piece.
+        if context.is_over() || file.fate() != Fate::Well {
+            return write::done(file, 1, context);
         }
+        let copies = self.copies.get_or_insert_with(|| Reader::new(context.store.clone(), 1 << 20));
+        let error = match copies.read(BlobKind::Chunks, &piece.id) {
+            Ok(chunk) if chunk.len() == piece.inner_len as usize => {
+                return write::write(file, piece.file_offset, &chunk, 1, context);
+            }
+            Ok(_) => ObjectError::Mismatch { object: format!("chunk {}", piece.id) }.into(),
+            Err(error) => error,
+        };
+        write::lose(file, &error, context.tally);
+        write::done(file, 1, context);
     }
 }

@@ -10,6 +10,7 @@ use super::{Context, Overwrite, verify};
 use crate::destination::{Destination, Identity, Loss, Losses, Part, lost_parts};
 use crate::format::tree::EntryKind;
 use crate::monitor::Counter;
+use crate::store::StoreError;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -18,13 +19,20 @@ fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// A part of the file's content cannot be had.
-pub fn lose<D: Destination>(file: &File<D>, why: &str, tally: &Tally<'_>) {
-    if file.goes(Fate::Damaged) {
-        count(&tally.counts.damaged);
+/// A part of the file's content cannot be had: it is damaged in the store, or the storage failed.
+pub fn lose<D: Destination>(file: &File<D>, why: &StoreError, tally: &Tally<'_>) {
+    let unreadable = why.is_unreadable();
+    if file.goes(if unreadable { Fate::Unreadable } else { Fate::Damaged }) {
+        let (counter, message) = match unreadable {
+            true => {
+                (&tally.counts.store_unreadable, "its content could not be read from the store, and it is not restored")
+            }
+            false => (&tally.counts.damaged, "its content is damaged in the store, and it is not restored"),
+        };
+        count(counter);
         let path = file.path();
         tally.absent(path.clone());
-        tally.problem(path, format!("its content is damaged in the store, and it is not restored: {why}"));
+        tally.problem(path, format!("{message}: {why}"));
     }
 }
 
@@ -72,11 +80,12 @@ pub fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::
         return Ok(open.clone());
     }
     let handle = file.folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
+    let flags = file.finish.attributes().flags;
     let made = match &file.content {
-        None => destination.create(handle, &file.name, file.size, file.replace)?,
+        None => destination.create(handle, &file.name, file.size, flags, file.replace)?,
         Some(content) => {
             let (made, resumed) =
-                destination.create_or_continue(handle, &file.name, file.size, file.replace, content)?;
+                destination.create_or_continue(handle, &file.name, file.size, flags, file.replace, content)?;
             file.resumed.store(resumed, Release);
             made
         }
@@ -165,15 +174,18 @@ pub fn ready<D: Destination>(ready: &Ready<D>, context: &Context<'_, D>) {
             let made = make();
             match &made {
                 Ok(_) => count_special(itself.kind, context.tally),
-                Err(error) => {
-                    let message = match error.kind() {
-                        io::ErrorKind::PermissionDenied if itself.kind.is_device() => {
-                            "a device node, which this user may not make; it is left out".into()
-                        }
-                        _ => format!("cannot be made: {error}"),
-                    };
-                    context.tally.problem(folder.path_of(name), message);
+                // No user may make any: known beforehand, and no failure.
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && itself.kind.is_device()
+                        && !rustix::process::geteuid().is_root() =>
+                {
+                    let path = folder.path_of(name);
+                    let what = "a device node, which only root may make, is left out";
+                    context.tally.monitor.note(&format!("{}: {what}", String::from_utf8_lossy(&path)));
+                    context.tally.absent(path);
                 }
+                Err(error) => context.tally.problem(folder.path_of(name), format!("cannot be made: {error}")),
             }
             if let Some(first) = first_name {
                 _ = first.became.set(made.ok().flatten().ok_or(Fate::Failed));
@@ -214,8 +226,10 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>
     let identity = match became.get() {
         Some(Ok(identity)) => identity,
         fate => {
-            if fate == Some(&Err(Fate::Damaged)) {
-                count(&tally.counts.damaged);
+            match fate {
+                Some(Err(Fate::Damaged)) => count(&tally.counts.damaged),
+                Some(Err(Fate::Unreadable)) => count(&tally.counts.store_unreadable),
+                _ => {}
             }
             let first = String::from_utf8_lossy(&first_folder.path_of(first_name)).into_owned();
             tally.absent(path());

@@ -1,7 +1,7 @@
 //! Names of a directory, sorted, and what the system says of them, block by block.
 
 use super::directory::{Directory, lock};
-use super::meta::{kind_of, look, made_up_directory};
+use super::meta::{Seen, kind_of, look, made_up_directory};
 use super::roots::{Kind, Roots};
 use crate::base::limits::PATH_BYTES_MAX;
 use crate::format::tree::{EntryKind, Meta};
@@ -84,12 +84,12 @@ impl Names {
 pub(super) enum Looked {
     Entry {
         meta: Meta,
-        sparse: bool,
+        seen: Seen,
     },
     /// What stands here lies elsewhere: behind a link that was followed, or under another path, or nowhere.
     Elsewhere {
         meta: Meta,
-        sparse: bool,
+        seen: Seen,
         path: Option<PathBuf>,
         through: bool,
     },
@@ -315,11 +315,11 @@ impl Lister<'_> {
 
     fn look_plain(&self, fd: Option<BorrowedFd<'_>>, name: &CStr) -> Looked {
         let Some(fd) = fd else { return Looked::Error(Errno::NOENT.into()) };
-        let read = look(fd, name, false).and_then(|(mut meta, sparse)| {
+        let read = look(fd, name, false).and_then(|(mut meta, seen)| {
             if meta.kind == EntryKind::Symlink {
                 meta.target = link_target(fd, name)?;
             }
-            Ok(Looked::Entry { meta, sparse })
+            Ok(Looked::Entry { meta, seen })
         });
         read.unwrap_or_else(|error| Looked::Error(error.into()))
     }
@@ -329,8 +329,8 @@ impl Lister<'_> {
         let node = self.roots.node(number);
         if let (Some(_), Some(real)) = (node.root, &self.roots.real) {
             return match self.look_plain(Some(CWD), &c_path(real)) {
-                Looked::Entry { meta, sparse } => {
-                    Looked::Elsewhere { meta, sparse, path: Some(real.clone()), through: false }
+                Looked::Entry { meta, seen } => {
+                    Looked::Elsewhere { meta, seen, path: Some(real.clone()), through: false }
                 }
                 failed => failed,
             };
@@ -339,14 +339,14 @@ impl Lister<'_> {
         let on_the_way = !node.children.is_empty();
         let kind = looked.meta().map(|meta| meta.kind);
         if on_the_way && self.roots.real.is_some() && kind != Some(EntryKind::Directory) {
-            return Looked::Elsewhere { meta: made_up_directory(), sparse: false, path: None, through: false };
+            return Looked::Elsewhere { meta: made_up_directory(), seen: Seen::default(), path: None, through: false };
         }
         if kind == Some(EntryKind::Symlink) && (on_the_way || node.root == Some(Kind::Named)) {
             let behind = fd.map(|fd| look(fd, name, true));
-            if let Some((meta, sparse)) = behind.and_then(|b| b.ok()).filter(|(m, _)| m.kind == EntryKind::Directory) {
+            if let Some((meta, seen)) = behind.and_then(|b| b.ok()).filter(|(m, _)| m.kind == EntryKind::Directory) {
                 let path = PathBuf::from(OsString::from_vec([&directory.path(), &b"/"[..], name.to_bytes()].concat()));
                 let path = std::fs::canonicalize(&path).unwrap_or(path);
-                return Looked::Elsewhere { meta, sparse, path: Some(path), through: true };
+                return Looked::Elsewhere { meta, seen, path: Some(path), through: true };
             }
         }
         if on_the_way && kind.is_some_and(|kind| kind != EntryKind::Directory) {

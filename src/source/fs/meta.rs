@@ -2,6 +2,7 @@
 
 use crate::base::limits::OWNER_NAME_BYTES_MAX;
 use crate::base::time::Time;
+use crate::format::extension::{FLAG_APPEND, FLAG_IMMUTABLE, FLAG_NODUMP};
 use crate::format::tree::{EntryKind, Meta};
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, makedev, statx};
 use rustix::path::Arg;
@@ -10,14 +11,26 @@ use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStringExt;
 
-/// lstat, or stat when `follow`. Owner names, target and attributes are still empty. The flag tells that the entry takes
-/// less room than its length.
-pub(super) fn look(dir: BorrowedFd<'_>, name: impl Arg, follow: bool) -> rustix::io::Result<(Meta, bool)> {
+/// What the system says of an entry beside its metadata.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen {
+    /// It takes less room than its length.
+    pub sparse: bool,
+    /// File flags: those of them that looking tells.
+    pub flags: u32,
+}
+
+/// lstat, or stat when `follow`. Owner names, target and attributes are still empty.
+pub(super) fn look(dir: BorrowedFd<'_>, name: impl Arg, follow: bool) -> rustix::io::Result<(Meta, Seen)> {
     let link = if follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW };
     let stat = statx(dir, name, link | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
     let meta = meta_of(&stat);
     let sparse = meta.kind == EntryKind::File && stat.stx_blocks.saturating_mul(512) < stat.stx_size;
-    Ok((meta, sparse))
+    // statx has the same numbers for these three as FS_IOC_GETFLAGS.
+    let told = FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP;
+    let has_flags = matches!(meta.kind, EntryKind::File | EntryKind::Directory);
+    let flags = if has_flags { stat.stx_attributes.bits() as u32 & told } else { 0 };
+    Ok((meta, Seen { sparse, flags }))
 }
 
 /// The kind of an entry by its mode's bits; what is none of the known kinds is taken as a socket: recorded, never opened.

@@ -2,6 +2,7 @@
 
 use super::ReadMode;
 use super::directory::Directory;
+use super::nocow::Nocow;
 use super::xattr::Without;
 use crate::base::path::split_key;
 use crate::base::time::Time;
@@ -27,12 +28,13 @@ pub(super) struct Opener {
     no_xattrs: bool,
     user: u32,
     without: Without,
+    nocow: Nocow,
 }
 
 impl Opener {
     pub fn new(read: ReadMode, no_xattrs: bool) -> Opener {
         let user = rustix::process::geteuid().as_raw();
-        Opener { read, no_xattrs, user, without: Without::default() }
+        Opener { read, no_xattrs, user, without: Without::default(), nocow: Nocow::default() }
     }
 
     pub fn open(self: &Arc<Self>, found: &Found) -> io::Result<FsFile> {
@@ -56,6 +58,15 @@ impl Opener {
             Handle::Path(path) => openat(CWD, path, flags, Mode::empty()),
             Handle::Key => Err(Errno::NOENT),
         }
+    }
+
+    /// File flags that looking does not tell.
+    pub fn more_flags(&self, found: &Found) -> u32 {
+        let kept = matches!(found.meta.kind, EntryKind::File | EntryKind::Directory);
+        if !kept || self.nocow.is_absent(found.meta.device) {
+            return 0;
+        }
+        self.open_with(found, OPEN).map_or(0, |fd| self.nocow.of(fd.as_fd(), found.meta.device))
     }
 
     /// Extended attributes of an entry of any kind.
@@ -186,6 +197,10 @@ impl SourceFile for FsFile {
             return Ok(Vec::new());
         }
         self.opener.without.of_file(self.fd.as_fd(), self.device)
+    }
+
+    fn more_flags(&self) -> u32 {
+        self.opener.nocow.of(self.fd.as_fd(), self.device)
     }
 
     fn next_data(&self, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {

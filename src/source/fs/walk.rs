@@ -10,7 +10,7 @@
 
 use super::directory::{Directory, Inherited, Place, Pool, lock, path_of_prefix};
 use super::list::{BLOCK, Lister, Listing, Looked, NO_NODE, Scratch, Sub, Subs};
-use super::meta::{Owners, look};
+use super::meta::{Owners, Seen, look};
 use crate::base::path::path_of;
 use crate::format::tree::{EntryKind, Meta};
 use crate::source::{Found, Handle, Walked};
@@ -135,8 +135,8 @@ impl<'a> Walk<'a> {
         let roots = self.lister.roots;
         let top = roots.node(0);
         let real = if top.root.is_some() { roots.real.clone() } else { None }.unwrap_or_else(|| "/".into());
-        let meta = match look(CWD, real.as_path(), true) {
-            Ok((meta, _)) => meta,
+        let (meta, seen) = match look(CWD, real.as_path(), true) {
+            Ok(looked) => looked,
             Err(error) => {
                 (emitter.emit)(Walked::Error { path: b"/".to_vec(), error: error.into() });
                 return false;
@@ -144,9 +144,7 @@ impl<'a> Walk<'a> {
         };
         let device = meta.device;
         let directory = meta.kind == EntryKind::Directory;
-        let found =
-            Found { key: Vec::new(), meta, handle: Handle::Path(real.clone()), sparse: false, streaming: false };
-        if !emitter.entry(found) || !directory {
+        if !emitter.found(Vec::new(), meta, Handle::Path(real.clone()), Seen { sparse: false, ..seen }) || !directory {
             return false;
         }
         let full = top.root.is_some();
@@ -458,20 +456,24 @@ impl Emitter<'_> {
             Looked::Skipped(reason) => (self.emit)(Walked::Skipped { path: path_of(&key), reason }),
             Looked::Mount(meta) => {
                 let path = path_of(&key);
-                self.plain(directory, key, meta, false)
+                self.plain(directory, key, meta, Seen::default())
                     && (self.emit)(Walked::Skipped { path, reason: "another file system is mounted here" })
             }
-            Looked::Elsewhere { meta, sparse, path, .. } => {
+            Looked::Elsewhere { meta, seen, path, .. } => {
                 let handle = path.map_or(Handle::Key, Handle::Path);
-                self.entry(Found { key, meta, handle, sparse, streaming: false })
+                self.found(key, meta, handle, seen)
             }
-            Looked::Entry { meta, sparse } => self.plain(directory, key, meta, sparse),
+            Looked::Entry { meta, seen } => self.plain(directory, key, meta, seen),
         }
     }
 
-    fn plain(&mut self, directory: &Arc<Directory>, key: Vec<u8>, meta: Meta, sparse: bool) -> bool {
+    fn plain(&mut self, directory: &Arc<Directory>, key: Vec<u8>, meta: Meta, seen: Seen) -> bool {
         let handle = Handle::At(directory.clone());
-        self.entry(Found { key, meta, handle, sparse, streaming: false })
+        self.found(key, meta, handle, seen)
+    }
+
+    fn found(&mut self, key: Vec<u8>, meta: Meta, handle: Handle, seen: Seen) -> bool {
+        self.entry(Found { key, meta, handle, sparse: seen.sparse, streaming: false, flags: seen.flags })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::storage::{Area, StorageKey};
 use crate::store::trust::Authenticity;
 
 /// Puts a state record into the store, signed by `signer`.
-pub(super) fn put_record(store: &Store, signer: &SigningKey, record: Record) -> ObjectId {
+pub(crate) fn put_record(store: &Store, signer: &SigningKey, record: Record) -> ObjectId {
     let mut signed = SignedRecord {
         record,
         created: Time::now(),

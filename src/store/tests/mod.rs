@@ -8,6 +8,8 @@ mod reading;
 mod sessions;
 mod tampering;
 
+pub(crate) use listing::put_record;
+
 use super::open::CreateOptions;
 use super::places::tests::machine;
 use super::reader::Reader;
@@ -108,7 +110,7 @@ fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, Sto
         return Ok(id);
     }
     if let Some(location) = session.adoptable()?.get(&id) {
-        session.adopted(&[(id, location)])?;
+        _ = session.adopted(&[(id, location)])?;
         return Ok(id);
     }
     let pack_kind = if kind == BlobKind::Chunks { PackKind::Data } else { PackKind::Tree };
@@ -117,7 +119,7 @@ fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, Sto
     let mut writer = PackWriter::new(storage, ring, pack_kind, session.id(), pack_bytes, Compression::Lz4, blocks);
     writer.append(kind, id, plain)?;
     for pack in writer.finish()? {
-        session.stored(pack)?;
+        _ = session.stored(pack)?;
     }
     Ok(id)
 }

@@ -4,6 +4,8 @@ mod words;
 mod opening;
 mod reading;
 mod backing_up;
+mod restoring;
+mod deleting;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]

@@ -62,7 +62,8 @@ pub fn roots(args: &Args) -> Result<Roots, Failure> {
     Ok(roots)
 }
 
-fn read_list(list: &Path) -> io::Result<Vec<u8>> {
+/// The text of a list; `-` is standard input.
+pub fn read_list(list: &Path) -> io::Result<Vec<u8>> {
     if list != Path::new("-") {
         return fs::read(list);
     }

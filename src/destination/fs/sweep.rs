@@ -1,0 +1,180 @@
+//! Removing what the snapshot lacks: beneath the target, through descriptors, never through a link, never into another
+//! file system.
+
+use super::compare::look;
+use super::flags::explain;
+use super::{FsDestination, FsDirectory};
+use crate::destination::{Sweep, Swept, Verdict};
+use crate::format::extension::FLAG_IMMUTABLE;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxAttributes};
+use rustix::io::Errno;
+use std::io;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+/// A directory that is being swept.
+struct Level {
+    directory: Arc<FsDirectory>,
+    device: (u32, u32),
+    /// Still to be looked at.
+    names: Vec<Vec<u8>>,
+    /// Length of the path of its entries, below where the sweep began.
+    path_len: usize,
+    verdict: Verdict,
+    /// Something in it stays, so that it stays too.
+    stays: bool,
+}
+
+fn device(stat: &Statx) -> (u32, u32) {
+    (stat.stx_dev_major, stat.stx_dev_minor)
+}
+
+fn is_directory(stat: &Statx) -> bool {
+    FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory
+}
+
+fn is_mount(stat: &Statx, above: (u32, u32)) -> bool {
+    device(stat) != above || stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
+}
+
+impl FsDestination {
+    /// Whether another file system is mounted on this directory.
+    pub(super) fn is_mount(&self, directory: &Arc<FsDirectory>) -> io::Result<bool> {
+        let stat = look(self.directories.fd(directory)?.as_fd(), c"")?;
+        let Some(parent) = directory.parent() else { return Ok(false) };
+        let above = look(self.directories.fd(parent)?.as_fd(), c"")?;
+        Ok(is_mount(&stat, device(&above)))
+    }
+
+    /// See [`crate::destination::Destination::sweep`].
+    pub(super) fn sweep_directory(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
+        let mut path = vec![];
+        let mut levels = vec![self.level(directory, 0, Verdict::Descend)?];
+        while let Some(level) = levels.last_mut() {
+            path.truncate(level.path_len);
+            let Some(name) = level.names.pop() else {
+                let (done, stays) = (levels.pop(), path.clone());
+                if let (Some(done), Some(above)) = (done, levels.last_mut()) {
+                    above.stays |= self.end(&done, above, stays, sweep);
+                }
+                continue;
+            };
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            path.extend_from_slice(&name);
+            match self.one(level, &name, &path, sweep) {
+                Ok(None) => {}
+                Ok(Some(deeper)) => levels.push(deeper),
+                Err(error) => {
+                    level.stays = true;
+                    (sweep.tell)(&path, Swept::Failed(error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn level(&self, directory: &Arc<FsDirectory>, path_len: usize, verdict: Verdict) -> io::Result<Level> {
+        let fd = self.directories.fd(directory)?;
+        let device = device(&look(fd.as_fd(), c"")?);
+        Ok(Level { directory: directory.clone(), names: names(&fd)?, device, path_len, verdict, stays: false })
+    }
+
+    /// One entry; a directory that is to be gone through comes back.
+    fn one(&self, level: &mut Level, name: &[u8], path: &[u8], sweep: &mut Sweep<'_>) -> io::Result<Option<Level>> {
+        // Written by this run under a name of the moment.
+        if self.is_temporary(name) {
+            level.stays = true;
+            return Ok(None);
+        }
+        let fd = self.directories.fd(&level.directory)?;
+        let stat = match look(fd.as_fd(), name) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let directory = is_directory(&stat);
+        let verdict = (sweep.decide)(path, directory, level.verdict);
+        if verdict == Verdict::Keep {
+            level.stays = true;
+            return Ok(None);
+        }
+        if (sweep.never)((rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)) {
+            level.stays = true;
+            (sweep.tell)(path, Swept::Kept("it belongs to the store, its cache or its configuration"));
+            return Ok(None);
+        }
+        if directory {
+            if is_mount(&stat, level.device) {
+                level.stays = true;
+                if verdict == Verdict::Remove {
+                    (sweep.tell)(path, Swept::Kept("another file system is mounted there"));
+                }
+                return Ok(None);
+            }
+            let opened = self.open_existing(&level.directory, name)?;
+            return self.level(&opened, path.len(), verdict).map(Some);
+        }
+        if verdict != Verdict::Remove {
+            level.stays = true;
+            return Ok(None);
+        }
+        if !sweep.dry_run {
+            self.remove(level, name, AtFlags::empty(), stat.stx_attributes.bits() as u32)?;
+        }
+        (sweep.tell)(path, Swept::Removed);
+        Ok(None)
+    }
+
+    /// A directory that was gone through; says whether it stays.
+    fn end(&self, done: &Level, above: &Level, path: Vec<u8>, sweep: &mut Sweep<'_>) -> bool {
+        if done.stays || done.verdict != Verdict::Remove {
+            return true;
+        }
+        if !sweep.dry_run {
+            let flags = self.flags_of(&done.directory);
+            if let Err(error) = self.remove(above, done.directory.name(), AtFlags::REMOVEDIR, flags) {
+                (sweep.tell)(&path, Swept::Failed(error));
+                return true;
+            }
+        }
+        (sweep.tell)(&path, Swept::Removed);
+        false
+    }
+
+    fn remove(&self, level: &Level, name: &[u8], how: AtFlags, flags: u32) -> io::Result<()> {
+        let fd = self.directories.fd(&level.directory)?;
+        let removed = self.in_writable(&level.directory, &fd, || Ok(rustix::fs::unlinkat(&*fd, name, how)?));
+        removed.map_err(|error| explain(error, flags | self.flags_of(&level.directory) & FLAG_IMMUTABLE))
+    }
+
+    pub(super) fn flags_of(&self, directory: &Arc<FsDirectory>) -> u32 {
+        let stat = self.directories.fd(directory).map(|fd| look(fd.as_fd(), c""));
+        stat.map_or(0, |stat| stat.map_or(0, |stat| stat.stx_attributes.bits() as u32))
+    }
+}
+
+/// What lies in a directory.
+fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    // Of its own, so that nobody else's position in it is moved.
+    let listed = rustix::fs::openat(directory, c".", flags, Mode::empty())?;
+    let mut buffer = vec![MaybeUninit::uninit(); 32 << 10];
+    let mut entries = RawDir::new(listed, &mut buffer);
+    let mut names = vec![];
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    // Taken from the end.
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names)
+}

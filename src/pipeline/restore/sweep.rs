@@ -1,0 +1,142 @@
+//! sweep: what lies in the target and the snapshot lacks goes, as far as the rules select it.
+//!
+//! Takes directories whose entries are all restored, with the names that the snapshot has there. Nothing is removed
+//! where the snapshot does not know what there should be: above its sources, in directories that the backup could not
+//! list, in parts of the tree that are damaged.
+
+use super::Context;
+use super::item::Swept;
+use super::rules::Choice;
+use super::tally::count;
+use crate::base::path::subtree_prefix;
+use crate::destination::{Destination, Sweep, Swept as Outcome, Verdict};
+use std::ops::Range;
+
+/// What tells a directory whose content is known from others.
+#[derive(Default)]
+pub struct Known {
+    /// What the keys below each source begin with.
+    sources: Vec<Vec<u8>>,
+    /// Ranges of keys that cannot be read; an empty end is the end of the tree.
+    lost: Vec<Range<Vec<u8>>>,
+}
+
+impl Known {
+    /// Below these sources, each with its key.
+    pub fn below(sources: &[Vec<u8>]) -> Known {
+        Known { sources: sources.iter().map(|key| subtree_prefix(key)).collect(), lost: vec![] }
+    }
+
+    /// Entries with keys in this range are lost.
+    pub fn lose(&mut self, range: Range<&[u8]>) {
+        self.lost.push(range.start.to_vec()..range.end.to_vec());
+    }
+
+    /// Whether a directory is a source, or lies in one; `prefix` is what the keys below it begin with. Of others the
+    /// snapshot has only what leads to its sources.
+    pub fn is_in_source(&self, prefix: &[u8]) -> bool {
+        self.sources.iter().any(|source| prefix.starts_with(source))
+    }
+
+    /// Whether a directory is disjoint from all sources.
+    pub fn is_apart(&self, prefix: &[u8]) -> bool {
+        !self.sources.iter().any(|source| prefix.starts_with(source) || source.starts_with(prefix))
+    }
+
+    /// Whether all entries of a directory could be read.
+    pub fn is_complete(&self, prefix: &[u8]) -> bool {
+        let (from, to) = ([prefix, &[0]].concat(), [prefix, &[1]].concat());
+        !self.lost.iter().any(|lost| lost.start < to && (lost.end.is_empty() || from < lost.end))
+    }
+}
+
+/// Removes from a directory what is not among its names, and tells of each.
+pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
+    let (Some(destination), Some(handle)) = (context.destination, &swept.folder.handle) else { return };
+    let (request, tally) = (context.request, context.tally);
+    if context.is_over() {
+        return;
+    }
+    let path_of = |below: &[u8]| {
+        let mut path = swept.folder.path();
+        if path != b"/" {
+            path.push(b'/');
+        }
+        path.extend_from_slice(below);
+        path
+    };
+    if swept.names.is_empty() && destination.is_mounted_on(handle).unwrap_or(true) {
+        // As a backup that does not enter other file systems stores it.
+        let why = "another file system is mounted there, and the snapshot has nothing of it; what it holds is left";
+        return tally.monitor.note(&format!("{}: {why}", String::from_utf8_lossy(&swept.folder.path())));
+    }
+    let decide = |below: &[u8], directory: bool, above: Verdict| {
+        let top = !below.contains(&b'/');
+        if top && swept.names.binary_search_by(|name| (**name).cmp(below)).is_ok() {
+            return Verdict::Keep;
+        }
+        let parent = match above {
+            _ if top => swept.choice,
+            Verdict::Remove => Choice::Yes,
+            _ => Choice::Below,
+        };
+        match request.rules.choose(&path_of(below), directory, parent) {
+            Choice::Yes => Verdict::Remove,
+            Choice::Below => Verdict::Descend,
+            Choice::No => Verdict::Keep,
+        }
+    };
+    let mut tell = |below: &[u8], outcome| {
+        let path = path_of(below);
+        match outcome {
+            Outcome::Removed => {
+                count(&tally.counts.deleted);
+                tally.monitor.removed(&path);
+            }
+            Outcome::Kept(why) => {
+                tally.monitor.note(&format!("{}: not deleted: {why}", String::from_utf8_lossy(&path)));
+            }
+            Outcome::Failed(error) => tally.problem(path, format!("cannot be deleted: {error}")),
+        }
+    };
+    let never = |node| request.never.contains(&node);
+    let mut sweep = Sweep { decide: &decide, never: &never, tell: &mut tell, dry_run: request.dry_run };
+    if let Err(error) = destination.sweep(handle, &mut sweep) {
+        tally.problem(swept.folder.path(), format!("what the snapshot lacks in it cannot be deleted: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::key_of;
+
+    fn prefix(path: &str) -> Vec<u8> {
+        subtree_prefix(&key_of(path.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn only_what_lies_in_a_source_is_known() {
+        let known = Known::below(&[key_of(b"/home/me").unwrap(), key_of(b"/srv").unwrap()]);
+        let is = |path: &str| (known.is_in_source(&prefix(path)), known.is_apart(&prefix(path)));
+        assert_eq!(is("/"), (false, false));
+        assert_eq!(is("/home"), (false, false));
+        assert_eq!(is("/home/me"), (true, false));
+        assert_eq!(is("/home/me/a/b"), (true, false));
+        assert_eq!(is("/home/me2"), (false, true));
+        assert_eq!(is("/data/home"), (false, true));
+        assert!(Known::below(&[vec![]]).is_in_source(&prefix("/")));
+    }
+
+    #[test]
+    fn a_directory_is_complete_when_no_entry_of_its_own_is_lost() {
+        let mut known = Known::below(&[vec![]]);
+        let key = |path: &str| key_of(path.as_bytes()).unwrap();
+        known.lose(&key("/a/b/m")..&key("/a/b/z"));
+        let is = |known: &Known, path| known.is_complete(&prefix(path));
+        assert!(!is(&known, "/a/b"));
+        assert!(is(&known, "/a") && is(&known, "/") && is(&known, "/a/b/c") && is(&known, "/b"));
+        known.lose(&key("/k")..&[]);
+        assert!(!is(&known, "/") && !is(&known, "/b") && !is(&known, "/z/y"));
+    }
+}

@@ -1,0 +1,180 @@
+//! `restore --delete`, and what selects what is restored.
+
+use super::restoring::{Homes, Tree, in_namespace, text, tool};
+use crate::sandbox::{Ran, Sandbox, names};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+fn deleted(ran: &Ran) -> Vec<String> {
+    let prefix = |line: &str| line.strip_prefix("deleted   ").map(str::to_string);
+    ran.stdout.lines().filter_map(prefix).map(|path| path.rsplit("source/").next().unwrap().to_string()).collect()
+}
+
+#[test]
+fn delete_removes_what_the_snapshot_lacks_and_nothing_else() {
+    let tree = Tree::new(|source| {
+        fs::create_dir_all(source.join("a/b")).unwrap();
+        fs::write(source.join("a/b/one"), "1").unwrap();
+        fs::write(source.join("two"), "2").unwrap();
+    });
+    tree.restored(&[]);
+    let at = |name: &str| tree.target.join(name);
+    let outside = tree.sandbox.write("outside/canary", "alive");
+    fs::create_dir_all(at("a/extra/deep/er")).unwrap();
+    fs::write(at("a/extra/deep/er/x"), "x").unwrap();
+    fs::write(at("a/b/more"), "x").unwrap();
+    fs::write(at("keep.me"), "x").unwrap();
+    symlink(outside.parent().unwrap(), at("a/link")).unwrap();
+    let all = ["a/b/more", "a/extra", "a/extra/deep", "a/extra/deep/er", "a/extra/deep/er/x", "a/link"];
+    let words = ["--overwrite", "if-changed", "--delete", "--exclude", "*.me"];
+    // Without the option nothing goes; in a dry run it is named and stays.
+    assert_eq!(deleted(&tree.restored(&["--overwrite", "if-changed", "-v"])), [""; 0]);
+    let mut would = deleted(&tree.restored(&[&words[..], &["--dry-run"]].concat()));
+    would.sort();
+    assert_eq!(would, all);
+    assert!(at("a/extra/deep/er/x").exists());
+    let ran = tree.restored(&[&words[..], &["--json"]].concat());
+    let objects = ran.objects();
+    let mut gone: Vec<_> =
+        objects.iter().filter(|o| o["type"] == "deleted").map(|o| o["path"].as_str().unwrap()).collect();
+    gone.sort();
+    let expected: Vec<_> = all.iter().map(|name| text(&tree.source.join(name))).collect();
+    assert_eq!(gone, expected);
+    assert_eq!(objects.last().unwrap()["deleted"], 6);
+    assert_eq!(names(&tree.target), ["a", "keep.me", "two"]);
+    assert_eq!(names(&at("a")), ["b"]);
+    assert_eq!(names(&at("a/b")), ["one"]);
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "alive");
+    // Directories from which something went have the snapshot's time all the same.
+    assert_eq!(fs::metadata(at("a")).unwrap().mtime(), fs::metadata(tree.source.join("a")).unwrap().mtime());
+    tree.restored(&["--delete"]);
+    assert_eq!(names(&tree.target), ["a", "two"]);
+    tree.is_equal();
+}
+
+#[test]
+fn delete_stays_within_the_selection_and_the_sources() {
+    let sandbox = Sandbox::new();
+    sandbox.write("me/docs/letter", "dear");
+    sandbox.write("me/src/x.c", "int x;");
+    sandbox.ok(["backup", "me", "--as", "/home/me"]);
+    let extra = |name: &str| sandbox.write(&format!("root/{name}"), "x");
+    let extras = ["top", "home/other/diary", "home/me/more", "home/me/docs/more", "home/me/src/y.c", "home/me/src/z.o"];
+    let make = || extras.iter().for_each(|name| _ = extra(name));
+    let left =
+        || extras.iter().filter(|name| sandbox.path(&format!("root/{name}")).exists()).copied().collect::<Vec<_>>();
+    let restore = |more: &[&str]| sandbox.ok(["restore", "latest", "--to", "root", "--delete"].iter().chain(more));
+    make();
+    restore(&["--include", "/home/me/docs"]);
+    assert_eq!(left(), ["top", "home/other/diary", "home/me/more", "home/me/src/y.c", "home/me/src/z.o"]);
+    make();
+    restore(&["--include", "*.c"]);
+    assert_eq!(left(), ["top", "home/other/diary", "home/me/more", "home/me/docs/more", "home/me/src/z.o"]);
+    make();
+    sandbox.write("list", "/home/me/src\n");
+    restore(&["--files-from", "list"]);
+    assert_eq!(left(), ["top", "home/other/diary", "home/me/more", "home/me/docs/more"]);
+    make();
+    restore(&[]);
+    assert_eq!(left(), ["top", "home/other/diary"]);
+    // Nonsense is refused before anything is done.
+    let never = sandbox.run(["restore", "latest", "--to", "root", "--delete", "--overwrite", "never"]);
+    assert_eq!(never.code, 1, "{never:?}");
+    let file = sandbox.run(["restore", "latest:/home/me/docs/letter", "--to", "root", "--delete"]);
+    assert!(file.code == 1 && file.stderr.contains("not a directory"), "{file:?}");
+}
+
+#[test]
+fn delete_does_not_reach_what_comes_through_a_followed_link() {
+    let homes = Homes::new(|_| "data/home".into());
+    fs::create_dir_all(homes.root.join("data/home/me")).unwrap();
+    fs::write(homes.root.join("data/home/me/extra"), "x").unwrap();
+    let ran = homes.restore(&["--delete", "--overwrite", "if-changed"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(names(&homes.root.join("data/home")), ["me", "other"]);
+    assert_eq!(names(&homes.root.join("data/home/me")), ["docs"]);
+    // A link to where the restore itself goes: following it, one part would delete what the other brings.
+    let sandbox = Sandbox::new();
+    sandbox.write("all/x/from-x", "x");
+    sandbox.write("all/y/from-y", "y");
+    sandbox.ok(["backup", "all", "--as", "/all"]);
+    sandbox.write("root/all/y/from-y", "y");
+    symlink("y", sandbox.path("root/all/x")).unwrap();
+    let ran = sandbox.run(["restore", "latest", "--to", "root", "--delete", "--overwrite", "if-changed"]);
+    assert!(ran.code == 1 && ran.stderr.contains("/all/x"), "{ran:?}");
+    assert_eq!(names(&sandbox.path("root/all/y")), ["from-y"]);
+}
+
+#[test]
+fn delete_leaves_what_is_mounted() {
+    if !in_namespace("deleting::delete_leaves_what_is_mounted") {
+        return;
+    }
+    let tree = Tree::new(|source| {
+        fs::create_dir_all(source.join("mounted")).unwrap();
+        fs::write(source.join("one"), "1").unwrap();
+    });
+    tree.restored(&[]);
+    let at = |name: &str| tree.target.join(name);
+    fs::create_dir_all(at("extra/mount")).unwrap();
+    fs::write(at("extra/gone"), "x").unwrap();
+    for folder in ["mounted", "extra/mount"] {
+        assert!(tool(&["mount", "-t", "tmpfs", "none", &text(&at(folder))]));
+        fs::write(at(folder).join("inside"), "x").unwrap();
+    }
+    let ran = tree.restored(&["--delete", "--overwrite", "if-changed"]);
+    assert!(ran.stderr.contains("another file system is mounted there"), "{ran:?}");
+    assert_eq!(names(&at("mounted")), ["inside"]);
+    assert_eq!(names(&at("extra")), ["mount"]);
+    assert_eq!(names(&at("extra/mount")), ["inside"]);
+    // A mount of which the snapshot has something is swept like any directory.
+    fs::write(tree.source.join("mounted/known"), "k").unwrap();
+    tree.backup();
+    tree.restored(&["--delete", "--overwrite", "if-changed"]);
+    assert_eq!(names(&at("mounted")), ["known"]);
+}
+
+#[test]
+fn delete_over_everything_leaves_the_store() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/one", "1");
+    sandbox.ok(["backup", "source", "--as", "/"]);
+    let home = text(&sandbox.home());
+    sandbox.write("home/extra", "x");
+    let ran = sandbox.ok(["restore", "latest", "--to", &home, "--delete", "-v"]);
+    assert!(ran.stderr.contains("it belongs to the store"), "{ran:?}");
+    assert!(!sandbox.home().join("extra").exists());
+    sandbox.ok(["check", "--read-data"]);
+    assert_eq!(fs::read_to_string(sandbox.home().join("one")).unwrap(), "1");
+}
+
+#[test]
+fn lists_and_pattern_files_select() {
+    let tree = Tree::new(|source| {
+        for name in ["a.conf", "b.txt", "d/c.conf", "d/e/f", "odd\nname"] {
+            fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+            fs::write(source.join(name), name).unwrap();
+        }
+    });
+    let files = |ran: &Ran| ran.objects().last().unwrap()["files"].as_u64().unwrap();
+    let fresh = |more: &[&str]| {
+        _ = fs::remove_dir_all(&tree.target);
+        tree.restore(&[more, &["--json"]].concat())
+    };
+    tree.sandbox.write("patterns", "# configuration\n\n*.conf\n");
+    assert_eq!(files(&fresh(&["--include-file", "patterns"])), 2);
+    assert_eq!(files(&fresh(&["--exclude-file", "patterns"])), 3);
+    tree.sandbox.write("patterns", "# nothing\n");
+    assert_eq!(fresh(&["--include-file", "patterns"]).code, 2);
+    tree.sandbox.write("list", format!("./d/e\n{}/b.txt\n", text(&tree.source)));
+    assert_eq!(files(&fresh(&["--files-from", "list"])), 2);
+    assert_eq!(names(&tree.target), ["b.txt", "d"]);
+    assert_eq!(names(&tree.target.join("d")), ["e"]);
+    tree.sandbox.write("list", "odd\nname\0d/gone\0");
+    let ran = fresh(&["--files-from0", "list"]);
+    assert_eq!((ran.code, files(&ran)), (1, 1), "{ran:?}");
+    assert!(ran.stdout.contains("d/gone") && ran.stdout.contains("the snapshot has nothing of this path"), "{ran:?}");
+    tree.sandbox.write("list", "/somewhere/else\n");
+    let ran = fresh(&["--files-from", "list"]);
+    assert!(ran.code == 1 && ran.stderr.contains("somewhere/else"), "{ran:?}");
+}
