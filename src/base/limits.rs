@@ -158,6 +158,9 @@ pub const RESTORE_READ_BYTES: usize = 4 * MIB;
 /// So many bytes that nobody needs are read along rather than passed over.
 pub const RESTORE_GAP_BYTES: usize = 128 * KIB;
 
+/// A file of at least this size is restored so that a later run can continue it.
+pub const PARTIAL_BYTES_MIN: u64 = 64 * MIB as u64;
+
 /// Pack files that local storage keeps open for reading.
 pub const OPEN_PACKS_MAX: usize = 64;
 /// Temporary files of killed runs are removed when they are older, in seconds.

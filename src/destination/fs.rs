@@ -8,28 +8,41 @@
 
 mod attributes;
 mod compare;
+mod copy;
 mod correct;
 mod directory;
+mod examine;
 mod file;
 mod flags;
+mod flush;
+mod grain;
 mod lend;
 mod links;
+mod partial;
 mod sweep;
 
 pub use attributes::Ownership;
 pub use directory::FsDirectory;
 pub use file::FsFile;
 
-use super::{Attributes, Destination, Existing, Found, Identity, ReadBack, Special, Sweep, Way};
+use super::{
+    Attributes, Destination, Existing, Expected, Found, Identity, Losses, Part, ReadBack, Special, Sweep, Way,
+};
+use crate::base::time::Time;
 use crate::format::compare::{Facts, Fields};
 use crate::format::tree::EntryKind;
 use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
 use compare::At;
 use directory::{Born, OpenDirectories, open_beneath};
-use file::{HALF_WRITTEN, OpenFiles, create_new, identity, rename_over};
+use file::{
+    HALF_WRITTEN, OpenFiles, close, create_new, identity, not_renamed, not_written, rename_over, rename_to_new, set_len,
+};
 use flags::{Flags, SEALING, explain};
+use flush::Flush;
+use grain::{Grains, Kept, same_time};
 use lend::{Lent, NOT_LENT};
 use links::OwnLinks;
+use partial::Partial;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -46,6 +59,8 @@ pub struct FsOptions {
     pub ownership: Ownership,
     /// Leave extended attributes out.
     pub no_xattrs: bool,
+    /// What is written is to be made durable at the end.
+    pub sync: bool,
 }
 
 /// A folder as a destination.
@@ -56,6 +71,8 @@ pub struct FsDestination {
     files: OpenFiles,
     applier: Applier,
     flags: Flags,
+    flush: Arc<Flush>,
+    grains: Grains,
     lent: Lent,
     own_links: OwnLinks,
     temporary: (u64, AtomicU64),
@@ -87,22 +104,23 @@ impl FsDestination {
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(folder, flags, Mode::empty())?;
-        if made {
-            // From its parent's default ACL; the snapshot's entry may have none.
-            strip_acl(&fd, ACL_DEFAULT)?;
-            strip_acl(&fd, ACL_ACCESS)?;
-        }
+        // From its parent's default ACL; the snapshot's entry may have none.
+        let inherits = made && !(strip_acl(&fd, ACL_DEFAULT) & strip_acl(&fd, ACL_ACCESS));
+        let flush = Arc::new(Flush::new(options.sync));
+        let flushes = flush.meet(&fd)?;
         let found = if made { Found::New } else { found(&fd)? };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         Ok(FsDestination {
-            target: FsDirectory::target(fd, made),
+            target: FsDirectory::target(fd, made, inherits, flushes),
             found,
-            directories: OpenDirectories::new((limit / 4).min(1024) as usize),
+            directories: OpenDirectories::new((limit / 4).min(1024) as usize, flush.clone()),
             files: OpenFiles::new((limit / 8).min(512) as usize),
             applier: Applier::new(options.ownership, !options.no_xattrs),
             flags: Flags::default(),
+            flush,
+            grains: Grains::default(),
             lent: Lent::default(),
             own_links: OwnLinks::default(),
             temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
@@ -113,6 +131,11 @@ impl FsDestination {
     fn temporary_name(&self) -> Vec<u8> {
         let (seed, next) = &self.temporary;
         format!(".larder-{:016x}", seed.wrapping_add(next.fetch_add(1, Relaxed))).into_bytes()
+    }
+
+    /// How the file system of this directory keeps what it is given.
+    fn kept(&self, directory: &OwnedFd) -> Kept {
+        self.grains.of(directory, || self.temporary_name())
     }
 
     /// Whether this run gave the name by [`FsDestination::temporary_name`].
@@ -129,7 +152,8 @@ impl FsDestination {
             return Ok(*born);
         }
         let stat = rustix::fs::fstat(entry)?;
-        let acl = !directory.made() && rustix::fs::fgetxattr_query(fd, ACL_DEFAULT).is_ok();
+        let acl = (!directory.made() || directory.inherits.load(Relaxed))
+            && rustix::fs::fgetxattr_query(fd, ACL_DEFAULT).is_ok();
         Ok(*directory.born.get_or_init(|| Born { uid: stat.st_uid, gid: stat.st_gid, acl }))
     }
 
@@ -155,8 +179,34 @@ impl FsDestination {
     fn replace(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, temporary: &[u8], name: &[u8]) -> io::Result<()> {
         rename_over(fd, temporary, name).map_err(|error| {
             let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
-            explain(error, there | self.flags_of(directory))
+            not_renamed(explain(error, there | self.flags_of(directory)))
         })
+    }
+
+    /// All that a file gets whose content is written: `names` are a temporary one, if it has that, and its own.
+    fn complete_file(
+        &self,
+        (directory, directory_fd): (&Arc<FsDirectory>, &OwnedFd),
+        fd: OwnedFd,
+        names: (Option<&[u8]>, &[u8]),
+        attributes: &Attributes<'_>,
+    ) -> io::Result<Losses> {
+        let born = self.born(directory, directory_fd, &fd)?;
+        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        self.flags.early(&fd, attributes.flags);
+        if directory.flushes {
+            flush::flush(&fd, &mut losses)?;
+        }
+        let seal = attributes.flags & SEALING != 0;
+        let identified = if seal { Some(identity(&rustix::fs::fstat(&fd)?)) } else { None };
+        close(fd).map_err(not_written)?;
+        if let Some(temporary) = names.0 {
+            self.replace(directory, directory_fd, temporary, names.1)?;
+        }
+        if let Some(identity) = identified {
+            self.flags.late(directory, names.1, attributes.flags, identity);
+        }
+        Ok(losses)
     }
 
     /// Makes an entry by `make`, under its name or, when `replace` and something is there, by way of a temporary one.
@@ -166,8 +216,8 @@ impl FsDestination {
         name: &[u8],
         replace: bool,
         make: impl Fn(&[u8]) -> io::Result<()>,
-        complete: impl FnOnce(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+        complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
+    ) -> io::Result<Losses> {
         let made = self.in_writable(place, directory, || match make(name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
@@ -178,9 +228,9 @@ impl FsDestination {
         });
         let temporary = made.map_err(|e| explain(e, self.flags_of(place)))?;
         let made = temporary.as_deref().unwrap_or(name);
-        let done = complete(made).and_then(|()| match &temporary {
-            Some(temporary) => self.replace(place, directory, temporary, name),
-            None => Ok(()),
+        let done = complete(made).and_then(|losses| match &temporary {
+            Some(temporary) => self.replace(place, directory, temporary, name).map(|()| losses),
+            None => Ok(losses),
         });
         done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
     }
@@ -267,10 +317,11 @@ impl Destination for FsDestination {
             Err(e) => return Err(explain(e, self.flags_of(parent))),
         }
         let directory = self.directories.open(parent, name, true)?;
-        if !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
+        let inherits = parent.inherits.load(Relaxed);
+        if inherits || !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
             let fd = self.directories.fd(&directory)?;
-            strip_acl(&*fd, ACL_DEFAULT)?;
-            strip_acl(&*fd, ACL_ACCESS)?;
+            let stripped = strip_acl(&*fd, ACL_DEFAULT) & strip_acl(&*fd, ACL_ACCESS);
+            directory.inherits.store(!stripped, Relaxed);
         }
         Ok((directory, Found::New))
     }
@@ -293,45 +344,100 @@ impl Destination for FsDestination {
     ) -> io::Result<Arc<FsFile>> {
         let directory_fd = self.directories.fd(directory)?;
         let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
-        let written_as = temporary.as_deref().unwrap_or(name);
         self.flags.at_birth(&fd, flags);
-        if let Err(e) = rustix::fs::ftruncate(&fd, size) {
-            _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty());
-            return Err(e.into());
-        }
-        let file = FsFile::new(directory.clone(), written_as, temporary.is_some().then_some(name), fd);
+        // Where the length cannot be set, the last byte sets it at the end.
+        _ = rustix::fs::ftruncate(&fd, size);
+        let written_as = temporary.as_deref().unwrap_or(name);
+        let file = Arc::new(FsFile::new(directory.clone(), written_as, temporary.is_some().then_some(name), size, fd));
         self.files.admit(&file)?;
         Ok(file)
     }
 
-    fn write_at(&self, file: &Arc<FsFile>, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
-        write_all_at(&*fd, offset, bytes)
+    fn create_or_continue(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        size: u64,
+        flags: u32,
+        replace: bool,
+        content: &[u8; 16],
+    ) -> io::Result<(Arc<FsFile>, bool)> {
+        let fd = self.directories.fd(directory)?;
+        let partial = Partial { directory, fd: &fd, name, size, content };
+        let file = match partial.resume(&|| self.kept(&fd).uid) {
+            Some(file) => file,
+            None => {
+                let begin = || partial.begin(replace, |fd| self.flags.at_birth(fd, flags));
+                self.in_writable(directory, &fd, begin).map_err(|e| explain(e, self.flags_of(directory)))?
+            }
+        };
+        let file = Arc::new(file);
+        self.files.admit(&file)?;
+        Ok((file.clone(), file.resumed))
     }
 
-    fn finish(&self, file: &Arc<FsFile>, attributes: &Attributes<'_>, identify: bool) -> io::Result<Option<Identity>> {
+    fn write_at(&self, file: &Arc<FsFile>, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
+        write_all_at(&*fd, offset, bytes)?;
+        file.end.fetch_max(offset + bytes.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn read_at(&self, file: &Arc<FsFile>, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
+        read_all_at(&*fd, offset, buf)?;
+        file.end.fetch_max(offset + buf.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    fn finish(
+        &self,
+        file: &Arc<FsFile>,
+        attributes: &Attributes<'_>,
+        identify: bool,
+    ) -> io::Result<(Option<Identity>, Losses)> {
         let directory = self.directories.fd(&file.directory)?;
         let fd = self.files.fd(file, || Ok(directory.clone()))?;
+        if file.end.load(Relaxed) < file.size {
+            set_len(&*fd, file.size)?;
+        }
         let born = self.born(&file.directory, &directory, &*fd)?;
-        self.applier.apply(fd.as_fd(), attributes, born, false)?;
+        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
         self.flags.early(&*fd, attributes.flags);
+        if file.directory.flushes {
+            flush::flush(&*fd, &mut losses)?;
+        }
         let seal = attributes.flags & SEALING != 0;
         let identified = if identify || seal { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
-        self.files.close(file);
-        if let Some(name) = &file.replaces {
-            self.replace(&file.directory, &directory, &file.name, name)?;
+        // The last one: what it says of an error in writing is heard.
+        drop(fd);
+        self.files.close(file)?;
+        match &file.replaces {
+            Some(name) if file.keeps_others => rename_to_new(&*directory, &file.name, name).map_err(not_renamed)?,
+            Some(name) => self.replace(&file.directory, &directory, &file.name, name)?,
+            None => {}
+        }
+        if let Some(journal) = &file.journal {
+            _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
         }
         if let Some(identity) = identified.filter(|_| seal) {
             self.flags.late(&file.directory, file.replaces.as_ref().unwrap_or(&file.name), attributes.flags, identity);
         }
-        Ok(identified.filter(|_| identify))
+        Ok((identified.filter(|_| identify), losses))
     }
 
     fn abandon(&self, file: &Arc<FsFile>) {
-        self.files.close(file);
+        _ = self.files.close(file);
         if let Ok(directory) = self.directories.fd(&file.directory) {
             _ = rustix::fs::unlinkat(&*directory, &*file.name, AtFlags::empty());
+            if let Some(journal) = &file.journal {
+                _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
+            }
         }
+    }
+
+    fn leave(&self, file: &Arc<FsFile>) {
+        if file.journal.is_some() { _ = self.files.close(file) } else { self.abandon(file) }
     }
 
     fn whole(
@@ -342,25 +448,16 @@ impl Destination for FsDestination {
         size: u64,
         attributes: &Attributes<'_>,
         replace: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let directory_fd = self.directories.fd(directory)?;
         let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
         self.flags.at_birth(&fd, attributes.flags);
         let written = (|| {
-            if size > bytes.len() as u64 {
-                rustix::fs::ftruncate(&fd, size)?;
-            }
             write_all_at(&fd, 0, bytes)?;
-            let born = self.born(directory, &directory_fd, &fd)?;
-            self.applier.apply(fd.as_fd(), attributes, born, false)?;
-            self.flags.early(&fd, attributes.flags);
-            if let Some(temporary) = &temporary {
-                self.replace(directory, &directory_fd, temporary, name)?;
+            if size > bytes.len() as u64 {
+                set_len(&fd, size)?;
             }
-            if attributes.flags & SEALING != 0 {
-                self.flags.late(directory, name, attributes.flags, identity(&rustix::fs::fstat(&fd)?));
-            }
-            Ok(())
+            self.complete_file((directory, &directory_fd), fd, (temporary.as_deref(), name), attributes)
         })();
         let written_as = temporary.as_deref().unwrap_or(name);
         written.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty()))
@@ -373,7 +470,7 @@ impl Destination for FsDestination {
         special: &Special<'_>,
         attributes: &Attributes<'_>,
         replace: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let node = |name: &[u8], kind, (major, minor)| {
             let device = rustix::fs::makedev(major, minor);
@@ -395,10 +492,10 @@ impl Destination for FsDestination {
                 self.own_link(identity(&stat));
             }
             match special {
-                Special::Symlink(_) => self.applier.apply_to_link(fd.as_fd(), name, attributes, born),
+                Special::Symlink(_) => Ok(self.applier.apply_to_link(fd.as_fd(), name, attributes, born)),
                 // Someone put a link in its place: its target's attributes are not ours to change.
                 _ if is_link => Err(Errno::LOOP.into()),
-                _ => self.applier.apply_to_path(entry.as_fd(), attributes, born),
+                _ => Ok(self.applier.apply_to_path(entry.as_fd(), attributes, born)),
             }
         })
     }
@@ -408,6 +505,7 @@ impl Destination for FsDestination {
         from: (&Arc<FsDirectory>, &[u8]),
         identity: Identity,
         to: (&Arc<FsDirectory>, &[u8]),
+        like: (&Expected<'_>, &Attributes<'_>),
         replace: bool,
     ) -> io::Result<()> {
         let (source, target) = (self.directories.fd(from.0)?, self.directories.fd(to.0)?);
@@ -416,17 +514,43 @@ impl Destination for FsDestination {
             return Ok(());
         }
         let make = |name: &[u8]| Ok(rustix::fs::linkat(&*source, from.1, &*target, name, AtFlags::empty())?);
-        self.make((to.0, &target), to.1, replace, make, |name| {
-            let stat = rustix::fs::statat(&*target, name, AtFlags::SYMLINK_NOFOLLOW)?;
-            if kind_of(&stat) == EntryKind::Symlink {
+        let linked = self.make((to.0, &target), to.1, replace, make, |name| {
+            let there = compare::existing(&compare::look(target.as_fd(), name)?, HALF_WRITTEN);
+            if there.kind == EntryKind::Symlink {
                 self.own_link(identity);
             }
-            if self::identity(&stat) == identity {
-                Ok(())
+            // Behind some network file systems each name has a number of its own.
+            if there.identity == identity || !self.kept(&target).links && self.is_like(to.0, &there, like.0, like.1) {
+                Ok(vec![])
             } else {
                 Err(io::Error::other("the file it is another name of was replaced while it was being restored"))
             }
-        })
+        });
+        linked.map(|_| self.applier.takes(&Part::Link))
+    }
+
+    fn copy(
+        &self,
+        from: (&Arc<FsDirectory>, &[u8]),
+        to: (&Arc<FsDirectory>, &[u8]),
+        like: (&Expected<'_>, &Attributes<'_>),
+        replace: bool,
+    ) -> io::Result<Losses> {
+        self.copy_file(from, to, like.0, like.1, replace)
+    }
+
+    fn links(&self, directory: &Arc<FsDirectory>) -> bool {
+        self.directories.fd(directory).is_ok_and(|fd| self.kept(&fd).links)
+    }
+
+    fn examine(
+        &self,
+        directory: &Arc<FsDirectory>,
+        name: &[u8],
+        like: (&Expected<'_>, &Attributes<'_>),
+        lost: u8,
+    ) -> io::Result<Vec<&'static str>> {
+        self.differences(directory, name, like.0, like.1, lost)
     }
 
     fn compare(
@@ -456,7 +580,7 @@ impl Destination for FsDestination {
         name: &[u8],
         kind: EntryKind,
         attributes: &Attributes<'_>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         self.correct(directory, name, kind, attributes)
     }
 
@@ -465,18 +589,21 @@ impl Destination for FsDestination {
         directory: &Arc<FsDirectory>,
         attributes: &Attributes<'_>,
         made: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         self.complete_directory(directory, attributes, made)
     }
 
     fn finish_as_new(&self, directory: &Arc<FsDirectory>) -> io::Result<()> {
         let fd = self.directories.fd(directory)?;
-        // The umask cannot be asked for without setting it, for all threads: a new directory shows it.
+        // The umask cannot be asked for without setting it, for all threads: a new directory shows it. Where none can be
+        // made now, its owner's alone is what it may be in any case.
         let probe = self.temporary_name();
-        rustix::fs::mkdirat(&*fd, &probe, Mode::from_raw_mode(0o777))?;
-        let stat = rustix::fs::statat(&*fd, &probe, AtFlags::SYMLINK_NOFOLLOW);
-        rustix::fs::unlinkat(&*fd, &probe, AtFlags::REMOVEDIR)?;
-        Ok(rustix::fs::fchmod(&*fd, Mode::from_raw_mode(stat?.st_mode & 0o7777))?)
+        let mode = rustix::fs::mkdirat(&*fd, &probe, Mode::from_raw_mode(0o777)).and_then(|()| {
+            let stat = rustix::fs::statat(&*fd, &probe, AtFlags::SYMLINK_NOFOLLOW);
+            _ = rustix::fs::unlinkat(&*fd, &probe, AtFlags::REMOVEDIR);
+            Ok(stat?.st_mode & 0o7777)
+        });
+        Ok(rustix::fs::fchmod(&*fd, Mode::from_raw_mode(mode.unwrap_or(0o700)))?)
     }
 
     fn read_back(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Box<dyn ReadBack>> {
@@ -504,7 +631,26 @@ impl Destination for FsDestination {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&*self.directories.fd(&self.target)?)?)
+        self.flush.all()
+    }
+
+    fn took(&self, part: &Part) -> bool {
+        self.applier.took(part)
+    }
+
+    fn same_time(&self, directory: &Arc<FsDirectory>, existing: &Existing, time: Time, dry_run: bool) -> bool {
+        if existing.mtime == time {
+            return true;
+        }
+        // One that differs by more than any file system cuts off is another; else the target is asked how it keeps times.
+        if !grain::may_be_same(existing.mtime, time) {
+            return false;
+        }
+        if dry_run {
+            return grain::is_cut(existing.mtime, time);
+        }
+        let Ok(fd) = self.directories.fd(directory) else { return false };
+        same_time(existing.mtime, time, self.kept(&fd).grain)
     }
 
     fn notes(&self) -> Vec<String> {
@@ -520,6 +666,21 @@ fn write_all_at(fd: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> io::Result<
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => {
                 bytes = &bytes[n..];
+                offset += n as u64;
+            }
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+fn read_all_at(fd: impl AsFd, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        match rustix::io::pread(fd.as_fd(), &mut *buf, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                buf = &mut buf[n..];
                 offset += n as u64;
             }
             Err(Errno::INTR) => {}

@@ -1,8 +1,10 @@
 //! Where restores write to.
 
 pub mod fs;
+mod loss;
 mod owners;
 
+pub use loss::{LOST_MODE, LOST_OWNER, LOST_TIME, LOST_XATTR, Loss, Losses, Part, lost_parts};
 pub use owners::OwnerNumbers;
 
 use crate::base::time::Time;
@@ -58,6 +60,19 @@ pub enum Special<'a> {
     CharDevice(u32, u32),
     /// With major and minor number.
     BlockDevice(u32, u32),
+}
+
+/// What an entry is besides its attributes.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Bytes of a file, or of a symbolic link's target.
+    pub size: u64,
+    /// Where a symbolic link leads.
+    pub target: &'a [u8],
+    /// A device's numbers.
+    pub rdev: (u32, u32),
 }
 
 /// What lies in the destination under some name.
@@ -180,6 +195,9 @@ pub trait ReadBack: Send {
 /// A destination of entries. Names are single components, checked by the decoder of the tree; a destination never
 /// lets one of them lead outside it. `replace` says what becomes of something that is there: replaced as a whole,
 /// or an error of kind `AlreadyExists` and nothing is touched. All methods may be called from any thread.
+///
+/// An error costs the entry. What an entry with its content had to do without (owner, mode, time, attributes) is no
+/// error: it comes back as [`Losses`].
 pub trait Destination: Send + Sync {
     /// A directory of the destination, cheap to clone.
     type Directory: Clone + Send + Sync;
@@ -212,14 +230,37 @@ pub trait Destination: Send + Sync {
         replace: bool,
     ) -> io::Result<Self::File>;
 
+    /// Begins a big file, or takes up one that an earlier run began with the same `content` (which stands for it); true
+    /// when it did: what is in it then must be read before it is believed.
+    fn create_or_continue(
+        &self,
+        directory: &Self::Directory,
+        name: &[u8],
+        size: u64,
+        flags: u32,
+        replace: bool,
+        content: &[u8; 16],
+    ) -> io::Result<(Self::File, bool)>;
+
+    /// Reads a piece of a file that an earlier run began.
+    fn read_at(&self, file: &Self::File, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
     /// Writes a piece of its content. Pieces come in any order, from any thread.
     fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Completes a file; `identify` asks which one it became.
-    fn finish(&self, file: &Self::File, attributes: &Attributes<'_>, identify: bool) -> io::Result<Option<Identity>>;
+    fn finish(
+        &self,
+        file: &Self::File,
+        attributes: &Attributes<'_>,
+        identify: bool,
+    ) -> io::Result<(Option<Identity>, Losses)>;
 
     /// Removes a file that will not be completed.
     fn abandon(&self, file: &Self::File);
+
+    /// Leaves a file to a later run, if one can continue it; removes it if not.
+    fn leave(&self, file: &Self::File);
 
     /// A whole file in one call: `bytes` from its beginning, the rest up to `size` a hole.
     fn whole(
@@ -230,10 +271,10 @@ pub trait Destination: Send + Sync {
         size: u64,
         attributes: &Attributes<'_>,
         replace: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let file = self.create(directory, name, size, attributes.flags, replace)?;
         let written = self.write_at(&file, 0, bytes).and_then(|()| self.finish(&file, attributes, false));
-        written.map(|_| ()).inspect_err(|_| self.abandon(&file))
+        written.map(|(_, losses)| losses).inspect_err(|_| self.abandon(&file))
     }
 
     /// Makes an entry that is neither file nor directory.
@@ -244,16 +285,43 @@ pub trait Destination: Send + Sync {
         special: &Special<'_>,
         attributes: &Attributes<'_>,
         replace: bool,
-    ) -> io::Result<()>;
+    ) -> io::Result<Losses>;
 
-    /// Gives the file `from`, which must still be `identity`, another name.
+    /// Gives the file `from`, which must still be `identity`, another name. Where inode numbers do not tell, it must look
+    /// like what was restored: `expected` and `attributes`.
     fn link(
         &self,
         from: (&Self::Directory, &[u8]),
         identity: Identity,
         to: (&Self::Directory, &[u8]),
+        like: (&Expected<'_>, &Attributes<'_>),
         replace: bool,
     ) -> io::Result<()>;
+
+    /// Makes a copy of the regular file `from`, which must look like what was restored.
+    fn copy(
+        &self,
+        from: (&Self::Directory, &[u8]),
+        to: (&Self::Directory, &[u8]),
+        like: (&Expected<'_>, &Attributes<'_>),
+        replace: bool,
+    ) -> io::Result<Losses>;
+
+    /// Whether a file can have several names here that show the same [`Identity`].
+    fn links(&self, directory: &Self::Directory) -> bool;
+
+    /// Whether a time that was found is this one, as finely as the destination keeps times. A dry run tries nothing out.
+    fn same_time(&self, directory: &Self::Directory, existing: &Existing, time: Time, dry_run: bool) -> bool;
+
+    /// Looks at an entry that was restored (`.`: the directory itself) and names what is not as it should be. `lost` are
+    /// the parts that are known to be missing, by [`lost_parts`].
+    fn examine(
+        &self,
+        directory: &Self::Directory,
+        name: &[u8],
+        like: (&Expected<'_>, &Attributes<'_>),
+        lost: u8,
+    ) -> io::Result<Vec<&'static str>>;
 
     /// In what an entry that is there is not as wanted, of what can be restored here. Its time is left to the caller.
     fn compare(
@@ -275,10 +343,15 @@ pub trait Destination: Send + Sync {
         name: &[u8],
         kind: EntryKind,
         attributes: &Attributes<'_>,
-    ) -> io::Result<()>;
+    ) -> io::Result<Losses>;
 
     /// Completes a directory, when all in it is done. `made`: it was not there before.
-    fn finish_directory(&self, directory: &Self::Directory, attributes: &Attributes<'_>, made: bool) -> io::Result<()>;
+    fn finish_directory(
+        &self,
+        directory: &Self::Directory,
+        attributes: &Attributes<'_>,
+        made: bool,
+    ) -> io::Result<Losses>;
 
     /// Completes a directory that this restore made and that stands for no entry: its mode is that of any new one.
     fn finish_as_new(&self, directory: &Self::Directory) -> io::Result<()>;
@@ -298,6 +371,9 @@ pub trait Destination: Send + Sync {
     /// Makes everything durable.
     fn sync(&self) -> io::Result<()>;
 
-    /// What could not be done for many entries (owners, attributes), each once and with a count.
+    /// Whether parts of this class were taken for any entry.
+    fn took(&self, part: &Part) -> bool;
+
+    /// What was not tried, since this user may not do it, each once and with a count.
     fn notes(&self) -> Vec<String>;
 }

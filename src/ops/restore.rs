@@ -229,7 +229,7 @@ fn open_target(options: &RestoreOptions) -> Result<Option<FsDestination>, StoreE
     {
         return Ok(None);
     }
-    let fs = FsOptions { ownership: options.owners, no_xattrs: options.no_xattrs };
+    let fs = FsOptions { ownership: options.owners, no_xattrs: options.no_xattrs, sync: options.sync };
     FsDestination::open(target, fs).map(Some).map_err(|e| target_error("open the target", target, e))
 }
 

@@ -13,10 +13,16 @@ mod damage;
 mod failing_storage;
 #[cfg(feature = "cli")]
 mod healing;
+#[cfg(target_os = "linux")]
+mod faulty;
 mod library;
 mod memory;
 mod pipeline;
+#[cfg(target_os = "linux")]
+mod target;
 #[cfg(all(feature = "cli", feature = "harness"))]
 mod reports;
 #[cfg(feature = "cli")]
 mod roundtrip;
+#[cfg(feature = "cli")]
+mod resume;

@@ -94,11 +94,12 @@ fn files_that_change_while_they_are_read_never_poison_the_store() {
     }
     let engine = Engine::new();
     let stop = AtomicBool::new(false);
+    let rounds = std::sync::atomic::AtomicU64::new(0);
+    let mut changed = 0;
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut round = 0u64;
             while !stop.load(Relaxed) {
-                round += 1;
+                let round = rounds.fetch_add(1, Relaxed) + 1;
                 let path = tree.path().join(format!("f{}", round % 20));
                 match round % 5 {
                     0 => _ = fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(round % 3_000_000),
@@ -113,9 +114,12 @@ fn files_that_change_while_they_are_read_never_poison_the_store() {
                 larder::ops::backup::run(&engine.store, &Engine::source(tree.path()), &options, Arc::new(Silent))
                     .unwrap();
             assert!(stats.snapshot.is_some());
+            changed += stats.files_changed + stats.files_new;
         }
         stop.store(true, Relaxed);
     });
+    let rounds = rounds.into_inner();
+    assert!(rounds > 20 && changed > 20, "{rounds} changes were made, {changed} files differed from run to run");
     let options = larder::ops::check::CheckOptions {
         read_data: larder::ops::check::ReadData::All,
         ..larder::ops::check::CheckOptions::default()

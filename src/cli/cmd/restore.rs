@@ -30,8 +30,13 @@ Examples:
 
 Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
 What could not be read since the storage failed is named likewise (exit code 1); when it gives nothing any more, the run ends.
-An interrupted restore is continued by running it again. A link to a directory of the target is followed where the
-snapshot has a directory; directories above what is restored keep their attributes.";
+An interrupted restore is continued by running it again, also in the middle of a big file: what is there of it is read
+back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it. A link to a directory
+of the target is followed where the snapshot has a directory; directories above what is restored keep their attributes.
+
+An owner, mode, time or attribute that the target refuses costs nothing else: the entry is restored without it and named,
+and the exit code is 1. What the target takes of no entry at all (owners on FAT, attributes on NFS) is only noted. A file
+whose names cannot be hard links there becomes several files, which is said in the same way.";
 
 /// Restore a snapshot, or a part of one, into a directory
 #[derive(Debug, clap::Args)]
@@ -74,13 +79,13 @@ pub struct Args {
     /// Do not restore extended attributes (ACLs and capabilities are such)
     #[arg(long)]
     no_xattrs: bool,
-    /// Read everything back afterwards and compare it with its ids
+    /// Read everything back afterwards and compare content with its ids, and modes, owners, times and attributes
     #[arg(long)]
     verify: bool,
     /// Tell what would be done, write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Flush the target's file system before reporting success
+    /// Flush each file system that was written to before reporting success
     #[arg(long)]
     sync: bool,
     /// Threads that decode [default: one a core]
@@ -311,6 +316,7 @@ fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static s
         "changed_while_read": stats.changed_while_read,
         "bytes_read": stats.bytes_read,
         "verified": stats.verified,
+        "differing": stats.differing,
         "damaged": stats.damaged,
         "damaged_ranges": stats.damaged_ranges,
         "store_unreadable": stats.store_unreadable,

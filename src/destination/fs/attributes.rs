@@ -1,16 +1,18 @@
 //! Owner, extended attributes, mode and time of what was restored, in the order in which none undoes another.
 
 use super::directory::Born;
+use super::lock;
 use crate::base::time::Time;
-use crate::destination::Attributes;
+use crate::destination::{Attributes, Loss, Losses, Part};
 use crate::format::tree::Xattr;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 use std::collections::HashSet;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// An inherited or existing access ACL.
 pub(super) const ACL_ACCESS: &str = "system.posix_acl_access";
@@ -43,7 +45,7 @@ pub(super) struct Applier {
     pub(super) groups: HashSet<u32>,
     pub(super) xattrs_kept: AtomicU64,
     owners_refused: AtomicU64,
-    xattrs_refused: AtomicU64,
+    took: Took,
     modes_narrowed: AtomicU64,
 }
 
@@ -62,45 +64,45 @@ impl Applier {
             xattrs_kept: AtomicU64::new(0),
             groups,
             owners_refused: AtomicU64::new(0),
-            xattrs_refused: AtomicU64::new(0),
+            took: Took::default(),
             modes_narrowed: AtomicU64::new(0),
         }
     }
 
-    /// Everything, to an open file or directory. Time comes last: it marks what is whole.
-    pub fn apply(
-        &self,
-        fd: BorrowedFd<'_>,
-        attributes: &Attributes<'_>,
-        born: Born,
-        directory: bool,
-    ) -> io::Result<()> {
-        let mode = self.own(attributes, born, directory, |uid, gid| rustix::fs::fchown(fd, uid, gid))?;
+    /// Everything, to an open file or directory. Each part is tried whatever became of the others. Time comes last: it
+    /// marks what is whole.
+    pub fn apply(&self, fd: BorrowedFd<'_>, attributes: &Attributes<'_>, born: Born, directory: bool) -> Losses {
+        let mut given = Given::new(self);
+        let mode = given.own(attributes, born, directory, |uid, gid| rustix::fs::fchown(fd, uid, gid));
         if born.acl {
-            strip_acl(fd, ACL_ACCESS)?;
+            given.strip(rustix::fs::fremovexattr(fd, ACL_ACCESS));
         }
-        self.set_xattrs(attributes.xattrs, |x| {
+        let mode = given.xattrs(attributes.xattrs, mode, |x| {
             rustix::fs::fsetxattr(fd, x.name.as_slice(), &x.value, XattrFlags::empty())
-        })?;
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
-        Ok(rustix::fs::futimens(fd, &times(attributes.mtime))?)
+        });
+        given.done(Part::Mode(mode), rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)));
+        given.done(Part::Time, rustix::fs::futimens(fd, &times(attributes.mtime)));
+        given.losses
     }
 
     /// Everything, to an entry that is not opened for reading or writing (`fd` is an O_PATH descriptor of it): devices,
     /// FIFOs, sockets. `name` in `directory` is the same entry.
-    pub fn apply_to_path(&self, fd: BorrowedFd<'_>, attributes: &Attributes<'_>, born: Born) -> io::Result<()> {
+    pub fn apply_to_path(&self, fd: BorrowedFd<'_>, attributes: &Attributes<'_>, born: Born) -> Losses {
+        let mut given = Given::new(self);
         let mode =
-            self.own(attributes, born, false, |uid, gid| rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH))?;
+            given.own(attributes, born, false, |uid, gid| rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH));
         // The descriptor's own path: it leads to the very entry, whatever lies under its name by now.
         let own = format!("/proc/self/fd/{}", fd.as_raw_fd());
         if born.acl {
-            strip(rustix::fs::removexattr(own.as_str(), ACL_ACCESS))?;
+            given.strip(rustix::fs::removexattr(own.as_str(), ACL_ACCESS));
         }
-        self.set_xattrs(attributes.xattrs, |x| {
+        let mode = given.xattrs(attributes.xattrs, mode, |x| {
             rustix::fs::setxattr(own.as_str(), x.name.as_slice(), &x.value, XattrFlags::empty())
-        })?;
-        rustix::fs::chmod(own.as_str(), Mode::from_raw_mode(mode))?;
-        Ok(rustix::fs::utimensat(rustix::fs::CWD, own.as_str(), &times(attributes.mtime), AtFlags::empty())?)
+        });
+        given.done(Part::Mode(mode), rustix::fs::chmod(own.as_str(), Mode::from_raw_mode(mode)));
+        let times = times(attributes.mtime);
+        given.done(Part::Time, rustix::fs::utimensat(rustix::fs::CWD, own.as_str(), &times, AtFlags::empty()));
+        given.losses
     }
 
     /// Owner, extended attributes and time of a symbolic link; it has no mode.
@@ -110,85 +112,53 @@ impl Applier {
         name: &[u8],
         attributes: &Attributes<'_>,
         born: Born,
-    ) -> io::Result<()> {
-        self.own(attributes, born, false, |uid, gid| {
+    ) -> Losses {
+        let mut given = Given::new(self);
+        given.own(attributes, born, false, |uid, gid| {
             rustix::fs::chownat(directory, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-        })?;
-        self.set_xattrs(attributes.xattrs, |x| {
+        });
+        given.xattrs(attributes.xattrs, 0, |x| {
             let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
             path.extend_from_slice(name);
             rustix::fs::lsetxattr(path, x.name.as_slice(), &x.value, XattrFlags::empty())
-        })?;
-        Ok(rustix::fs::utimensat(directory, name, &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+        });
+        let times = times(attributes.mtime);
+        given.done(Part::Time, rustix::fs::utimensat(directory, name, &times, AtFlags::SYMLINK_NOFOLLOW));
+        given.losses
     }
 
-    /// Sets the owner where it is not right already; gives the mode that may be set then: an entry that could not be
-    /// given its owner does not get that owner's setuid or setgid bit either.
-    fn own(
-        &self,
-        attributes: &Attributes<'_>,
-        born: Born,
-        directory: bool,
-        chown: impl Fn(Option<Uid>, Option<Gid>) -> rustix::io::Result<()>,
-    ) -> io::Result<u32> {
-        let (mut uid_right, mut gid_right) = (attributes.uid == born.uid, attributes.gid == born.gid);
-        if !(uid_right && gid_right) && self.ownership != Ownership::Skip {
-            let all = self.root || self.ownership == Ownership::Require;
-            let uid = (!uid_right && all && attributes.uid != u32::MAX).then(|| Uid::from_raw(attributes.uid));
-            let gid = (!gid_right && (all || self.groups.contains(&attributes.gid)) && attributes.gid != u32::MAX)
-                .then(|| Gid::from_raw(attributes.gid));
-            match chown(uid, gid) {
-                _ if uid.is_none() && gid.is_none() => {}
-                Ok(()) => {
-                    uid_right |= uid.is_some();
-                    gid_right |= gid.is_some();
-                }
-                // Not permitted, or a number that this user namespace does not map.
-                Err(Errno::PERM | Errno::INVAL | Errno::ACCESS | Errno::OPNOTSUPP)
-                    if self.ownership == Ownership::Try => {}
-                Err(error) => {
-                    let (uid, gid) = (attributes.uid, attributes.gid);
-                    let error = io::Error::from(error);
-                    let message = format!(
-                        "its owner {uid}:{gid} cannot be set ({error}); root can, and --owners try does without"
-                    );
-                    return Err(io::Error::new(error.kind(), message));
-                }
-            }
-            if !(uid_right && gid_right) {
-                self.owners_refused.fetch_add(1, Relaxed);
-            }
+    /// Whether some entry was given a part of this class.
+    pub fn took(&self, part: &Part) -> bool {
+        let took = &self.took;
+        match part {
+            Part::Owner(..) => took.owner.load(Relaxed),
+            Part::Mode(_) => took.mode.load(Relaxed),
+            Part::Time => took.time.load(Relaxed),
+            Part::Link => took.link.load(Relaxed),
+            Part::Xattr(..) => lock(&took.xattrs).contains(&part.class()),
+            Part::InheritedAcl | Part::ExtraXattrs | Part::Durable => true,
         }
-        let mut mode = attributes.mode & 0o7777;
-        if !directory && (mode & SETUID != 0 && !uid_right || mode & SETGID != 0 && !gid_right) {
-            mode &= !(if uid_right { 0 } else { SETUID } | if gid_right { 0 } else { SETGID });
-            self.modes_narrowed.fetch_add(1, Relaxed);
-        }
-        Ok(mode)
     }
 
-    fn set_xattrs(&self, xattrs: &[Xattr], set: impl Fn(&Xattr) -> rustix::io::Result<()>) -> io::Result<()> {
-        if !self.xattrs {
-            return Ok(());
-        }
-        for xattr in xattrs {
-            match set(xattr) {
-                Ok(()) => {}
-                // A namespace that takes a privilege, or that this file system does not have.
-                Err(Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOENT) => {
-                    self.xattrs_refused.fetch_add(1, Relaxed);
-                }
-                Err(error) => {
-                    let name = String::from_utf8_lossy(&xattr.name).into_owned();
-                    let error = io::Error::from(error);
-                    return Err(io::Error::new(error.kind(), format!("extended attribute {name:?}: {error}")));
-                }
+    /// Some entry was given this part.
+    pub fn takes(&self, part: &Part) {
+        // Written once: a flag that is set already stays shared by all cores.
+        let set = |flag: &AtomicBool| {
+            if !flag.load(Relaxed) {
+                flag.store(true, Relaxed);
             }
+        };
+        match part {
+            Part::Owner(..) => set(&self.took.owner),
+            Part::Mode(_) => set(&self.took.mode),
+            Part::Time => set(&self.took.time),
+            Part::Link => set(&self.took.link),
+            Part::Xattr(..) => _ = lock(&self.took.xattrs).insert(part.class()),
+            Part::InheritedAcl | Part::ExtraXattrs | Part::Durable => {}
         }
-        Ok(())
     }
 
-    /// What was not permitted.
+    /// What was not tried.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = vec![];
         let mut note = |count: &AtomicU64, text: &str| {
@@ -200,26 +170,136 @@ impl Applier {
         note(&self.owners_refused, "entries whose owner could not be restored (this takes root)");
         note(&self.modes_narrowed, "setuid or setgid entries restored without that bit, since their owner is another");
         note(&self.xattrs_kept, "extended attributes that the snapshot lacks and that could not be removed");
-        note(&self.xattrs_refused, "extended attributes that this user or file system does not permit");
         notes
     }
 }
 
+/// Which classes of parts some entry was given.
+#[derive(Default)]
+struct Took {
+    owner: AtomicBool,
+    mode: AtomicBool,
+    time: AtomicBool,
+    link: AtomicBool,
+    xattrs: Mutex<HashSet<String>>,
+}
+
+/// What one entry is given, part by part, and what it has to do without.
+struct Given<'a> {
+    applier: &'a Applier,
+    losses: Losses,
+}
+
+impl<'a> Given<'a> {
+    fn new(applier: &'a Applier) -> Given<'a> {
+        Given { applier, losses: vec![] }
+    }
+
+    fn done(&mut self, part: Part, done: rustix::io::Result<()>) {
+        match done {
+            Ok(()) => self.applier.takes(&part),
+            Err(error) => self.losses.push(Loss { part, error: error.into(), refused: refused(error) }),
+        }
+    }
+
+    fn strip(&mut self, removed: rustix::io::Result<()>) {
+        if let Err(error) = removed
+            && !is_stripped(error)
+        {
+            self.losses.push(Loss { part: Part::InheritedAcl, error: error.into(), refused: false });
+        }
+    }
+
+    /// Sets the owner where it is not right already; gives the mode that may be set then: an entry that could not be
+    /// given its owner does not get that owner's setuid or setgid bit either.
+    fn own(
+        &mut self,
+        attributes: &Attributes<'_>,
+        born: Born,
+        directory: bool,
+        chown: impl Fn(Option<Uid>, Option<Gid>) -> rustix::io::Result<()>,
+    ) -> u32 {
+        let Applier { ownership, root, groups, .. } = self.applier;
+        let (mut uid_right, mut gid_right) = (attributes.uid == born.uid, attributes.gid == born.gid);
+        if !(uid_right && gid_right) && *ownership != Ownership::Skip {
+            let all = *root || *ownership == Ownership::Require;
+            let uid = (!uid_right && all && attributes.uid != u32::MAX).then(|| Uid::from_raw(attributes.uid));
+            let gid = (!gid_right && (all || groups.contains(&attributes.gid)) && attributes.gid != u32::MAX)
+                .then(|| Gid::from_raw(attributes.gid));
+            let tried = uid.is_some() || gid.is_some();
+            let part = Part::Owner(attributes.uid, attributes.gid);
+            match if tried { chown(uid, gid) } else { Ok(()) } {
+                Ok(()) => {
+                    if tried {
+                        self.applier.takes(&part);
+                    }
+                    uid_right |= uid.is_some();
+                    gid_right |= gid.is_some();
+                    if !(uid_right && gid_right) {
+                        self.applier.owners_refused.fetch_add(1, Relaxed);
+                    }
+                }
+                Err(error) if *ownership == Ownership::Require => {
+                    let what = format!("{}; root can set it, and --owners try does without", io::Error::from(error));
+                    let error = io::Error::new(io::Error::from(error).kind(), what);
+                    self.losses.push(Loss { part, error, refused: false });
+                }
+                Err(error) => self.losses.push(Loss { part, error: error.into(), refused: refused(error) }),
+            }
+        }
+        let mut mode = attributes.mode & 0o7777;
+        if !directory && (mode & SETUID != 0 && !uid_right || mode & SETGID != 0 && !gid_right) {
+            mode &= !(if uid_right { 0 } else { SETUID } | if gid_right { 0 } else { SETGID });
+            self.applier.modes_narrowed.fetch_add(1, Relaxed);
+        }
+        mode
+    }
+
+    /// Sets extended attributes; gives the mode that may be set then: the group's bits of an entry with an ACL are the
+    /// ACL's mask, and without the ACL they must not give the group more than it had.
+    fn xattrs(&mut self, xattrs: &[Xattr], mode: u32, set: impl Fn(&Xattr) -> rustix::io::Result<()>) -> u32 {
+        let mut mode = mode;
+        for xattr in xattrs.iter().filter(|_| self.applier.xattrs) {
+            let before = self.losses.len();
+            self.done(Part::Xattr(xattr.name.as_slice().into(), xattr.value.len()), set(xattr));
+            if self.losses.len() > before && xattr.name == ACL_ACCESS.as_bytes() {
+                let group = group_of_acl(&xattr.value).unwrap_or(0);
+                mode = mode & !0o070 | mode & 0o070 & group << 3;
+            }
+        }
+        mode
+    }
+}
+
+/// What an ACL gives the owning group, as it is stored in an extended attribute: a version of 4 bytes, then entries of a
+/// tag and permissions of 2 bytes each and an id of 4.
+fn group_of_acl(acl: &[u8]) -> Option<u32> {
+    const GROUP: [u8; 2] = [4, 0];
+    let entries = acl.get(4..)?.as_chunks::<8>().0;
+    entries.iter().find(|entry| entry[..2] == GROUP).map(|entry| u32::from(entry[2] & 7))
+}
+
+/// Whether an error may say that this user, or this file system, cannot do it for any entry: not permitted, no such call,
+/// or a number or name that it does not have.
+fn refused(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::NOENT | Errno::NOTTY
+    )
+}
+
+/// Both times, since file systems behind libfuse 2 take both or none: it was read now.
 fn times(mtime: Time) -> Timestamps {
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec { tv_sec: mtime.s, tv_nsec: mtime.ns.into() },
-    }
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Timestamps { last_access: now, last_modification: Timespec { tv_sec: mtime.s, tv_nsec: mtime.ns.into() } }
 }
 
-/// Takes an ACL away that the snapshot's entry does not have.
-pub(super) fn strip_acl(fd: impl AsFd, name: &str) -> io::Result<()> {
-    strip(rustix::fs::fremovexattr(fd, name))
+/// Takes an ACL away that the snapshot's entry does not have; says whether that went well.
+pub(super) fn strip_acl(fd: impl AsFd, name: &str) -> bool {
+    rustix::fs::fremovexattr(fd, name).map_or_else(is_stripped, |()| true)
 }
 
-fn strip(removed: rustix::io::Result<()>) -> io::Result<()> {
-    match removed {
-        Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// There is none, or can be none.
+fn is_stripped(error: Errno) -> bool {
+    matches!(error, Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS)
 }

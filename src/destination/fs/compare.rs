@@ -4,7 +4,7 @@
 use super::attributes::{Applier, Ownership};
 use crate::base::limits::XATTR_VALUE_BYTES_MAX;
 use crate::base::time::Time;
-use crate::destination::Existing;
+use crate::destination::{Existing, Loss, Losses, Part};
 use crate::format::compare::{Facts, Fields, differences, is_removable};
 use crate::format::extension::{FLAG_APPEND, FLAG_IMMUTABLE, FLAG_NODUMP};
 use crate::format::tree::{EntryKind, Xattr};
@@ -200,12 +200,15 @@ impl Applier {
     }
 
     /// Takes extended attributes away that the snapshot's entry lacks; what is not permitted is counted.
-    pub fn remove_extra(&self, at: At<'_>, wanted: &[Xattr]) -> io::Result<()> {
+    pub fn remove_extra(&self, at: At<'_>, wanted: &[Xattr]) -> Losses {
         if !self.xattrs {
-            return Ok(());
+            return vec![];
         }
         let path = at.path();
-        let names = at.names(&path)?;
+        let names = match at.names(&path) {
+            Ok(names) => names,
+            Err(error) => return vec![Loss { part: Part::ExtraXattrs, error, refused: false }],
+        };
         for name in names.split(|&b| b == 0).filter(|name| is_removable(name) && self.may_set(name)) {
             if wanted.iter().any(|x| x.name == name) {
                 continue;
@@ -215,6 +218,6 @@ impl Applier {
                 Err(_) => _ = self.xattrs_kept.fetch_add(1, Relaxed),
             }
         }
-        Ok(())
+        vec![]
     }
 }

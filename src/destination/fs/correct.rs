@@ -1,12 +1,14 @@
 //! Giving entries that are there already what the snapshot has for them, and taking away what it lacks.
 
+use super::attributes::{ACL_DEFAULT, strip_acl};
 use super::compare::{self, At};
 use super::directory::Born;
 use super::file::HALF_WRITTEN;
 use super::flags::{SEALING, explain, open_for_flags};
+use super::flush::flush;
 use super::lend::NOT_LENT;
 use super::{FsDestination, FsDirectory};
-use crate::destination::{Attributes, Destination, Existing};
+use crate::destination::{Attributes, Destination, Existing, Loss, Losses, Part};
 use crate::format::extension::FLAG_NOCOW;
 use crate::format::tree::EntryKind;
 use rustix::fd::{AsFd, AsRawFd};
@@ -23,7 +25,7 @@ impl FsDestination {
         name: &[u8],
         kind: EntryKind,
         attributes: &Attributes<'_>,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let entry = Self::open_path(&fd, name)?;
         let existing = compare::existing(&compare::look(entry.as_fd(), c"")?, HALF_WRITTEN);
@@ -32,8 +34,9 @@ impl FsDestination {
         }
         let born = Born { uid: existing.uid, gid: existing.gid, acl: false };
         if kind == EntryKind::Symlink {
-            self.applier.remove_extra(At::Name(fd.as_fd(), name), attributes.xattrs)?;
-            return self.applier.apply_to_link(fd.as_fd(), name, attributes, born);
+            let mut losses = self.applier.remove_extra(At::Name(fd.as_fd(), name), attributes.xattrs);
+            losses.extend(self.applier.apply_to_link(fd.as_fd(), name, attributes, born));
+            return Ok(losses);
         }
         let flags = existing.flags_known & self.applier.flags_of_user();
         let changed = (existing.flags ^ attributes.flags) & flags;
@@ -44,10 +47,10 @@ impl FsDestination {
             self.flags.set(reach, 0, unseal);
         }
         let sealed = existing.flags & !unseal;
-        self.make_changeable(&entry, &existing)?;
-        let done = self.applier.remove_extra(At::Open(entry.as_fd()), attributes.xattrs);
-        let done = done.and_then(|()| self.applier.apply_to_path(entry.as_fd(), attributes, born));
-        done.map_err(|error| explain(error, sealed))?;
+        self.make_changeable(&entry, &existing);
+        let mut losses = self.applier.remove_extra(At::Open(entry.as_fd()), attributes.xattrs);
+        losses.extend(self.applier.apply_to_path(entry.as_fd(), attributes, born));
+        explain_all(&mut losses, sealed);
         match &reach {
             Some(reach) => self.flags.set(reach, attributes.flags, changed & !SEALING),
             None if changed != 0 => self.flags.refuse(),
@@ -56,7 +59,7 @@ impl FsDestination {
         if attributes.flags & changed & SEALING != 0 {
             self.flags.late(directory, name, attributes.flags, existing.identity);
         }
-        Ok(())
+        Ok(losses)
     }
 
     /// See [`Destination::finish_directory`].
@@ -65,22 +68,34 @@ impl FsDestination {
         directory: &Arc<FsDirectory>,
         attributes: &Attributes<'_>,
         made: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let existing = compare::existing(&compare::look(fd.as_fd(), c"")?, HALF_WRITTEN);
-        let born = Born { uid: existing.uid, gid: existing.gid, acl: false };
+        let inherits = made && directory.inherits.load(Relaxed);
+        let born = Born { uid: existing.uid, gid: existing.gid, acl: inherits };
         let known = existing.flags_known & self.applier.flags_of_user();
         if made {
-            self.applier.apply(fd.as_fd(), attributes, born, true)?;
+            let stripped = !inherits || strip_acl(&*fd, ACL_DEFAULT);
+            let mut losses = self.applier.apply(fd.as_fd(), attributes, born, true);
+            if !stripped {
+                let error = io::Error::other("it cannot be removed");
+                losses.push(Loss { part: Part::InheritedAcl, error, refused: false });
+            }
             let wanted = attributes.flags & (known | FLAG_NOCOW);
             if wanted != 0 {
                 self.flags.set(&*fd, wanted, wanted);
             }
-            return Ok(());
+            if directory.flushes {
+                flush(&*fd, &mut losses)?;
+            }
+            return Ok(losses);
         }
         let wanted = attributes.facts(EntryKind::Directory);
-        if self.compare_directory(directory, &wanted)?.is_empty() && existing.mtime == attributes.mtime {
-            return Ok(());
+        // One that cannot be compared is brought up to date.
+        if self.compare_directory(directory, &wanted).is_ok_and(|differ| differ.is_empty())
+            && existing.mtime == attributes.mtime
+        {
+            return Ok(vec![]);
         }
         directory.lent.store(NOT_LENT, Relaxed);
         let changed = (existing.flags ^ attributes.flags) & known;
@@ -88,22 +103,36 @@ impl FsDestination {
         if unseal != 0 {
             self.flags.set(&*fd, 0, unseal);
         }
-        self.make_changeable(&fd, &existing)?;
-        let done = self.applier.remove_extra(At::Open(fd.as_fd()), attributes.xattrs);
-        let done = done.and_then(|()| self.applier.apply(fd.as_fd(), attributes, born, true));
-        done.map_err(|error| explain(error, existing.flags & !unseal))?;
+        self.make_changeable(&fd, &existing);
+        let mut losses = self.applier.remove_extra(At::Open(fd.as_fd()), attributes.xattrs);
+        losses.extend(self.applier.apply(fd.as_fd(), attributes, born, true));
+        explain_all(&mut losses, existing.flags & !unseal);
         if changed & !unseal != 0 {
             self.flags.set(&*fd, attributes.flags, changed);
         }
-        Ok(())
+        if directory.flushes {
+            flush(&*fd, &mut losses)?;
+        }
+        Ok(losses)
     }
 
     /// A user may not change the extended attributes of what he may not write, even of his own. Its mode comes after.
-    fn make_changeable(&self, entry: impl AsFd, existing: &Existing) -> io::Result<()> {
-        if self.applier.root || existing.mode & 0o200 != 0 || existing.uid != self.applier.user {
-            return Ok(());
+    /// Where that fails, what needs it fails, too, and says so.
+    fn make_changeable(&self, entry: impl AsFd, existing: &Existing) {
+        if !self.applier.root && existing.mode & 0o200 == 0 && existing.uid == self.applier.user {
+            let own = format!("/proc/self/fd/{}", entry.as_fd().as_raw_fd());
+            _ = rustix::fs::chmod(own, Mode::from_raw_mode(existing.mode | 0o200));
         }
-        let own = format!("/proc/self/fd/{}", entry.as_fd().as_raw_fd());
-        Ok(rustix::fs::chmod(own, Mode::from_raw_mode(existing.mode | 0o200))?)
+    }
+}
+
+/// What an entry refuses that is sealed is a matter of this entry, and can be permitted.
+fn explain_all(losses: &mut Losses, flags: u32) {
+    if flags & SEALING == 0 {
+        return;
+    }
+    for loss in losses {
+        loss.refused = false;
+        loss.error = explain(std::mem::replace(&mut loss.error, io::ErrorKind::Other.into()), flags);
     }
 }

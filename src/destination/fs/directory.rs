@@ -1,5 +1,6 @@
 //! Directories below the target: opened beneath it and never through a link; a bounded number of them stays open.
 
+use super::flush::Flush;
 use super::lend::NOT_LENT;
 use super::lock;
 use rustix::fd::{AsFd, OwnedFd};
@@ -7,7 +8,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 /// How a directory is opened.
@@ -35,6 +36,10 @@ pub struct FsDirectory {
     parent: Option<Arc<FsDirectory>>,
     name: Box<[u8]>,
     made: bool,
+    /// It inherited an ACL that could not be taken away.
+    pub(super) inherits: AtomicBool,
+    /// Files in it are flushed one by one.
+    pub(super) flushes: bool,
     slot: Mutex<Option<Arc<OwnedFd>>>,
     /// Learned from the first entry made in it.
     pub(super) born: OnceLock<Born>,
@@ -44,10 +49,17 @@ pub struct FsDirectory {
 
 impl FsDirectory {
     /// The target itself, which stays open.
-    pub(super) fn target(fd: OwnedFd, made: bool) -> Arc<FsDirectory> {
-        let slot = Mutex::new(Some(Arc::new(fd)));
-        let (born, lent) = (OnceLock::new(), AtomicU32::new(NOT_LENT));
-        Arc::new(FsDirectory { parent: None, name: Box::default(), made, slot, born, lent })
+    pub(super) fn target(fd: OwnedFd, made: bool, inherits: bool, flushes: bool) -> Arc<FsDirectory> {
+        Arc::new(FsDirectory {
+            parent: None,
+            name: Box::default(),
+            made,
+            inherits: inherits.into(),
+            flushes,
+            slot: Mutex::new(Some(Arc::new(fd))),
+            born: OnceLock::new(),
+            lent: AtomicU32::new(NOT_LENT),
+        })
     }
 
     /// Whether this restore made it.
@@ -88,21 +100,27 @@ impl Drop for FsDirectory {
 pub(super) struct OpenDirectories {
     open: Mutex<VecDeque<Weak<FsDirectory>>>,
     limit: usize,
+    /// Hears of each that was there before the restore.
+    flush: Arc<Flush>,
 }
 
 impl OpenDirectories {
     /// Keeps at most `limit` open.
-    pub fn new(limit: usize) -> OpenDirectories {
-        OpenDirectories { open: Mutex::default(), limit: limit.max(1) }
+    pub fn new(limit: usize, flush: Arc<Flush>) -> OpenDirectories {
+        OpenDirectories { open: Mutex::default(), limit: limit.max(1), flush }
     }
 
     /// Opens the directory `name` in `parent`.
     pub fn open(&self, parent: &Arc<FsDirectory>, name: &[u8], made: bool) -> io::Result<Arc<FsDirectory>> {
         let fd = open_beneath(&*self.fd(parent)?, name, OPEN)?;
+        // One that this restore made is no mount.
+        let flushes = if made { parent.flushes } else { self.flush.meet(&fd)? };
         let directory = Arc::new(FsDirectory {
             parent: Some(parent.clone()),
             name: name.into(),
             made,
+            inherits: AtomicBool::new(false),
+            flushes,
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
             lent: AtomicU32::new(NOT_LENT),

@@ -7,8 +7,9 @@
 use super::feed::WINDOWS_IN_FLIGHT;
 use super::item::{Phase, Window};
 use super::tally::count;
-use super::{Context, Meters, sweep, write};
-use crate::destination::Destination;
+use super::{Context, Meters, sweep, verify, write};
+use crate::destination::{Destination, Expected, lost_parts};
+use crate::format::tree::EntryKind;
 use crossbeam_channel::{Receiver, Sender};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 
 /// While it waits, the lease is looked at this often.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+const DIRECTORY: Expected<'static> = Expected { kind: EntryKind::Directory, size: 0, target: &[], rdev: (0, 0) };
 
 /// Windows between plan and finish.
 pub(super) struct InFlight<'a, D: Destination> {
@@ -101,12 +104,13 @@ impl<'a, D: Destination> InFlight<'a, D> {
         }
     }
 
-    /// Removes what a run that failed leaves half written. The workers are gone by now.
+    /// Removes what a run that failed leaves half written, except what a later one can continue. The workers are gone by
+    /// now.
     pub fn abandon(&mut self) {
         let Some(destination) = self.context.destination.filter(|_| self.context.failure.is_set()) else { return };
         for (window, _) in self.queue.drain(..) {
             for file in &window.files {
-                write::abandon(file, destination);
+                write::leave(file, destination);
             }
         }
     }
@@ -120,17 +124,20 @@ pub fn finish<D: Destination>(window: &Window<D>, context: &Context<'_, D>) {
     window.sweeps.iter().for_each(|swept| sweep::sweep(swept, context));
     for closing in &window.closing {
         let (Some(destination), Some(handle)) = (context.destination, &closing.folder.handle) else { continue };
-        let completed = match &closing.finish {
-            Some(finish) => destination.finish_directory(handle, &finish.attributes(), closing.new),
-            None => destination.finish_as_new(handle),
+        let path = || crate::base::path::path_of(&closing.folder.key);
+        let failed = |error| context.tally.problem(path(), format!("the directory's owner, mode or time: {error}"));
+        let Some(finish) = &closing.finish else {
+            destination.finish_as_new(handle).unwrap_or_else(failed);
+            continue;
         };
-        match completed {
-            Ok(()) if closing.finish.is_none() => {}
-            Ok(()) => count(&context.tally.counts.directories),
-            Err(error) => {
-                let path = crate::base::path::path_of(&closing.folder.key);
-                context.failed(path, format!("the directory's owner, mode or time: {error}"), error);
+        match destination.finish_directory(handle, &finish.attributes(), closing.new) {
+            Ok(losses) => {
+                count(&context.tally.counts.directories);
+                let lost = lost_parts(&losses);
+                context.tally.lost(path, losses);
+                verify::examine((handle, b"."), &DIRECTORY, finish, lost, context, path);
             }
+            Err(error) => failed(error),
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::base::id::{ContentId, ObjectId};
 use crate::base::path::{child_key, path_of};
 use crate::base::time::Time;
 use crate::crypto::pack::PackKey;
-use crate::destination::{Attributes, Destination, Identity};
+use crate::destination::{Attributes, Destination, Expected, Identity, Loss, Losses, Special};
 use crate::format::compare::Facts;
 use crate::format::extension::file_flags;
 use crate::format::pack::PackKind;
@@ -84,6 +84,25 @@ pub struct FirstName<D: Destination> {
     pub name: Box<[u8]>,
     /// Which file it became, or what became of it instead.
     pub became: OnceLock<Result<Identity, Fate>>,
+    /// What it had to do without: its other names have to as well.
+    pub losses: OnceLock<Losses>,
+    /// Read back, it was not what it should be.
+    pub differs: AtomicBool,
+}
+
+impl<D: Destination> FirstName<D> {
+    /// What became of it is not known yet.
+    pub fn new(folder: Arc<Folder<D>>, name: &[u8]) -> FirstName<D> {
+        let (became, losses) = (OnceLock::new(), OnceLock::new());
+        FirstName { folder, name: name.into(), became, losses, differs: AtomicBool::new(false) }
+    }
+
+    /// What it had to do without.
+    pub fn lacks(&self, losses: &Losses) {
+        if !losses.is_empty() {
+            _ = self.losses.set(losses.iter().map(Loss::again).collect());
+        }
+    }
 }
 
 /// How a file fares.
@@ -128,6 +147,14 @@ pub struct File<D: Destination> {
     pub twin_of: Option<Arc<File<D>>>,
     /// Checks that are still to be made, and one more while they are being planned.
     pub unchecked: AtomicU64,
+    /// It lay there and is kept as it was.
+    pub kept: bool,
+    /// Parts of it that it had to do without, by [`crate::destination::lost_parts`].
+    pub lost: AtomicU8,
+    /// Stands for the content of one that is big enough to be continued by a later run.
+    pub content: Option<[u8; 16]>,
+    /// An earlier run began it: what is there is read before the store is.
+    pub resumed: AtomicBool,
     /// Made by the first piece.
     pub open: Mutex<Option<D::File>>,
 }
@@ -149,6 +176,10 @@ impl<D: Destination> File<D> {
             spans: AtomicBool::new(false),
             twin_of: None,
             unchecked: AtomicU64::new(1),
+            kept: false,
+            lost: AtomicU8::new(0),
+            content: None,
+            resumed: AtomicBool::new(false),
             open: Mutex::new(None),
         }
     }
@@ -178,6 +209,11 @@ impl<D: Destination> File<D> {
     /// Path in the snapshot.
     pub fn path(&self) -> Vec<u8> {
         self.folder.path_of(&self.name)
+    }
+
+    /// What it is.
+    pub fn expected(&self) -> Expected<'_> {
+        Expected { kind: EntryKind::File, size: self.size, target: &[], rdev: (0, 0) }
     }
 }
 
@@ -265,11 +301,7 @@ pub enum Ready<D: Destination> {
         /// Under which name.
         name: Box<[u8]>,
         /// What.
-        kind: EntryKind,
-        /// A symlink's target.
-        target: Vec<u8>,
-        /// A device's numbers.
-        rdev: (u32, u32),
+        itself: Itself,
         /// What it gets.
         finish: Finish,
         /// Replace what is there.
@@ -287,6 +319,42 @@ pub struct OtherName<D: Destination> {
     pub folder: Arc<Folder<D>>,
     /// Under which name.
     pub name: Box<[u8]>,
+    /// What it is, and what it gets, where it cannot be linked.
+    pub itself: Itself,
+    /// What it gets then.
+    pub finish: Finish,
+}
+
+/// What an entry is besides its attributes.
+pub struct Itself {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its length.
+    pub size: u64,
+    /// A symlink's target.
+    pub target: Vec<u8>,
+    /// A device's numbers.
+    pub rdev: (u32, u32),
+}
+
+impl Itself {
+    /// As a destination takes it.
+    pub fn expected(&self) -> Expected<'_> {
+        let size = if self.kind == EntryKind::Symlink { self.target.len() as u64 } else { self.size };
+        Expected { kind: self.kind, size, target: &self.target, rdev: self.rdev }
+    }
+
+    /// One that is neither file nor directory.
+    pub fn special(&self) -> Special<'_> {
+        let (major, minor) = self.rdev;
+        match self.kind {
+            EntryKind::Symlink => Special::Symlink(&self.target),
+            EntryKind::Fifo => Special::Fifo,
+            EntryKind::CharDevice => Special::CharDevice(major, minor),
+            EntryKind::BlockDevice => Special::BlockDevice(major, minor),
+            _ => Special::Socket,
+        }
+    }
 }
 
 /// A directory that gets no more entries after its window.

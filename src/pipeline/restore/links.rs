@@ -63,7 +63,7 @@ impl<D: Destination> Links<D> {
 }
 
 /// Stands for kind and content; equal for names of one file that did not change between them.
-fn fingerprint(entry: &Entry) -> [u8; 16] {
+pub fn fingerprint(entry: &Entry) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[entry.meta.kind as u8]);
     hasher.update(&entry.meta.target);

@@ -27,6 +27,7 @@ pub mod write;
 pub mod finish;
 pub mod sweep;
 pub mod verify;
+mod resume;
 mod feed;
 mod worker;
 
@@ -171,7 +172,7 @@ impl<D: Destination> Context<'_, D> {
         self.store.index.read().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// An entry that cannot be written; when nothing more can be, the run ends.
+    /// An entry whose content cannot be written; when nothing more can be, the run ends.
     fn failed(&self, path: Vec<u8>, message: String, error: io::Error) {
         let kind = error.kind();
         let hopeless = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
@@ -223,8 +224,11 @@ pub fn run<D: Destination>(context: &Context<'_, D>) -> Result<(), StoreError> {
         in_flight.end();
     });
     in_flight.abandon();
-    if let Some(destination) = context.destination.filter(|_| !request.dry_run) {
-        destination.settle();
+    if let Some(destination) = context.destination {
+        if !request.dry_run {
+            destination.settle();
+        }
+        context.tally.settle(|part| destination.took(part));
     }
     let Meters { plan, fetch, open, write, verify, finish } = &meters;
     for meter in [plan, fetch, open, write, verify, finish] {

@@ -6,14 +6,14 @@
 //! the tree that cannot be read is named and passed over.
 
 use super::directories::{Directories, Entered};
-use super::item::{Fate, File, Finish, FirstName, Folder, OtherName, Ready, Window};
+use super::item::{Fate, File, Finish, FirstName, Folder, Itself, OtherName, Ready, Window};
 use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, Context, IN_THE_WAY, Overwrite, verify, write};
+use super::{ATTRIBUTES_DIFFER, Context, IN_THE_WAY, Overwrite, links, verify, write};
 use crate::base::id::ContentId;
-use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB};
+use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB, PARTIAL_BYTES_MIN};
 use crate::base::path::{path_of, split_key, subtree_prefix};
 use crate::crypto::hash::content_id;
 use crate::destination::{Destination, Existing};
@@ -28,8 +28,8 @@ use crate::store::StoreError;
 use crate::store::reader::Reader;
 use std::cell::RefCell;
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Relaxed, Release};
-use std::sync::{Arc, OnceLock};
 
 /// What a sealed blob may add to its plaintext: headers, and what raw data of a group needs.
 const BLOB_EXTRA_BYTES_MAX: usize = 64 * KIB;
@@ -205,7 +205,9 @@ impl<'a, D: Destination> Planner<'a, D> {
         let finish = Finish::of(&mut entry);
         let linked = match self.links.meet(&entry, &folder, name) {
             Link::Other(first) => {
-                return self.window.other_name(OtherName { first, folder, name: name.into() });
+                let Meta { kind, target, rdev, .. } = entry.meta;
+                let itself = Itself { kind, size, target, rdev };
+                return self.window.other_name(OtherName { first, folder, name: name.into(), itself, finish });
             }
             Link::Differs => {
                 let message = "its content differs from that of the other names of the same file: \
@@ -223,8 +225,11 @@ impl<'a, D: Destination> Planner<'a, D> {
             Some((action, existing)) => (matches!(action, Action::Pass), existing),
         };
         let first_name = linked.then(|| {
-            let became = existing.filter(|_| pass).map_or_else(OnceLock::new, |e| Ok(e.identity).into());
-            let first = Arc::new(FirstName { folder: folder.clone(), name: name.into(), became });
+            let first = FirstName::new(folder.clone(), name);
+            if let Some(existing) = existing.filter(|_| pass) {
+                _ = first.became.set(Ok(existing.identity));
+            }
+            let first = Arc::new(first);
             self.links.keep(&entry, first.clone());
             first
         });
@@ -235,13 +240,15 @@ impl<'a, D: Destination> Planner<'a, D> {
             let mut file = File::new(folder, name, size, finish, replace);
             file.first_name = first_name;
             file.settled = pass.into();
+            file.kept = pass;
+            file.content = partial(&entry, size);
             self.file(Arc::new(file), entry, pass);
         } else if self.context.request.dry_run {
             write::count_special(entry.meta.kind, self.context.tally);
         } else {
             let Meta { kind, target, rdev, .. } = entry.meta;
-            let name = name.into();
-            self.window.ready(Ready::Special { folder, name, kind, target, rdev, finish, replace, first_name });
+            let (name, itself) = (name.into(), Itself { kind, size, target, rdev });
+            self.window.ready(Ready::Special { folder, name, itself, finish, replace, first_name });
         }
     }
 
@@ -292,7 +299,9 @@ impl<'a, D: Destination> Planner<'a, D> {
         let kind = entry.meta.kind;
         let len = if kind == EntryKind::Symlink { entry.meta.target.len() as u64 } else { size };
         let sized = matches!(kind, EntryKind::File | EntryKind::Symlink);
-        let mut right = existing.kind == kind && existing.mtime == entry.meta.mtime && (!sized || existing.size == len);
+        let mut right = existing.kind == kind
+            && (!sized || existing.size == len)
+            && destination.same_time(handle, &existing, entry.meta.mtime, request.dry_run);
         let mut differing = Fields::empty();
         if right && matches!(request.overwrite, Overwrite::Refuse | Overwrite::IfChanged) {
             match destination.compare(&existing, handle, name, &finish.facts(&entry.meta)) {
@@ -339,8 +348,12 @@ impl<'a, D: Destination> Planner<'a, D> {
         let (tally, Some(destination)) = (self.context.tally, self.context.destination) else { return };
         let which = differing.names().join(", ");
         if self.context.request.overwrite == Overwrite::IfChanged {
-            let done = destination.touch_up(handle, name, existing.kind, &finish.attributes());
-            done.unwrap_or_else(|e| tally.problem(folder.path_of(name), format!("{which} cannot be corrected: {e}")));
+            match destination.touch_up(handle, name, existing.kind, &finish.attributes()) {
+                Ok(losses) => tally.lost(|| folder.path_of(name), losses),
+                Err(error) => {
+                    tally.problem(folder.path_of(name), format!("{which} cannot be corrected: {error}"));
+                }
+            }
         } else {
             tally.problem(folder.path_of(name), format!("{ATTRIBUTES_DIFFER}: {which}"));
         }
@@ -493,6 +506,11 @@ impl<'a, D: Destination> Planner<'a, D> {
             self.reloaded = true;
         }
     }
+}
+
+/// What stands for the content of a file that is big enough to be continued by a later run.
+fn partial(entry: &Entry, size: u64) -> Option<[u8; 16]> {
+    (size >= PARTIAL_BYTES_MIN).then(|| links::fingerprint(entry))
 }
 
 /// How far a file's content is planned.

@@ -2,9 +2,10 @@
 
 use crate::base::id::ObjectId;
 use crate::base::limits::SOURCE_ERRORS_MAX;
+use crate::destination::{Loss, Losses, Part};
 use crate::monitor::{Counter, Monitor, Problem};
 use crate::storage::StorageKey;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct RestoreStats {
     pub bytes_read: u64,
     /// Files read back and found equal.
     pub verified: u64,
-    /// Files read back and found different, or not readable; each is a problem too.
+    /// Entries looked at again and found different, or not readable; each is a problem too.
     pub differing: u64,
     /// Files lost to damage in the store. Not 0: the store needs a check.
     pub damaged: u64,
@@ -113,6 +114,8 @@ pub struct Tally<'a> {
     pub counts: Counts,
     problems: Mutex<(Vec<Problem>, u64)>,
     absent: Mutex<HashSet<Vec<u8>>>,
+    losses: Mutex<Vec<(Vec<u8>, Losses)>>,
+    lost_more: AtomicU64,
     /// Packs that the storage failed to give, one after another, none read between them.
     failing: Mutex<HashSet<StorageKey>>,
     /// Whether there are some.
@@ -132,6 +135,8 @@ impl<'a> Tally<'a> {
             counts: Counts::default(),
             problems: Mutex::default(),
             absent: Mutex::default(),
+            losses: Mutex::default(),
+            lost_more: AtomicU64::new(0),
             failing: Mutex::default(),
             is_failing: AtomicBool::new(false),
         }
@@ -146,6 +151,41 @@ impl<'a> Tally<'a> {
         *count += 1;
         if kept.len() < SOURCE_ERRORS_MAX {
             kept.push(problem);
+        }
+    }
+
+    /// What an entry had to do without. Whether that is a problem, or nothing that the destination could do for any
+    /// entry, is known at the end.
+    pub fn lost(&self, path: impl FnOnce() -> Vec<u8>, losses: Losses) {
+        if losses.is_empty() {
+            return;
+        }
+        let mut kept = lock(&self.losses);
+        if kept.len() < SOURCE_ERRORS_MAX { kept.push((path(), losses)) } else { count(&self.lost_more) }
+    }
+
+    /// Names what entries had to do without: each entry, but what the destination took of none is only noted.
+    pub fn settle(&self, took: impl Fn(&Part) -> bool) {
+        let mut never: BTreeMap<String, (u64, String)> = BTreeMap::new();
+        let mut losses = std::mem::take(&mut *lock(&self.losses));
+        losses.sort_by(|a, b| a.0.cmp(&b.0));
+        for (path, losses) in losses {
+            let (noted, named): (Losses, Losses) = losses.into_iter().partition(|l| l.refused && !took(&l.part));
+            for loss in noted {
+                let first = || format!("{}, {}", String::from_utf8_lossy(&path), loss.error);
+                never.entry(loss.part.class()).or_insert_with(|| (0, first())).0 += 1;
+            }
+            if !named.is_empty() {
+                let parts: Vec<_> = named.iter().map(Loss::to_string).collect();
+                self.problem(path, format!("restored without {}", parts.join(", ")));
+            }
+        }
+        for (class, (count, first)) in never {
+            self.monitor.note(&format!("{class} cannot be set in this target, by this user: {count} (first {first})"));
+        }
+        let more = self.lost_more.load(Relaxed);
+        if more > 0 {
+            self.problem(b"/".to_vec(), format!("{more} more entries were restored without some of their attributes"));
         }
     }
 

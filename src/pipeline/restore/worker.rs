@@ -5,7 +5,7 @@ use super::fetch::{fetch, key_of};
 use super::item::{Fate, Phase, Piece, Step, Window};
 use super::open::{Opener, Sealed};
 use super::verify::Verifier;
-use super::{Context, Meters, write};
+use super::{Context, Meters, resume, write};
 use crate::destination::Destination;
 use crate::format::blob::BlobKind;
 use crate::monitor::Counter;
@@ -25,6 +25,8 @@ struct Fetched<D: Destination> {
     step: usize,
     sealed: Vec<u8>,
     read: Result<(), ObjectError>,
+    /// Which of its pieces are there already.
+    present: Vec<bool>,
 }
 
 /// Starts the workers, and readers before them if there are to be any.
@@ -76,14 +78,18 @@ fn read_ahead<D: Destination>(
         let Ok(mut sealed) = buffers.recv() else { return };
         let Some((window, phase, step)) = feed.next() else { return };
         meters.fetch.waited_in(start);
-        let mut read = Ok(());
+        let (mut read, mut present) = (Ok(()), vec![]);
         if phase == Phase::Restore
-            && let Step::Read { pack, offset, len, .. } = window.steps[step]
+            && let Step::Read { pack, offset, len, ref pieces } = window.steps[step]
             && !context.failure.is_set()
         {
-            read = meters.fetch.work(|| fetch(context.store, &window.packs[pack as usize], offset, len, &mut sealed));
+            present = resume::present(&window, pieces, context);
+            if !resume::all(&present) {
+                let pack = &window.packs[pack as usize];
+                read = meters.fetch.work(|| fetch(context.store, pack, offset, len, &mut sealed));
+            }
         }
-        meters.fetch.send(full, Fetched { window, phase, step, sealed, read });
+        meters.fetch.send(full, Fetched { window, phase, step, sealed, read, present });
     }
 }
 
@@ -110,23 +116,27 @@ impl<'a, D: Destination> Worker<'a, D> {
             let Some((window, phase, step)) = self.feed.next() else { return };
             self.meters.open.waited_in(start);
             self.guard(&window, |worker| {
-                let mut read = Ok(());
+                let (mut read, mut present) = (Ok(()), vec![]);
                 if phase == Phase::Restore
-                    && let Step::Read { pack, offset, len, .. } = window.steps[step]
+                    && let Step::Read { pack, offset, len, ref pieces } = window.steps[step]
                 {
-                    let pack = &window.packs[pack as usize];
                     let context = worker.context;
-                    read = worker.meters.fetch.work(|| fetch(context.store, pack, offset, len, &mut sealed));
+                    present = resume::present(&window, pieces, context);
+                    if !resume::all(&present) {
+                        let pack = &window.packs[pack as usize];
+                        read = worker.meters.fetch.work(|| fetch(context.store, pack, offset, len, &mut sealed));
+                    }
                 }
-                worker.step(&window, phase, step, &mut sealed, read);
+                worker.step(&window, phase, step, &mut sealed, read, &present);
             });
         }
     }
 
     /// Opens and writes what readers read.
     fn staged(mut self, steps: &Receiver<Fetched<D>>, empty: &Sender<Vec<u8>>) {
-        while let Some(Fetched { window, phase, step, mut sealed, read }) = self.meters.open.recv(steps) {
-            self.guard(&window, |worker| worker.step(&window, phase, step, &mut sealed, read));
+        while let Some(fetched) = self.meters.open.recv(steps) {
+            let Fetched { window, phase, step, mut sealed, read, present } = fetched;
+            self.guard(&window, |worker| worker.step(&window, phase, step, &mut sealed, read, &present));
             _ = empty.try_send(sealed);
         }
     }
@@ -150,6 +160,7 @@ impl<'a, D: Destination> Worker<'a, D> {
         step: usize,
         sealed: &mut [u8],
         read: Result<(), ObjectError>,
+        present: &[bool],
     ) {
         if phase == Phase::Check {
             let range = window.check_steps[step].clone();
@@ -163,6 +174,11 @@ impl<'a, D: Destination> Worker<'a, D> {
             }),
             Step::Read { pack, offset, pieces, .. } => {
                 let pieces = &window.pieces[pieces.start as usize..pieces.end as usize];
+                let missing = resume::keep(window, pieces, present, self.context);
+                if missing.is_empty() {
+                    return;
+                }
+                let pieces = &*missing;
                 let pack = &window.packs[*pack as usize];
                 let key = match &read {
                     Ok(()) => key_of(self.context.store, pack),

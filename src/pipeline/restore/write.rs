@@ -4,10 +4,10 @@
 //! shared state. Owns nothing; the file's own token count says who finishes it. Errors cost the one file, unless the
 //! destination as a whole takes no more.
 
-use super::item::{Fate, File, FirstName, OtherName, Ready};
+use super::item::{Fate, File, Finish, FirstName, Itself, OtherName, Ready};
 use super::tally::{Tally, count};
-use super::{Context, Overwrite};
-use crate::destination::{Destination, Special};
+use super::{Context, Overwrite, verify};
+use crate::destination::{Destination, Identity, Loss, Losses, Part, lost_parts};
 use crate::format::tree::EntryKind;
 use crate::monitor::Counter;
 use crate::store::StoreError;
@@ -74,13 +74,22 @@ fn write_piece<D: Destination>(file: &File<D>, offset: u64, bytes: &[u8], destin
 }
 
 /// The file, made when it is first asked for.
-fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::File> {
+pub fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::File> {
     let mut open = lock(&file.open);
     if let Some(open) = &*open {
         return Ok(open.clone());
     }
     let handle = file.folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
-    let made = destination.create(handle, &file.name, file.size, file.finish.attributes().flags, file.replace)?;
+    let flags = file.finish.attributes().flags;
+    let made = match &file.content {
+        None => destination.create(handle, &file.name, file.size, flags, file.replace)?,
+        Some(content) => {
+            let (made, resumed) =
+                destination.create_or_continue(handle, &file.name, file.size, flags, file.replace, content)?;
+            file.resumed.store(resumed, Release);
+            made
+        }
+    };
     Ok(open.insert(made).clone())
 }
 
@@ -92,10 +101,20 @@ fn whole<D: Destination>(file: &File<D>, bytes: &[u8], destination: &D, context:
         destination.whole(handle, &file.name, bytes, file.size, &attributes, file.replace)
     };
     match write() {
-        Ok(()) => count_file(file, context.tally),
+        Ok(losses) => complete(file, losses, context),
         Err(error) => fail(file, error, context),
     }
     file.settled.store(true, Release);
+}
+
+/// The file is there, with all its content.
+fn complete<D: Destination>(file: &File<D>, losses: Losses, context: &Context<'_, D>) {
+    count_file(file, context.tally);
+    file.lost.store(lost_parts(&losses), Release);
+    if let Some(first) = &file.first_name {
+        first.lacks(&losses);
+    }
+    context.tally.lost(|| file.path(), losses);
 }
 
 /// All pieces of the file are written, or lost.
@@ -106,15 +125,18 @@ pub fn finish<D: Destination>(file: &File<D>, context: &Context<'_, D>) {
         let attributes = file.finish.attributes();
         let finish = |open| destination.finish(&open, &attributes, file.first_name.is_some());
         match opened(file, destination).and_then(finish) {
-            Ok(became) => identity = became,
+            Ok((became, losses)) => {
+                identity = became;
+                complete(file, losses, context);
+            }
             Err(error) => fail(file, error, context),
         }
     }
     let open = lock(&file.open).take();
     let fate = file.fate();
-    if fate == Fate::Well {
-        count_file(file, context.tally);
-    } else if let Some(open) = open {
+    if fate != Fate::Well
+        && let Some(open) = open
+    {
         destination.abandon(&open);
     }
     if let Some(first) = &file.first_name {
@@ -123,10 +145,10 @@ pub fn finish<D: Destination>(file: &File<D>, context: &Context<'_, D>) {
     file.settled.store(true, Release);
 }
 
-/// A file that will not be completed, since the run is over.
-pub fn abandon<D: Destination>(file: &File<D>, destination: &D) {
+/// A file that will not be completed by this run, since the run is over.
+pub fn leave<D: Destination>(file: &File<D>, destination: &D) {
     if let Some(open) = lock(&file.open).take() {
-        destination.abandon(&open);
+        if file.fate() == Fate::Well { destination.leave(&open) } else { destination.abandon(&open) }
     }
 }
 
@@ -139,30 +161,23 @@ pub fn ready<D: Destination>(ready: &Ready<D>, context: &Context<'_, D>) {
             whole(file, bytes, destination, context);
         }
         Ready::File(file, bytes) => write(file, 0, bytes, 1, context),
-        Ready::Special { folder, name, kind, target, rdev, finish, replace, first_name } => {
-            let (major, minor) = *rdev;
-            let special = match kind {
-                EntryKind::Symlink => Special::Symlink(target),
-                EntryKind::Fifo => Special::Fifo,
-                EntryKind::CharDevice => Special::CharDevice(major, minor),
-                EntryKind::BlockDevice => Special::BlockDevice(major, minor),
-                _ => Special::Socket,
-            };
+        Ready::Special { folder, name, itself, finish, replace, first_name } => {
             let make = || -> io::Result<_> {
                 let handle = folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
-                destination.special(handle, name, &special, &finish.attributes(), *replace)?;
-                match first_name {
+                let first = first_name.as_deref();
+                make_special((handle, name), itself, finish, *replace, first, context, || folder.path_of(name))?;
+                match first {
                     Some(_) => Ok(destination.look(handle, name)?.map(|existing| existing.identity)),
                     None => Ok(None),
                 }
             };
             let made = make();
             match &made {
-                Ok(_) => count_special(*kind, context.tally),
+                Ok(_) => count_special(itself.kind, context.tally),
                 // No user may make any: known beforehand, and no failure.
                 Err(error)
                     if error.kind() == io::ErrorKind::PermissionDenied
-                        && kind.is_device()
+                        && itself.kind.is_device()
                         && !rustix::process::geteuid().is_root() =>
                 {
                     let path = folder.path_of(name);
@@ -179,13 +194,34 @@ pub fn ready<D: Destination>(ready: &Ready<D>, context: &Context<'_, D>) {
     }
 }
 
+/// Makes what is neither file nor directory, and looks at it again if that was asked for.
+fn make_special<D: Destination>(
+    at: (&D::Directory, &[u8]),
+    itself: &Itself,
+    finish: &Finish,
+    replace: bool,
+    first: Option<&FirstName<D>>,
+    context: &Context<'_, D>,
+    path: impl Fn() -> Vec<u8>,
+) -> io::Result<()> {
+    let Some(destination) = context.destination else { return Ok(()) };
+    let losses = destination.special(at.0, at.1, &itself.special(), &finish.attributes(), replace)?;
+    if let Some(first) = first {
+        first.lacks(&losses);
+    }
+    let lost = lost_parts(&losses);
+    context.tally.lost(&path, losses);
+    verify::examine(at, &itself.expected(), finish, lost, context, path);
+    Ok(())
+}
+
 /// Another name of a file that is there by now.
 pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>) {
     let (tally, overwrite) = (context.tally, context.request.overwrite);
     if context.request.dry_run {
         return count(&tally.counts.hard_links);
     }
-    let FirstName { folder: first_folder, name: first_name, became } = &*other.first;
+    let FirstName { folder: first_folder, name: first_name, became, .. } = &*other.first;
     let path = || other.folder.path_of(&other.name);
     let identity = match became.get() {
         Some(Ok(identity)) => identity,
@@ -205,9 +241,20 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>
         return;
     };
     let existing = if other.folder.fresh { Ok(None) } else { destination.look(to, &other.name) };
+    let attributes = other.finish.attributes();
+    let expected = other.itself.expected();
     match existing {
         Ok(Some(existing)) if existing.identity == *identity => return count(&tally.counts.unchanged),
         Ok(Some(existing)) if !overwrite.replaces() && !existing.half_written => {
+            // Where names cannot be told to be one file's, or no file can have two, a like one is right.
+            let like = existing.kind == expected.kind
+                && existing.size == expected.size
+                && destination.same_time(to, &existing, attributes.mtime, false);
+            if like && !destination.links(to) {
+                count(&tally.counts.unchanged);
+                let error = io::Error::other("as an earlier restore left it");
+                return tally.lost(path, vec![Loss { part: Part::Link, error, refused: true }]);
+            }
             count(&tally.counts.left);
             tally.absent(path());
             if overwrite == Overwrite::Refuse {
@@ -218,11 +265,94 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>
         Ok(_) => {}
         Err(error) => return tally.problem(path(), format!("cannot look at what lies in the target: {error}")),
     }
+    let (from, to) = ((from, &**first_name), (to, &*other.name));
     let replace = !other.folder.fresh;
-    match destination.link((from, first_name), *identity, (to, &other.name), replace) {
-        Ok(()) => count(&tally.counts.hard_links),
-        Err(error) => context.failed(path(), format!("cannot be linked: {error}"), error),
+    match destination.link(from, *identity, to, (&expected, &attributes), replace) {
+        Ok(()) => {
+            count(&tally.counts.hard_links);
+            if let Some(losses) = other.first.losses.get() {
+                tally.lost(path, losses.iter().map(Loss::again).collect());
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return context.failed(path(), format!("cannot be linked: {error}"), error);
+        }
+        Err(error) => {
+            if let Err(copy) = instead_of_link(other, from, to, replace, error, context) {
+                return context.failed(
+                    path(),
+                    format!("cannot be linked, nor made as a file of its own: {copy}"),
+                    copy,
+                );
+            }
+        }
     }
+    if context.request.verify {
+        check_other_name(from, to, *identity, other, context);
+    }
+}
+
+/// A name that cannot be linked becomes a file of its own, which is said.
+fn instead_of_link<D: Destination>(
+    other: &OtherName<D>,
+    from: (&D::Directory, &[u8]),
+    to: (&D::Directory, &[u8]),
+    replace: bool,
+    error: io::Error,
+    context: &Context<'_, D>,
+) -> io::Result<()> {
+    let (tally, Some(destination)) = (context.tally, context.destination) else { return Ok(()) };
+    let (itself, attributes) = (&other.itself, other.finish.attributes());
+    let path = || other.folder.path_of(&other.name);
+    if itself.kind == EntryKind::File {
+        let losses = destination.copy(from, to, (&itself.expected(), &attributes), replace)?;
+        tally.lost(path, losses);
+        count(&tally.counts.files);
+        tally.counts.bytes.fetch_add(itself.size, Relaxed);
+    } else {
+        make_special(to, itself, &other.finish, replace, None, context, path)?;
+        count_special(itself.kind, tally);
+    }
+    use io::ErrorKind::{CrossesDevices, InvalidInput, PermissionDenied, TooManyLinks, Unsupported};
+    let refused = matches!(error.kind(), CrossesDevices | InvalidInput | PermissionDenied | TooManyLinks | Unsupported);
+    tally.lost(path, vec![Loss { part: Part::Link, error, refused }]);
+    Ok(())
+}
+
+/// Another name shows the same file, or at least the same bytes.
+fn check_other_name<D: Destination>(
+    from: (&D::Directory, &[u8]),
+    to: (&D::Directory, &[u8]),
+    identity: Identity,
+    other: &OtherName<D>,
+    context: &Context<'_, D>,
+) {
+    let (tally, Some(destination)) = (context.tally, context.destination) else { return };
+    let path = || other.folder.path_of(&other.name);
+    let lost = other.first.losses.get().map_or(0, |losses| lost_parts(losses));
+    if !verify::examine(to, &other.itself.expected(), &other.finish, lost, context, path) {
+        return;
+    }
+    if other.first.differs.load(Acquire) {
+        count(&tally.counts.differing);
+        return tally
+            .problem(path(), "read back after restoring: the first name of its file is not as it should be".into());
+    }
+    let there = destination.look(to.0, to.1);
+    if there.as_ref().is_ok_and(|there| there.is_some_and(|there| there.identity == identity)) {
+        return;
+    }
+    let equal = || match other.itself.kind {
+        EntryKind::File => verify::equal(from, to, destination),
+        kind => Ok(there?.is_some_and(|there| there.kind == kind)),
+    };
+    let message = match equal() {
+        Ok(true) => return,
+        Ok(false) => "read back after restoring: it is not the same as the first name of its file".to_string(),
+        Err(error) => format!("read back after restoring: {error}"),
+    };
+    count(&tally.counts.differing);
+    tally.problem(path(), message);
 }
 
 /// A file is there.

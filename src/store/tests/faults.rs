@@ -58,14 +58,17 @@ fn a_process_that_goes_on_after_an_error_commits_nothing() {
     let faulty = Arc::new(FaultStorage::new(memory.clone(), None));
     let storage: Arc<dyn Storage> = faulty.clone();
     let store = machine.create(&storage).unwrap();
+    let mut hit = 0;
     for at in 0..6 {
         let session = begin(&store, "host").unwrap();
         faulty.arm(Plan::at(at, Fault::NotApplied));
         let manifest = store_tree(&session, "host", b"precious");
+        let failed = faulty.hits() > 0;
         faulty.arm(Plan::at(u64::MAX, Fault::NotApplied));
-        if let Ok(manifest) = manifest {
-            _ = session.commit(manifest);
-        }
+        let committed = manifest.is_ok_and(|manifest| session.commit(manifest).is_ok());
+        assert_ne!(failed, committed, "fault at operation {at}");
+        hit += u32::from(failed);
     }
+    assert!(hit > 0, "no operation failed");
     check_after(&machine, &memory, true, None);
 }

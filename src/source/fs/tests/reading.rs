@@ -26,6 +26,7 @@ fn holes_are_found_where_the_file_system_knows_them() {
     let root = folder.path().canonicalize().unwrap();
     assert!(!seen.get(root.join("dense")).sparse);
     if fs::metadata(&path).unwrap().blocks() * 512 >= 8 << 20 {
+        eprintln!("passed over: this file system has no holes");
         return; // This file system has no holes.
     }
     assert!(seen.get(root.join("sparse")).sparse && seen.get(root.join("hole")).sparse);
@@ -60,6 +61,7 @@ fn attributes_of_every_kind_of_entry_are_read_without_following_a_link() {
     symlink("file", root.join("link")).unwrap();
     let big = vec![7; 3000];
     if !set(&file, "user.b", b"2") {
+        eprintln!("passed over: this file system has no extended attributes");
         return; // No attributes here.
     }
     assert!(set(&file, "user.a", &big) && set(&file, "user.empty", b""));

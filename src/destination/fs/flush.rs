@@ -1,0 +1,59 @@
+//! Making durable what was written: each file system that the restore met is flushed at the end; one behind FUSE, whose
+//! server never hears of that, file by file.
+
+use super::file::not_written;
+use super::lock;
+use crate::destination::{Loss, Losses, Part};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Mutex;
+
+/// FUSE_SUPER_MAGIC of statfs.
+const FUSE: u64 = 0x6573_5546;
+
+/// The file systems met so far, when they are to be flushed.
+pub(super) struct Flush {
+    wanted: bool,
+    met: Mutex<HashMap<u64, (OwnedFd, bool)>>,
+}
+
+impl Flush {
+    /// Nothing met.
+    pub fn new(wanted: bool) -> Flush {
+        Flush { wanted, met: Mutex::default() }
+    }
+
+    /// A directory that was there before the restore, which may be a mount. Says whether its files are flushed one by one.
+    pub fn meet(&self, directory: &OwnedFd) -> io::Result<bool> {
+        if !self.wanted {
+            return Ok(false);
+        }
+        let device = rustix::fs::fstat(directory)?.st_dev;
+        let mut met = lock(&self.met);
+        if let Some((_, each)) = met.get(&device) {
+            return Ok(*each);
+        }
+        let each = rustix::fs::fstatfs(directory)?.f_type as u64 == FUSE;
+        met.insert(device, (directory.try_clone()?, each));
+        Ok(each)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> io::Result<()> {
+        lock(&self.met).values().try_for_each(|(fd, _)| Ok(rustix::fs::syncfs(fd)?))
+    }
+}
+
+/// One file, or a directory. That it cannot be done is a loss; that it failed costs the content.
+pub(super) fn flush(fd: impl AsFd, losses: &mut Losses) -> io::Result<()> {
+    match rustix::fs::fsync(fd) {
+        Ok(()) => Ok(()),
+        Err(error @ (Errno::IO | Errno::NOSPC | Errno::DQUOT)) => Err(not_written(error)),
+        Err(error) => {
+            losses.push(Loss { part: Part::Durable, error: error.into(), refused: false });
+            Ok(())
+        }
+    }
+}
