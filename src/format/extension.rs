@@ -6,6 +6,9 @@ use crate::base::limits::{EXTENSIONS_BYTES_MAX, EXTENSIONS_MAX};
 use crate::format::cursor::{Reader, put_bytes};
 use crate::format::error::{DecodeError, Reason};
 
+/// Of a manifest: paths that could not be read, and files that changed while they were (`format::problems`).
+pub const MANIFEST_PROBLEMS: u16 = 1;
+
 /// One extension. Types ascend strictly within a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {

@@ -17,6 +17,7 @@ pub mod compare;
 pub mod leaf;
 pub mod list;
 pub mod snapshot;
+pub mod problems;
 pub mod session;
 pub mod state;
 pub mod trust;

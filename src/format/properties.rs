@@ -9,6 +9,7 @@ use super::error::{DecodeError, Reason};
 use super::keyslot::{KeyBundle, KeySlot};
 use super::list::ListNode;
 use super::pack::{PackHeader, PackTable, PackTrailer, TablePointer};
+use super::problems::ProblemList;
 use super::segment::{Row, RowBlock, SegmentFooter, SegmentHeader, SegmentTrailer};
 use super::session::{Checkpoint, Lease, Outcome};
 use super::snapshot::SignedManifest;
@@ -120,6 +121,7 @@ const FORMATS: &[(&str, Check, Seeds)] = &[
     ),
     ("format_list", whole!(ListNode), || arbitrary::list_node().prop_map(|x| x.encode()).boxed()),
     ("format_tree", whole!(Node), || arbitrary::node().prop_map(|x| x.encode()).boxed()),
+    ("format_problems", whole!(ProblemList), || arbitrary::problems().prop_map(|x| x.encode()).boxed()),
     ("format_snapshot", whole!(SignedManifest), || arbitrary::manifest().prop_map(|x| x.encode()).boxed()),
     ("format_session_lease", whole!(Lease), || arbitrary::lease().prop_map(|x| x.encode()).boxed()),
     ("format_session_checkpoint", whole!(Checkpoint), || arbitrary::checkpoint().prop_map(|x| x.encode()).boxed()),
@@ -203,6 +205,7 @@ reads_back! {
     a_list_node_reads_back: arbitrary::list_node(), ListNode;
     a_tree_node_reads_back: arbitrary::node(), Node;
     a_manifest_reads_back: arbitrary::manifest(), SignedManifest;
+    a_list_of_problems_reads_back: arbitrary::problems(), ProblemList;
     a_lease_reads_back: arbitrary::lease(), Lease;
     a_checkpoint_reads_back: arbitrary::checkpoint(), Checkpoint;
     an_outcome_reads_back: arbitrary::outcome(), Outcome;

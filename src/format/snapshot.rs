@@ -8,7 +8,8 @@ use crate::base::path;
 use crate::base::time::Time;
 use crate::format::cursor::{Reader, put_bytes, put_optional_id, put_text, put_time, put_varint};
 use crate::format::error::{DecodeError, Reason};
-use crate::format::extension::{Extension, put_extensions, read_extensions};
+use crate::format::extension::{Extension, MANIFEST_PROBLEMS, put_extensions, read_extensions};
+use crate::format::problems::ProblemList;
 use crate::format::tree::Totals;
 
 /// What a snapshot says of itself.
@@ -107,6 +108,13 @@ impl Head {
 }
 
 impl Manifest {
+    /// What could not be read, and what changed meanwhile, as far as the snapshot keeps it. One that cannot be understood
+    /// is as good as none: nothing depends on it.
+    pub fn problems(&self) -> Option<ProblemList> {
+        let kept = self.extensions.iter().find(|extension| extension.kind == MANIFEST_PROBLEMS)?;
+        ProblemList::decode(&kept.body).ok()
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.root.0);
         out.push(self.root_level);

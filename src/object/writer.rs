@@ -138,11 +138,17 @@ impl PackWriter {
         std::mem::take(&mut self.stored)
     }
 
-    /// Closes the open pack and gives all packs not taken yet.
-    pub fn finish(mut self) -> Result<Vec<StoredPack>, ObjectError> {
+    /// Closes the open pack before it is full, so that all of it can be read.
+    pub fn close_open(&mut self) -> Result<(), ObjectError> {
         if let (Some((_, closed)), Some(file)) = (self.placer.finish(), self.file.take()) {
             self.stored.push(file.finish_pack(closed)?);
         }
+        Ok(())
+    }
+
+    /// Closes the open pack and gives all packs not taken yet.
+    pub fn finish(mut self) -> Result<Vec<StoredPack>, ObjectError> {
+        self.close_open()?;
         Ok(self.take_stored())
     }
 }

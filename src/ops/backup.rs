@@ -6,6 +6,7 @@ use crate::base::time::Time;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
 use crate::format::pack::PackKind;
+use crate::format::problems::ProblemList;
 use crate::format::segment::SegmentPack;
 use crate::format::session::SessionPurpose;
 use crate::format::snapshot::Manifest;
@@ -14,6 +15,7 @@ use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
 use crate::object::writer::PackWriter;
 use crate::pipeline::backup::budget::Budget;
 use crate::pipeline::backup::context::{Comparison, Context, Counts, Meters};
+use crate::pipeline::backup::scan::Trust;
 use crate::pipeline::backup::told::Told;
 use crate::pipeline::backup::tree::Root;
 use crate::pipeline::backup::{self, ParentPlan, Sink, Threads, WRITE_BLOCKS};
@@ -43,6 +45,10 @@ pub struct BackupOptions {
     pub dry_run: bool,
     /// Read every file, also those that look unchanged.
     pub force: bool,
+    /// A file may have another inode number and be unchanged.
+    pub ignore_inode: bool,
+    /// A file may have another ctime and be unchanged; attributes are then read of each.
+    pub ignore_ctime: bool,
     /// Compare with this snapshot; the newest of the same host key, label and paths if not given.
     pub parent: Option<ObjectId>,
     /// Make no snapshot when it would say of its sources what its parent says. What lies above them does not count.
@@ -104,8 +110,12 @@ pub struct BackupStats {
     pub packs: u64,
     /// The most chunks and nodes that were held in memory at a time, since look-ups did not find them yet.
     pub claims_most: usize,
-    /// Entries that changed while they were read.
+    /// Files that changed while they were read.
     pub changed_while_read: u64,
+    /// The first 10,000 of them.
+    pub changed_paths: Vec<Vec<u8>>,
+    /// No root of the source could be read: no snapshot was made.
+    pub nothing_read: bool,
     /// What could not be read: the first 10,000.
     pub problems: Vec<Problem>,
     /// How many there were.
@@ -155,7 +165,7 @@ fn back_up(
         started: p.manifest.started,
     });
     let sink = session.as_ref().map(|session| sink(store, session, options.compression));
-    let root = backup::run(&context, source, plan, options.force, threads(options), sink)?;
+    let root = backup::run(&context, source, plan, trust(options), threads(options), sink)?;
     context.meters.all().iter().for_each(|meter| meter.report(&*counting));
     if let Some(error) = context.failure.take() {
         // It was the source that failed: what is durable by now serves the next run.
@@ -172,7 +182,10 @@ fn back_up(
     }
     let mut stats = stats(&context, &counting.counters);
     stats.parent = parent.as_ref().map(|p| p.id);
-    if let (Some(session), Some(root)) = (session, root) {
+    stats.nothing_read = is_nothing_read(source, &context, &stats);
+    if stats.nothing_read {
+        session.map_or(Ok(()), Session::end)?;
+    } else if let (Some(session), Some(root)) = (session, root) {
         if parent.as_ref().is_some_and(|parent| says_the_same(&context, &root, parent, &stats)) {
             session.end()?;
             (stats.snapshot_skipped, stats.duration) = (true, clock.elapsed());
@@ -260,6 +273,13 @@ fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId
     Ok(session.with_rows_max(segment_rows(options)))
 }
 
+/// Whether something went wrong with every root, so that there is nothing to be the newest snapshot.
+fn is_nothing_read(source: &dyn Source, context: &Context, stats: &BackupStats) -> bool {
+    let Some(reached) = source.reached().filter(|_| stats.problem_count > 0) else { return false };
+    // Where no directory was reached, the only files are roots.
+    reached.others == 0 && reached.files <= context.counts.files_unreadable.load(Relaxed)
+}
+
 /// Packs that the index names and the storage lacks, or has in another length: what lay in them counts as unknown, so that
 /// it is stored anew as far as the source still has it.
 fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), StoreError> {
@@ -300,6 +320,10 @@ fn threads(options: &BackupOptions) -> Threads {
     Threads { pool: or(options.threads, cores()), readers: or(options.readers, cores().clamp(2, 8)) }
 }
 
+fn trust(options: &BackupOptions) -> Trust {
+    Trust { force: options.force, ignore_inode: options.ignore_inode, ignore_ctime: options.ignore_ctime }
+}
+
 /// What the stages of a backup share. Without a session nothing can be stored: for dry runs, and for measuring stages.
 pub fn context(
     store: &Arc<Store>,
@@ -336,6 +360,7 @@ pub fn context(
         told: Mutex::new(Told::new(cache.join("problems"))),
         cache,
         comparison: None,
+        not_listed: Mutex::default(),
     })
 }
 
@@ -374,8 +399,16 @@ fn stats(context: &Context, counters: &Counters) -> BackupStats {
         problems: told.problems,
         problem_count: told.problem_count,
         skipped: told.skipped,
+        changed_paths: told.changed,
         ..BackupStats::default()
     }
+}
+
+/// What the snapshot itself says of paths that could not be read and of files that changed meanwhile.
+fn problem_list(stats: &BackupStats) -> ProblemList {
+    let unread = stats.problems.iter().map(|Problem { path, message }| (path.as_slice(), message.as_str()));
+    let changed = stats.changed_paths.iter().map(|path| (path.as_slice(), ""));
+    ProblemList::new((stats.problem_count, unread), (stats.changed_while_read, changed))
 }
 
 fn manifest(
@@ -410,9 +443,11 @@ fn manifest(
         heads: Vec::new(),
         parent: stats.parent,
         options: options.options.clone(),
-        extensions: Vec::new(),
+        extensions: problem_list(stats).extension().into_iter().collect(),
     }
 }
 
 #[cfg(test)]
 mod memory_tests;
+#[cfg(test)]
+mod tests;

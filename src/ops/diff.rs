@@ -4,6 +4,7 @@
 //! cost follows the difference, not the size.
 
 mod local;
+mod unlisted;
 
 pub use local::{LocalOptions, with_directory};
 
@@ -11,7 +12,7 @@ use super::list::{KeyRange, damaged_node, entry_at};
 use super::tree_cursor::{Nodes, Place, TreeCursor};
 use crate::base::path::{path_of, subtree_prefix};
 use crate::format::compare::{Facts, Fields, differences};
-use crate::format::tree::{Entry, EntryKind};
+use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::Monitor;
 use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
@@ -19,6 +20,7 @@ use crate::store::{Store, StoreError};
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use unlisted::Unlisted;
 
 /// What happened to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,8 @@ pub struct DiffStats {
     pub damaged: u64,
     /// Nodes that the storage failed to give: what they hold was not compared.
     pub store_unreadable: u64,
-    /// Files of the directory that could not be read.
+    /// Files of the directory that could not be read, and directories that could not be listed, now or when they were
+    /// backed up: what they lack is not told as removed or added.
     pub unreadable: u64,
 }
 
@@ -120,12 +123,14 @@ pub struct Side<'a> {
     range: KeyRange,
     /// How many bytes of each key name the place itself.
     prefix_len: usize,
+    /// The place is a directory that could not be listed.
+    unlisted: bool,
 }
 
 impl<'a> Side<'a> {
     /// All of a snapshot.
     pub fn whole(snapshot: &'a Snapshot) -> Side<'a> {
-        Side { snapshot, range: KeyRange::default(), prefix_len: 0 }
+        Side { snapshot, range: KeyRange::default(), prefix_len: 0, unlisted: false }
     }
 
     /// What lies in a directory of it, or one entry of another kind.
@@ -133,9 +138,10 @@ impl<'a> Side<'a> {
         let entry = entry_at(reader, snapshot, path)?;
         if entry.meta.kind == EntryKind::Directory {
             let prefix_len = subtree_prefix(&entry.key).len();
-            return Ok(Side { snapshot, range: KeyRange::below(&entry.key), prefix_len });
+            let unlisted = entry.content == Content::Unreadable;
+            return Ok(Side { snapshot, range: KeyRange::below(&entry.key), prefix_len, unlisted });
         }
-        Ok(Side { snapshot, prefix_len: entry.key.len(), range: KeyRange::only(&entry.key) })
+        Ok(Side { snapshot, prefix_len: entry.key.len(), range: KeyRange::only(&entry.key), unlisted: false })
     }
 }
 
@@ -151,8 +157,12 @@ pub fn run(
     let cursor = |side: &Side<'_>| TreeCursor::new(reader(), side.snapshot, side.range.clone());
     let same_place = before.range == after.range;
     let prefixes = [before.prefix_len, after.prefix_len];
-    let mut pair = Pair { a: cursor(before), b: cursor(after), prefixes, same_place, blind: Blind::default() };
-    pair.walk(each, monitor)
+    let (a, b) = (cursor(before), cursor(after));
+    let unlisted = [before, after].map(|side| Unlisted::new(side.unlisted));
+    let mut pair = Pair { a, b, prefixes, same_place, blind: Blind::default(), unlisted };
+    let mut stats = pair.walk(each, monitor)?;
+    stats.unreadable += [before, after].iter().filter(|side| side.unlisted).count() as u64;
+    Ok(stats)
 }
 
 /// What the two cursors do next.
@@ -183,6 +193,8 @@ struct Pair<N: Nodes> {
     /// Equal ids mean equal entries only when the keys are counted from the same place.
     same_place: bool,
     blind: Blind,
+    /// Directories of each side that could not be listed when they were backed up.
+    unlisted: [Unlisted; 2],
 }
 
 impl<N: Nodes> Pair<N> {
@@ -210,6 +222,17 @@ impl<N: Nodes> Pair<N> {
                 Step::Both => (self.a.skip(), self.b.skip()),
             };
             if self.is_blind(before.as_ref(), after.as_ref()) {
+                continue;
+            }
+            for (side, entry) in [&before, &after].into_iter().enumerate() {
+                if let Some(entry) = entry.as_ref().filter(|entry| Unlisted::is(entry)) {
+                    stats.unreadable += 1;
+                    let prefix = subtree_prefix(&entry.key);
+                    self.unlisted[side].add(prefix.get(self.prefixes[side]..).unwrap_or_default());
+                    monitor.problem(&Unlisted::problem(entry));
+                }
+            }
+            if self.is_not_known(before.as_ref(), after.as_ref()) {
                 continue;
             }
             if tell(before.as_ref(), after.as_ref(), &mut stats, each).is_break() {
@@ -257,6 +280,17 @@ impl<N: Nodes> Pair<N> {
             descend(&mut self.b, b_len, &mut self.blind, stats, monitor)?;
         }
         Ok(())
+    }
+
+    /// Whether an entry of one side lies where the other could not be listed.
+    fn is_not_known(&self, before: Option<&Entry>, after: Option<&Entry>) -> bool {
+        let [a_len, b_len] = self.prefixes;
+        let [a, b] = &self.unlisted;
+        match (before, after) {
+            (Some(entry), None) => entry.key.get(a_len..).is_some_and(|key| b.covers(key)),
+            (None, Some(entry)) => entry.key.get(b_len..).is_some_and(|key| a.covers(key)),
+            _ => false,
+        }
     }
 
     fn is_blind(&self, before: Option<&Entry>, after: Option<&Entry>) -> bool {

@@ -26,7 +26,7 @@ use self::open::Opener;
 use self::roots::{Kind, Roots, absolute, invalid, with_path, without_inner_links};
 use self::walk::{AHEAD_MAX, Walk};
 use super::filter::{Excludes, Filter};
-use super::{Description, Found, Remark, Source, SourceFile, Walked};
+use super::{Description, Found, Reached, Remark, Source, SourceFile, Walked};
 use crate::format::tree::Xattr;
 use std::collections::HashSet;
 use std::io;
@@ -87,6 +87,8 @@ pub struct FsSource {
     /// Of the paths that were given, and of the walk.
     given: Vec<Remark>,
     remarks: Mutex<Vec<Remark>>,
+    /// By the last walk.
+    reached: Mutex<Reached>,
 }
 
 /// More threads do not make a walk of a local disk faster.
@@ -111,6 +113,7 @@ impl FsSource {
             opener: Arc::new(Opener::new(options.read, options.no_xattrs)),
             given,
             remarks: Mutex::default(),
+            reached: Mutex::default(),
         })
     }
 
@@ -171,7 +174,10 @@ impl Source for FsSource {
 
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         lock(&self.remarks).clear();
-        Walk::new(self.lister(), self.ahead_max, self.open_max).run(self.helpers, emit)
+        let walk = Walk::new(self.lister(), self.ahead_max, self.open_max);
+        let ended = walk.run(self.helpers, emit);
+        *lock(&self.reached) = walk.reached();
+        ended
     }
 
     fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
@@ -192,5 +198,13 @@ impl Source for FsSource {
         remarks.extend(self.filter.take_too_large().map(|(files, bytes)| Remark::too_large(files, bytes)));
         remarks.extend(Remark::of_rules(self.filter.rules(), "each source"));
         remarks
+    }
+
+    fn is_made_up(&self, found: &Found) -> bool {
+        self.opener.is_made_up(found)
+    }
+
+    fn reached(&self) -> Option<Reached> {
+        Some(*lock(&self.reached))
     }
 }

@@ -58,6 +58,12 @@ pub enum Walked {
         /// What the system said.
         error: io::Error,
     },
+    /// The directory of this key is not wholly in what the walk gives: it could not be listed, or not to its end, or
+    /// something in it could not be looked at. An error tells what happened.
+    Incomplete {
+        /// The directory's key.
+        key: Vec<u8>,
+    },
     /// Something left out that a person should know of (the store inside the source, another file system).
     Skipped {
         /// Path in the source.
@@ -102,6 +108,26 @@ pub trait Source: Send + Sync {
     fn remarks(&self) -> Vec<Remark> {
         Vec::new()
     }
+
+    /// Whether the file lies where the system makes content up as it is read, and lengths mean nothing: `/proc` and the
+    /// like. What is said to be empty there is left unread: it has no end, or reading it takes it away from others.
+    fn is_made_up(&self, _found: &Found) -> bool {
+        false
+    }
+
+    /// How many of its roots the last walk reached; `None` when the source has no roots of its own.
+    fn reached(&self) -> Option<Reached> {
+        None
+    }
+}
+
+/// Roots that a walk reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// Regular files: reading them may still fail.
+    pub files: u64,
+    /// Directories that could be listed, at least in part, and everything else.
+    pub others: u64,
 }
 
 /// What tells whether a file changed: compared before and after reading.
@@ -129,6 +155,16 @@ pub trait SourceFile: Send + Sync {
 
     /// Fills `buf` from `offset`; gives fewer bytes only at the end of the file.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// The same by one call of the system where that does: what is missing need not mean the end.
+    fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.read_at(offset, buf)
+    }
+
+    /// Everything that stat says of it now, without names and attributes; `None` when the source cannot tell.
+    fn meta(&self) -> io::Result<Option<Meta>> {
+        Ok(None)
+    }
 
     /// Extended attributes, sorted by name: as [`Source::xattrs`], through the open file.
     fn xattrs(&self) -> io::Result<Vec<Xattr>> {

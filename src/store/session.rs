@@ -256,6 +256,12 @@ impl Session {
         })
     }
 
+    /// Lets this session's look-ups find all that was stored so far. Gives the ids that they find from now on, as
+    /// [`Session::stored`] does.
+    pub fn install_rows(&self) -> Result<Indexed, StoreError> {
+        self.step(|| self.write_gathered(&mut lock(&self.progress)))
+    }
+
     /// Writes a segment of what has gathered and lets this session's look-ups find it.
     pub(super) fn write_gathered(&self, progress: &mut Progress) -> Result<Indexed, StoreError> {
         let Some(written) = self.write_segment(progress)? else { return Ok(Indexed::default()) };

@@ -131,6 +131,12 @@ pub struct Args {
     /// Read every file, also those that look unchanged
     #[arg(short, long, help_heading = ENGINE)]
     force: bool,
+    /// A file may have another inode number and be unchanged (for sshfs, mergerfs and others that make them up)
+    #[arg(long, help_heading = ENGINE)]
+    ignore_inode: bool,
+    /// A file may have another ctime and be unchanged: size and mtime alone decide; attributes are read of every file
+    #[arg(long, help_heading = ENGINE)]
+    ignore_ctime: bool,
     /// lz4, zstd[:LEVEL] or none [default: lz4]
     #[arg(long, value_name = "CODEC", value_parser = compression, help_heading = ENGINE)]
     compression: Option<Compression>,
@@ -184,6 +190,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         time: args.time,
         dry_run: args.dry_run,
         force: args.force,
+        ignore_inode: args.ignore_inode,
+        ignore_ctime: args.ignore_ctime,
         parent,
         skip_if_unchanged: args.skip_if_unchanged,
         compression: args.compression.unwrap_or_default(),
@@ -215,6 +223,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         e => e.into(),
     })?;
     report::tell(&context.out, &options, &stats, &progress.stages(), &words, &remarks)?;
+    if stats.nothing_read {
+        return Err(Failure::failed("none of what was to be backed up could be read: no snapshot was made"));
+    }
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
 }
 

@@ -48,6 +48,12 @@ pub struct Args {
     /// Read every file of the directory, also those that look unchanged
     #[arg(long)]
     read_all: bool,
+    /// A file of the directory may have another inode number and be unchanged (as in sshfs and mergerfs)
+    #[arg(long)]
+    ignore_inode: bool,
+    /// A file of the directory may have another ctime and be unchanged; attributes are then read of each
+    #[arg(long)]
+    ignore_ctime: bool,
     /// Leave out of the directory what matches (.gitignore syntax; /x is a path in the snapshot, ./x begins at the
     /// directory; repeatable)
     #[arg(short, long, value_name = "PATTERN")]
@@ -106,7 +112,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let before = side(&mut reader, &before, Some(&path))?;
         let never = source::never(context, &store)?;
         let source = walk(&directory, path, args.exclude, never)?;
-        let options = LocalOptions { read_all: args.read_all };
+        let Args { read_all, ignore_inode, ignore_ctime, .. } = args;
+        let options = LocalOptions { read_all, ignore_inode, ignore_ctime };
         let each = &mut |change: &Change<'_>| printer.print(change);
         let stats = diff::with_directory(&store, &before, source.as_ref(), options, each, &remarks)?;
         rules = source.remarks();

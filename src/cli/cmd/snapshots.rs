@@ -9,6 +9,7 @@ use crate::cli::output::Output;
 use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
 use crate::cli::{escape, human, json, time};
+use crate::format::problems::{KeptProblem, ProblemKind, ProblemList};
 use crate::store::newest;
 use crate::store::snapshots::{DamagedSnapshot, Snapshot};
 use crate::store::trust::Authenticity;
@@ -18,6 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   larder snapshots
   larder snapshots --host web1 --tag daily --last 5
+  larder snapshots --last 1 -v            also what it could not read, and what changed meanwhile
   larder snapshots --json | jq -r .id";
 
 /// List snapshots, oldest first
@@ -53,10 +55,35 @@ struct SnapshotObject<'a> {
     novel_bytes: u64,
     stored_bytes: u64,
     errors: u64,
+    changed_while_read: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<ProblemObject>,
     signer: String,
     signature: &'static str,
     program: &'a str,
     options: &'a [String],
+}
+
+/// A path that a snapshot itself names as flawed.
+#[derive(Debug, Serialize)]
+struct ProblemObject {
+    kind: &'static str,
+    #[serde(flatten)]
+    path: json::Path,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+}
+
+fn problem_objects(list: &ProblemList) -> Vec<ProblemObject> {
+    let object = |kept: &KeptProblem| ProblemObject {
+        kind: match kept.kind {
+            ProblemKind::Unread => "unread",
+            ProblemKind::Changed => "changed",
+        },
+        path: json::Path::new(&kept.path),
+        message: kept.message.clone(),
+    };
+    list.kept.iter().map(object).collect()
 }
 
 /// Runs it.
@@ -81,6 +108,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 
 fn object(snapshot: &Snapshot) -> SnapshotObject<'_> {
     let manifest = &snapshot.manifest;
+    let problems = manifest.problems().unwrap_or_default();
     SnapshotObject {
         kind: "snapshot",
         id: snapshot.id.to_string(),
@@ -99,6 +127,8 @@ fn object(snapshot: &Snapshot) -> SnapshotObject<'_> {
         novel_bytes: manifest.novel_bytes,
         stored_bytes: manifest.stored_bytes,
         errors: manifest.errors,
+        changed_while_read: problems.changed,
+        problems: problem_objects(&problems),
         signer: hex(&snapshot.signer),
         signature: signature(&snapshot.authenticity),
         program: &manifest.program,
@@ -129,7 +159,13 @@ fn print_table(out: &Output, snapshots: &[Snapshot]) -> Result<(), Failure> {
         let paths: Vec<_> = manifest.paths.iter().take(4).map(|path| escape::name(path)).collect();
         let more = manifest.paths.len().saturating_sub(paths.len());
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let flaws = if manifest.errors > 0 { format!("  ({} unread)", manifest.errors) } else { String::new() };
+        let changed = manifest.problems().map_or(0, |list| list.changed);
+        let flaws = match (manifest.errors, changed) {
+            (0, 0) => String::new(),
+            (unread, 0) => format!("  ({unread} unread)"),
+            (0, changed) => format!("  ({changed} changed while read)"),
+            (unread, changed) => format!("  ({unread} unread, {changed} changed while read)"),
+        };
         table.row([
             short(id),
             time::local(manifest.time),
@@ -141,7 +177,28 @@ fn print_table(out: &Output, snapshots: &[Snapshot]) -> Result<(), Failure> {
             format!("{}{more}{flaws}", paths.join(" ")),
         ]);
     }
-    table.print(out)
+    table.print(out)?;
+    if out.verbose > 0 { print_problems(out, snapshots) } else { Ok(()) }
+}
+
+/// What the snapshots say could not be read and changed meanwhile.
+fn print_problems(out: &Output, snapshots: &[Snapshot]) -> Result<(), Failure> {
+    for Snapshot { id, manifest, .. } in snapshots {
+        let Some(list) = manifest.problems() else { continue };
+        out.line("")?;
+        for KeptProblem { kind, path, message } in &list.kept {
+            let what = match kind {
+                ProblemKind::Unread => message.as_str(),
+                ProblemKind::Changed => "changed while it was read",
+            };
+            out.line(&format!("{}  {}: {}", short(id), escape::name(path), escape::name(what.as_bytes())))?;
+        }
+        let more = (list.unread + list.changed).saturating_sub(list.kept.len() as u64);
+        if more > 0 {
+            out.line(&format!("{}  and {} more, which the snapshot only counts", short(id), human::count(more)))?;
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of an id, long enough for people.

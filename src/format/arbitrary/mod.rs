@@ -14,6 +14,7 @@ use crate::format::envelope::{Envelope, ObjectKind};
 use crate::format::extension::Extension;
 use crate::format::keyslot::{KeyBundle, KeySlot, SlotKind};
 use crate::format::pack::{self, PackHeader, PackKind, PackTable, PackTrailer, TableBlob, TablePointer};
+use crate::format::problems::{KeptProblem, ProblemKind, ProblemList};
 use crate::format::segment::{Fence, Row, SegmentFooter, SegmentHeader, SegmentPack, SegmentTrailer};
 use crate::format::session::{Checkpoint, Lease, Outcome, SessionPurpose, Verdict};
 use crate::format::snapshot::{Head, Manifest, SignedManifest};
@@ -88,6 +89,21 @@ pub fn extensions() -> impl Strategy<Value = Vec<Extension>> {
         all.into_iter().map(|(kind, body)| Extension { kind, critical: false, body }).collect::<Vec<_>>()
     });
     prop_oneof![3 => Just(Vec::new()), 2 => some]
+}
+
+/// Lists of problems.
+pub fn problems() -> impl Strategy<Value = ProblemList> {
+    let kind = select(vec![ProblemKind::Unread, ProblemKind::Changed]);
+    let kept = (kind, vec(any::<u8>(), 0..20), text(1024)).prop_map(|(kind, path, message)| KeptProblem {
+        kind,
+        path,
+        message,
+    });
+    (any::<u64>(), any::<u64>(), vec(kept, 0..5)).prop_map(|(unread, changed, kept)| ProblemList {
+        unread,
+        changed,
+        kept,
+    })
 }
 
 /// Envelopes of small sealed objects.

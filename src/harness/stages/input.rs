@@ -177,7 +177,7 @@ fn walk(
     let (output, input) = crossbeam_channel::bounded(4);
     let (mut batches, mut bytes, mut limited) = (Vec::new(), 0, false);
     std::thread::scope(|scope| {
-        scope.spawn(|| scan::run(context, source, None, true, output));
+        scope.spawn(|| scan::run(context, source, None, scan::Trust { force: true, ..scan::Trust::default() }, output));
         for batch in input {
             // What comes after the end is dropped.
             if bytes >= limit || cancel.load(Relaxed) {

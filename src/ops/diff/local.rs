@@ -1,9 +1,10 @@
 //! A snapshot against a directory of this machine: the walk is merged with the snapshot's entries, and a file that
 //! looks changed is read and compared chunk by chunk with the ids, so that nothing is fetched from the store.
 
-use super::{Change, DiffStats, Side, judge, tell};
+use super::{Change, DiffStats, Side, Unlisted, judge, tell};
 use crate::base::limits::BATCH_BYTES;
-use crate::base::path::path_of;
+use crate::base::path::{path_of, subtree_prefix};
+use crate::base::time::Time;
 use crate::crypto::hash::content_id;
 use crate::format::compare::Facts;
 use crate::format::extension::{FLAG_NOCOW, file_flags, with_file_flags};
@@ -24,6 +25,10 @@ use std::sync::Arc;
 pub struct LocalOptions {
     /// Read every file, also those whose size, times and inode are as recorded.
     pub read_all: bool,
+    /// A file may have another inode number and be unchanged.
+    pub ignore_inode: bool,
+    /// A file may have another ctime and be unchanged; attributes are then read of each.
+    pub ignore_ctime: bool,
 }
 
 /// Gives every difference of what `source` walks (with the keys of the snapshot's place) from the snapshot, in tree
@@ -44,7 +49,10 @@ pub fn with_directory(
         chunk_key: store.ring.keys.chunk_id.clone(),
         source,
         options,
-        stats: DiffStats::default(),
+        trusted_before: before.snapshot.manifest.started.plus_seconds(-2),
+        unlisted: Unlisted::new(before.unlisted),
+        unlisted_now: Unlisted::default(),
+        stats: DiffStats { unreadable: before.unlisted.into(), ..DiffStats::default() },
         each,
         monitor,
         over: false,
@@ -64,6 +72,10 @@ pub fn with_directory(
             }
             Walked::Error { path, error } => {
                 merge.unreadable(path, &error);
+                true
+            }
+            Walked::Incomplete { key } => {
+                merge.not_listed(&key);
                 true
             }
             Walked::Skipped { .. } => true,
@@ -94,6 +106,11 @@ struct Merge<'a> {
     chunk_key: crate::crypto::keys::Key,
     source: &'a dyn Source,
     options: LocalOptions,
+    /// A change of a younger ctime could hide in the clock's grain.
+    trusted_before: Time,
+    /// Directories that could not be listed when they were backed up, and those that cannot be now.
+    unlisted: Unlisted,
+    unlisted_now: Unlisted,
     stats: DiffStats,
     each: &'a mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     monitor: &'a dyn Monitor,
@@ -114,7 +131,7 @@ impl Merge<'_> {
         };
         let flow = match before {
             Some(before) => self.compare(&before, found)?,
-            None if self.is_lost(&found.key) => ControlFlow::Continue(()),
+            None if self.is_lost(&found.key) || self.unlisted.covers(&found.key) => ControlFlow::Continue(()),
             None => tell(None, Some(&as_entry(found)), &mut self.stats, self.each),
         };
         self.over = flow.is_break();
@@ -134,6 +151,8 @@ impl Merge<'_> {
                 self.descend(&first)?;
             } else if key.is_some_and(|key| first == key) {
                 return Ok(ControlFlow::Continue(()));
+            } else if self.unlisted_now.covers(&first) {
+                _ = self.cursor.skip();
             } else if tell(self.cursor.skip().as_ref(), None, &mut self.stats, self.each).is_break() {
                 self.over = true;
                 return Ok(ControlFlow::Break(()));
@@ -164,11 +183,15 @@ impl Merge<'_> {
     }
 
     fn compare(&mut self, before: &Entry, mut found: Found) -> Result<ControlFlow<()>, StoreError> {
-        let (a, b) = (&before.meta, &found.meta);
-        let same_inode_state = (a.ctime, a.inode, a.mtime) == (b.ctime, b.inode, b.mtime) && !before.changed_while_read;
-        if same_inode_state && !self.options.read_all {
+        if Unlisted::is(before) {
+            self.stats.unreadable += 1;
+            self.unlisted.add(&subtree_prefix(&before.key));
+            self.monitor.problem(&Unlisted::problem(before));
+        }
+        let same_inode_state = self.is_same(before, &found);
+        if same_inode_state && !self.options.read_all && !self.options.ignore_ctime {
             // Nothing about the inode has changed since: neither its attributes nor its content.
-            found.meta.xattrs.clone_from(&a.xattrs);
+            found.meta.xattrs.clone_from(&before.meta.xattrs);
             found.flags |= file_flags(&before.extensions) & FLAG_NOCOW;
         } else {
             found.flags |= self.source.more_flags(&found);
@@ -205,6 +228,21 @@ impl Merge<'_> {
         self.stats.count(marker, Some(before), Some(&after));
         let path = path_of(&after.key);
         Ok((self.each)(&Change { marker, path, before: Some(before), after: Some(&after), fields }))
+    }
+
+    /// Whether nothing can have been written to the inode since, by what the backup goes by too.
+    fn is_same(&self, before: &Entry, found: &Found) -> bool {
+        let (a, b, options) = (&before.meta, &found.meta, self.options);
+        !before.changed_while_read
+            && a.mtime == b.mtime
+            && (options.ignore_inode || a.inode == b.inode)
+            && (options.ignore_ctime || a.ctime == b.ctime)
+            && (if options.ignore_ctime { a.mtime } else { a.ctime }) < self.trusted_before
+    }
+
+    /// In this directory something could not be looked at.
+    fn not_listed(&mut self, key: &[u8]) {
+        self.unlisted_now.add(&subtree_prefix(key));
     }
 
     /// Whether the file's bytes are others than the snapshot's. The inner error is the file's, the outer one the store's.

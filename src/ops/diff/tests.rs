@@ -30,7 +30,7 @@ fn diff_in(
     let a = TreeCursor::at_root(a_map.clone(), a.0, a.1, a_range);
     let b = TreeCursor::at_root(b_map.clone(), b.0, b.1, b_range);
     let mut found = Vec::new();
-    let mut pair = Pair { a, b, prefixes, same_place, blind: Blind::default() };
+    let mut pair = Pair { a, b, prefixes, same_place, blind: Blind::default(), unlisted: Default::default() };
     let stats = pair.walk(
         &mut |change| {
             found.push((change.marker.letter(), change.path.clone()));

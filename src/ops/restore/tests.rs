@@ -223,12 +223,12 @@ fn names_of_one_file_are_linked_and_those_that_differ_are_not() {
     let bench = Bench::new();
     let mut entries = Entries::default();
     entries.directory("/d");
-    // A backup takes the content of a name it has read already. The first says that there are two names, so that the
-    // third is read again.
-    for (path, content, inode, nlink) in [("/a", 1, 5, 2), ("/d/b", 1, 5, 3), ("/d/c", 2, 5, 3), ("/d/other", 1, 6, 2)]
+    // The third has the number of the first two, and was changed meanwhile or is another file.
+    for (path, content, inode, ctime) in [("/a", 1, 5, 0), ("/d/b", 1, 5, 0), ("/d/c", 2, 5, 1), ("/d/other", 1, 6, 0)]
     {
         let one = entries.file(path, noise(5000, content));
-        (one.meta.nlink, one.meta.inode) = (nlink, inode);
+        (one.meta.nlink, one.meta.inode) = (3, inode);
+        one.meta.ctime.s += ctime;
     }
     bench.backup(&entries);
     let folder = tempfile::tempdir().unwrap();

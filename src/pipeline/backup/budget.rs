@@ -50,6 +50,9 @@ impl Budget {
     /// Brings a permit back.
     pub fn give(&self, mut buffer: Buffer) {
         buffer.clear();
-        _ = self.give.try_send(buffer);
+        match buffer.home.take() {
+            Some(home) => _ = home.try_send(buffer),
+            None => _ = self.give.try_send(buffer),
+        }
     }
 }

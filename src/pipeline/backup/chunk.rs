@@ -5,14 +5,14 @@
 //! Owns: per big file the selector and the carried tail. Bound: the permits. Errors: none of its own.
 
 use super::context::Context;
-use super::item::{Batch, Chunk, ChunkState, HEADROOM, Plan};
+use super::item::{Batch, BigFile, Chunk, ChunkState, HEADROOM, Plan, Segment};
 use crate::base::id::ContentId;
 use crate::base::limits::GEAR_WINDOW;
-use crate::chunking::Selector;
-use crate::pipeline::reorder::Reorder;
+use crate::chunking::{Hits, Selector};
 use crate::store::StoreError;
 use crossbeam_channel::Receiver;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn chunk(at: usize, len: u32) -> Chunk {
@@ -67,15 +67,36 @@ pub struct Carry {
     selector: Selector,
     tail: Vec<u8>,
     lengths: Vec<u32>,
+    /// The file in progress, while it is known to end before what the walk said.
+    cut: Option<Arc<BigFile>>,
 }
 
-/// The ordered thread: selects the cuts of big files, passes other batches through.
+impl Carry {
+    /// A file ends where it first gave less than was asked for. What lies behind that was written later, and would stand
+    /// at a wrong place: it is let go.
+    fn cut(&mut self, segment: &mut Segment) {
+        match &self.cut {
+            Some(file) if Arc::ptr_eq(file, &segment.file) => {
+                (segment.len, segment.hole_before, segment.hits) = (0, 0, Hits::default());
+            }
+            _ => self.cut = segment.short.then(|| segment.file.clone()),
+        }
+        segment.ends |= segment.short;
+    }
+}
+
+/// The ordered thread: selects the cuts of big files, passes other batches through. From here on each part of a batch
+/// has a number of its own.
 pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
     let meter = &context.meters.select;
-    let (mut ring, mut carry) = (Reorder::default(), Carry::default());
+    let (mut waiting, mut turn, mut number) = (BTreeMap::new(), (0, 0), 0);
+    let mut carry = Carry::default();
     while let Some(batch) = meter.recv(&input) {
-        ring.push(batch.seq, batch);
-        while let Some(mut batch) = ring.pop() {
+        waiting.insert((batch.seq, batch.part), batch);
+        while let Some(mut batch) = waiting.remove(&turn) {
+            turn = if batch.last { (turn.0 + 1, 0) } else { (turn.0, turn.1 + 1) };
+            (batch.seq, batch.part, batch.last) = (number, 0, true);
+            number += 1;
             meter.work(|| context.failure.run(|| select(context, &mut carry, &mut batch)));
             next(batch);
         }
@@ -85,8 +106,8 @@ pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(
 /// Selects the cuts of a segment that was scanned; batches come in order. Does nothing to batches of whole files.
 pub fn select(context: &Context, carry: &mut Carry, batch: &mut Batch) {
     let Some(segment) = &mut batch.segment else { return };
+    carry.cut(segment);
     if !segment.continues {
-        // A range that ended early (the file shrank) leaves nothing behind: its end was told by `ends`.
         carry.selector = Selector::new();
         carry.tail.clear();
     }
@@ -108,4 +129,7 @@ pub fn select(context: &Context, carry: &mut Carry, batch: &mut Batch) {
     }
     carry.tail.clear();
     carry.tail.extend_from_slice(&plain[at..HEADROOM + segment.len]);
+    if !batch.entries.is_empty() {
+        carry.cut = None;
+    }
 }

@@ -28,7 +28,7 @@ thread_local! {
 pub fn compress_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
     let group_bytes = context.config.group_bytes;
     WORKER.with_borrow_mut(|worker| {
-        let Buffer { plain, sealed, chunks, blobs } = &mut batch.buffer;
+        let Buffer { plain, sealed, chunks, blobs, .. } = &mut batch.buffer;
         let mut at = 0;
         let mut group: Vec<&Chunk> = Vec::new();
         let mut bytes = 0;

@@ -87,6 +87,8 @@ pub struct Counts {
     pub changed_while_read: AtomicU64,
     pub metadata_bytes: AtomicU64,
     pub directories: AtomicU64,
+    /// Regular files that could not be read, or were gone when it was their turn.
+    pub files_unreadable: AtomicU64,
 }
 
 /// Whether the snapshot would say what its parent says. Asked for by `--skip-if-unchanged`.
@@ -175,6 +177,8 @@ pub struct Context {
     pub told: Mutex<Told>,
     /// Holds what is backed up against the parent, where that is asked for.
     pub comparison: Option<Comparison>,
+    /// Keys of directories that the walk did not list to the end. They are marked in the tree once it is built.
+    pub not_listed: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Context {
@@ -200,6 +204,29 @@ impl Context {
         self.monitor.add(Counter::Problems, 1);
         self.monitor.problem(&problem);
         self.told.lock().unwrap_or_else(|e| e.into_inner()).problem(problem);
+    }
+
+    /// A file changed while it was read; what was read of it is stored.
+    pub fn changed(&self, path: Vec<u8>) {
+        self.counts.changed_while_read.fetch_add(1, Relaxed);
+        self.told.lock().unwrap_or_else(|e| e.into_inner()).changed(path);
+    }
+
+    /// A directory is not wholly listed; why is told on its own.
+    pub fn not_listed(&self, key: Vec<u8>) {
+        let mut keys = self.not_listed.lock().unwrap_or_else(|e| e.into_inner());
+        // Each entry of a directory that cannot be looked at says so: they come one after the other.
+        if keys.last() != Some(&key) {
+            keys.push(key);
+        }
+    }
+
+    /// The keys of directories that are not wholly listed, sorted.
+    pub fn take_not_listed(&self) -> Vec<Vec<u8>> {
+        let mut keys = std::mem::take(&mut *self.not_listed.lock().unwrap_or_else(|e| e.into_inner()));
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     /// One path was left out.

@@ -8,6 +8,7 @@ use super::aside::Aside;
 use super::context::Context;
 use super::item::{Batch, BatchEntry, Buffer, Chunk, ChunkState, EntryContent, Plan, Segment, TreeBatch};
 use crate::base::id::ContentId;
+use crate::base::path::path_of;
 use crate::format::list::Item;
 use crate::format::tree::{Content, EntryKind};
 use crate::index::Location;
@@ -16,7 +17,7 @@ use crate::pipeline::reorder::Reorder;
 use crate::store::session::Session;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// The ordered thread.
 pub fn run(
@@ -44,7 +45,7 @@ pub fn run(
                         Some(session) => context.claims.release(session.adopted(&adopted)?),
                         None => aside.recall(context, &mut batch),
                     }
-                    Ok(describe(&mut batch))
+                    Ok(describe(context, &mut batch))
                 })
             });
             if let Some(entries) = done {
@@ -84,10 +85,11 @@ fn pieces(segment: &Segment, chunks: &[Chunk]) -> Vec<Item> {
 }
 
 /// The batch's entries with their contents, for the tree.
-fn describe(batch: &mut Batch) -> TreeBatch {
+fn describe(context: &Context, batch: &mut Batch) -> TreeBatch {
     let Buffer { plain, chunks, .. } = &batch.buffer;
     let pieces = batch.segment.as_ref().map_or_else(Vec::new, |s| pieces(s, chunks));
     let entries = batch.entries.drain(..).filter_map(|mut entry| {
+        say_flaws(context, &entry);
         let content = match std::mem::replace(&mut entry.plan, Plan::Nothing) {
             Plan::Nothing => EntryContent::Ready(Content::Empty),
             Plan::Parent(content) => EntryContent::Ready(content),
@@ -111,6 +113,19 @@ fn describe(batch: &mut Batch) -> TreeBatch {
         Some((entry, content))
     });
     TreeBatch { entries: entries.collect(), pieces }
+}
+
+/// Tells of a file that changed while it was read, and counts those that could not be read.
+fn say_flaws(context: &Context, entry: &BatchEntry) {
+    let (changed, failed) = match &entry.plan {
+        Plan::Big(big) => (big.changed.load(Acquire), big.failed.load(Acquire)),
+        plan => (entry.changed, matches!(plan, Plan::Unreadable | Plan::Vanished)),
+    };
+    if failed && entry.found.meta.kind == EntryKind::File {
+        context.counts.files_unreadable.fetch_add(1, Relaxed);
+    } else if changed && !failed {
+        context.changed(path_of(&entry.found.key));
+    }
 }
 
 fn count(context: &Context, batch: &Batch, tree: &TreeBatch) {

@@ -6,11 +6,12 @@ use crate::base::memory::Pages;
 use crate::chunking::Hits;
 use crate::format::list::Item;
 use crate::format::pack::TableBlob;
-use crate::format::tree::{Content, Entry, Xattr};
+use crate::format::tree::{Content, Entry, Meta, Xattr};
 use crate::object::pack::{ClosedPack, Inside, OpenPack};
 use crate::source::{Found, SourceFile};
+use crossbeam_channel::Sender;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, Ordering::Release};
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// A batch's bytes begin here in its buffer: room for a carried tail (below the largest chunk) and the gear window.
@@ -19,7 +20,7 @@ pub const HEADROOM: usize = CHUNK_MAX + 4 * KIB;
 /// One permit of the budget, with the memory that comes with it.
 #[derive(Default)]
 pub struct Buffer {
-    /// Plaintext: `HEADROOM` bytes of room, then up to `BATCH_BYTES`.
+    /// Plaintext: `HEADROOM` bytes of room, then up to `BATCH_BYTES`, and a byte that shows when a file goes on.
     pub plain: Pages,
     /// Sealed blobs, one after the other.
     pub sealed: Vec<u8>,
@@ -27,12 +28,14 @@ pub struct Buffer {
     pub chunks: Vec<Chunk>,
     /// Blobs in `sealed`.
     pub blobs: Vec<Blob>,
+    /// Where it goes back to when it is not one of the budget's: to the reader that lent it.
+    pub home: Option<Sender<Buffer>>,
 }
 
 impl Buffer {
     /// A buffer with its room for plaintext.
     pub fn new() -> Buffer {
-        Buffer { plain: Pages::zeroed(HEADROOM + BATCH_BYTES, HEADROOM), ..Buffer::default() }
+        Buffer { plain: Pages::zeroed(HEADROOM + BATCH_BYTES + 1, HEADROOM), ..Buffer::default() }
     }
 
     /// Empties it, keeping its memory. The sealed bytes stay initialised: they are written over.
@@ -100,6 +103,46 @@ pub enum Plan {
     Vanished,
 }
 
+/// Names of one file: a later one is a link only if all that the walk saw of it equals what it saw of the first.
+#[derive(Debug, Default)]
+pub struct LinkGroup {
+    /// Under the first name there was another file, or none, when it was read: each name is then read for itself.
+    pub astray: AtomicBool,
+    /// What the first name brought into the tree.
+    pub first: OnceLock<FirstLink>,
+}
+
+/// What the later names of a file take over from the first.
+#[derive(Debug)]
+pub struct FirstLink {
+    /// Its content.
+    pub content: Content,
+    /// All that is recorded of the inode, as it was when the content was read.
+    pub meta: Meta,
+    /// Its file flags.
+    pub flags: u32,
+    /// It changed while it was read.
+    pub changed: bool,
+}
+
+/// What an entry is among the names of its file.
+#[derive(Debug, Clone)]
+pub enum Link {
+    /// The one that is read.
+    First(Arc<LinkGroup>),
+    /// One of those after it.
+    Later(Arc<LinkGroup>),
+}
+
+impl Link {
+    /// Says that the first name does not lead to the file that the walk saw.
+    pub fn went_astray(&self) {
+        if let Link::First(group) = self {
+            group.astray.store(true, Release);
+        }
+    }
+}
+
 /// An entry on its way.
 #[derive(Debug)]
 pub struct BatchEntry {
@@ -119,6 +162,8 @@ pub struct BatchEntry {
     pub before: Option<Content>,
     /// All that the parent snapshot has under its key, when the two are compared.
     pub parent: Option<Box<Entry>>,
+    /// Its place among the names of its file, when that has several.
+    pub link: Option<Link>,
 }
 
 /// A file above one batch, or one with holes, or a stream. Its entry travels with its last segment.
@@ -135,8 +180,23 @@ pub struct BigFile {
     pub failed: AtomicBool,
     /// It failed because it was gone.
     pub vanished: AtomicBool,
-    /// Bytes of its segments and holes so far, as they were really there.
-    pub size: AtomicU64,
+    /// Its place among the names of its file, when that has several.
+    pub link: Option<Link>,
+}
+
+impl BigFile {
+    /// A file that nobody has opened yet.
+    pub fn new(found: Found, link: Option<Link>) -> BigFile {
+        BigFile {
+            found,
+            file: OnceLock::new(),
+            xattrs: Mutex::default(),
+            changed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            vanished: AtomicBool::new(false),
+            link,
+        }
+    }
 }
 
 impl std::fmt::Debug for BigFile {
@@ -162,6 +222,8 @@ pub struct Segment {
     pub ends: bool,
     /// Its bytes are in the buffer already (a stream).
     pub present: bool,
+    /// The file ended before it was filled: nothing that comes after it counts.
+    pub short: bool,
     /// Bytes carried over from the segment before, directly before `HEADROOM`.
     pub carried: usize,
     /// What the scan found.
@@ -172,6 +234,10 @@ pub struct Segment {
 pub struct Batch {
     /// Its number.
     pub seq: u64,
+    /// A batch whose files grew goes on in several parts, from 0 on, until `select` gives each a number of its own.
+    pub part: u32,
+    /// No part comes after this one.
+    pub last: bool,
     /// Its permit and memory.
     pub buffer: Buffer,
     /// A piece of a big file; then `entries` holds at most that file's entry, with its last segment.

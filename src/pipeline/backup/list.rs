@@ -29,6 +29,7 @@ pub type StoreNode<'a> = dyn FnMut(&ListNode) -> Result<ContentId, StoreError> +
 pub struct ListBuilder {
     items: Vec<Item>,
     count: u64,
+    bytes: u64,
     /// Open nodes of level 1, 2, ….
     levels: Vec<Level<ListChild>>,
 }
@@ -39,6 +40,7 @@ impl ListBuilder {
         if item.len() == 0 {
             return Ok(());
         }
+        self.bytes = self.bytes.saturating_add(item.len());
         if let (Item::Hole { len }, Some(Item::Hole { len: last })) = (item, self.items.last_mut()) {
             *last += len;
             return Ok(());
@@ -74,8 +76,14 @@ impl ListBuilder {
         }
     }
 
+    /// Bytes of all items so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The file's content; the builder is empty again.
     pub fn finish(&mut self, store: &mut StoreNode<'_>) -> Result<Content, StoreError> {
+        self.bytes = 0;
         let items = std::mem::take(&mut self.count);
         if self.levels.is_empty() && self.items.len() <= LIST_ITEMS_INLINE {
             let items = std::mem::take(&mut self.items);

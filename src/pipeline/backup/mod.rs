@@ -22,10 +22,12 @@ pub mod context;
 pub mod told;
 pub mod dedup;
 pub mod encrypt;
+mod grown;
 pub mod hash;
 pub mod item;
 pub mod level;
 pub mod list;
+mod mark;
 pub mod parent;
 pub mod place;
 pub mod read;
@@ -92,12 +94,13 @@ pub fn run(
     context: &Arc<Context>,
     source: &dyn Source,
     parent: Option<ParentPlan>,
-    force: bool,
+    trust: scan::Trust,
     threads: Threads,
     sink: Option<Sink<'_>>,
 ) -> Result<Option<tree::Root>, StoreError> {
     let pools = Pools::new(threads.pool)?;
-    let room = context.budget.permits() + 1;
+    // A reader's own buffers are on their way too.
+    let room = context.budget.permits() + 1 + grown::SPARE_BUFFERS * threads.readers;
     let (scan_out, read_in) = bounded(room);
     let (cut_out, select_in) = bounded(room);
     let (hash_out, dedup_in) = bounded(room);
@@ -107,7 +110,7 @@ pub fn run(
     let pools = &pools;
     let root = thread::scope(|scope| {
         let entries = parent.map(|p| p.start(context, scope));
-        spawn(scope, context, "scan".into(), move || scan::run(context, source, entries, force, scan_out));
+        spawn(scope, context, "scan".into(), move || scan::run(context, source, entries, trust, scan_out));
         for i in 0..threads.readers {
             let (input, output): (_, Sender<item::Batch>) = (read_in.clone(), cut_out.clone());
             let next =

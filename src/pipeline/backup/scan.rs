@@ -4,7 +4,7 @@
 //! groups not yet complete. Bound: one permit a batch. Errors: what the walk could not look at is told and passed over.
 
 use super::context::Context;
-use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Plan, Segment};
+use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Link, LinkGroup, Plan, Segment};
 use super::parent::ParentEntries;
 use crate::base::limits::{BATCH_BYTES, BATCH_ENTRIES, LINK_GROUPS_MAX};
 use crate::base::path::path_of;
@@ -12,22 +12,33 @@ use crate::base::time::Time;
 use crate::chunking::Hits;
 use crate::format::extension::{FLAG_NOCOW, file_flags};
 use crate::format::list::Item;
-use crate::format::tree::{Content, Entry, EntryKind};
+use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Index;
 use crate::monitor::Counter;
-use crate::source::{Fingerprint, Found, Handle, Source, Walked};
+use crate::source::{Found, Handle, Source, Walked};
 use crate::store::StoreError;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a file is recognised by as the parent snapshot's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Trust {
+    /// Nothing: every file is read.
+    pub force: bool,
+    /// Its inode number may be another: file systems that make numbers up give a file another one in every mount.
+    pub ignore_inode: bool,
+    /// Its ctime may be another. What is unchanged then rests on mtime alone, and attributes are read each time.
+    pub ignore_ctime: bool,
+}
 
 /// Runs the walk to its end on this thread.
 pub fn run(
     context: &Arc<Context>,
     source: &dyn Source,
     parent: Option<ParentEntries>,
-    force: bool,
+    trust: Trust,
     output: Sender<Batch>,
 ) {
     let description = source.describe();
@@ -35,7 +46,8 @@ pub fn run(
         context,
         source,
         parent,
-        trust_unchanged: !force && description.stable_identity,
+        trust,
+        trust_unchanged: !trust.force && description.stable_identity,
         output,
         next: 0,
         batch: None,
@@ -61,13 +73,35 @@ struct Scanner<'a> {
     context: &'a Arc<Context>,
     source: &'a dyn Source,
     parent: Option<ParentEntries>,
+    trust: Trust,
     trust_unchanged: bool,
     output: Sender<Batch>,
     next: u64,
     batch: Option<Batch>,
     used: usize,
-    /// Links still to come of each (device, inode).
-    links: HashMap<(u64, u64), u64>,
+    /// Files of which more names may come, and how many.
+    links: HashMap<LinkKey, (Arc<LinkGroup>, u64)>,
+}
+
+/// What two names must have in common to be one file's. Device and inode are not enough: in a union of file systems
+/// unrelated files have equal ones, and each of them may have several names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct LinkKey {
+    device: u64,
+    inode: u64,
+    nlink: u64,
+    size: u64,
+    mtime: Time,
+    ctime: Time,
+    mode: u32,
+    owner: (u32, u32),
+}
+
+impl LinkKey {
+    fn of(meta: &Meta) -> LinkKey {
+        let Meta { device, inode, nlink, size, mtime, ctime, mode, uid, gid, .. } = *meta;
+        LinkKey { device, inode, nlink, size, mtime, ctime, mode, owner: (uid, gid) }
+    }
 }
 
 impl Scanner<'_> {
@@ -76,6 +110,7 @@ impl Scanner<'_> {
         match walked {
             Walked::Entry(found) => self.context.meters.scan.work(|| self.entry(found)),
             Walked::Error { path, error } => self.context.problem(&path, error.to_string()),
+            Walked::Incomplete { key } => self.context.not_listed(key),
             Walked::Skipped { path, reason } => self.context.skipped(&path, reason),
         }
         !self.context.stopping()
@@ -93,6 +128,7 @@ impl Scanner<'_> {
             changed: false,
             before: None,
             parent: None,
+            link: None,
         };
         if let (Some(comparison), Some(old)) = (&self.context.comparison, &before) {
             entry.parent = Some(Box::new(old.clone()));
@@ -103,16 +139,21 @@ impl Scanner<'_> {
         }
         if let (Some(old), Some(limit)) = (&before, trusted_before) {
             // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
-            if self.trust_unchanged && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
+            let trusted = self.trust_unchanged && !self.trust.ignore_ctime;
+            if trusted && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
                 entry.xattrs = Some(old.meta.xattrs.clone());
                 // The others are told by looking.
                 entry.found.flags |= file_flags(&old.extensions) & FLAG_NOCOW;
             }
         }
         if entry.found.meta.kind != EntryKind::File {
+            if entry.found.meta.kind == EntryKind::Symlink && entry.found.meta.target.is_empty() {
+                entry.plan = Plan::Unreadable;
+            }
             return self.add(entry);
         }
-        if self.later_link(&entry.found) {
+        entry.link = self.link(&entry.found);
+        if let Some(Link::Later(_)) = entry.link {
             entry.plan = Plan::Linked;
             return self.add(entry);
         }
@@ -132,26 +173,31 @@ impl Scanner<'_> {
         let size = entry.found.meta.size;
         if entry.found.streaming || entry.found.sparse || size > BATCH_BYTES as u64 {
             self.big(entry);
-        } else if size > 0 {
-            entry.plan = Plan::Read;
-            self.add(entry);
         } else {
+            // Empty ones too: by the time they are read they may be empty no more.
+            entry.plan = Plan::Read;
             self.add(entry);
         }
     }
 
     /// Whether the parent's content stands for this file. The device is ignored: it changes from mount to mount.
+    ///
+    /// Whatever changes a file sets its ctime, and nobody can set that back: an old one is enough, also where the mtime
+    /// lies in the future. A size that is not that of the content was never the file's.
     fn unchanged(&self, old: &Entry, found: &Found, trusted_before: Option<Time>) -> bool {
         let Some(limit) = trusted_before else { return false };
+        let (Trust { ignore_inode, ignore_ctime, .. }, a, b) = (self.trust, &old.meta, &found.meta);
         self.trust_unchanged
-            && old.meta.kind == EntryKind::File
+            && a.kind == EntryKind::File
             // What is written to a device changes no time of its node.
             && !matches!(found.handle, Handle::Device(_))
             && !old.changed_while_read
             && old.content != Content::Unreadable
-            && Fingerprint::of(&old.meta) == Fingerprint::of(&found.meta)
-            && old.meta.mtime < limit
-            && old.meta.ctime < limit
+            && (a.size, a.mtime) == (b.size, b.mtime)
+            && (ignore_inode || a.inode == b.inode)
+            && (ignore_ctime || a.ctime == b.ctime)
+            && (if ignore_ctime { a.mtime } else { a.ctime }) < limit
+            && old.content.stored_len().is_none_or(|len| len == a.size)
             && self.is_stored(&old.content)
     }
 
@@ -173,27 +219,26 @@ impl Scanner<'_> {
         }
     }
 
-    /// Whether a link to the same inode was in the stream before. Groups beyond the bound are read again.
-    fn later_link(&mut self, found: &Found) -> bool {
+    /// What a file with several names is among them. Groups beyond the bound are read again.
+    fn link(&mut self, found: &Found) -> Option<Link> {
         if found.meta.nlink < 2 {
-            return false;
+            return None;
         }
-        let inode = (found.meta.device, found.meta.inode);
-        match self.links.get_mut(&inode) {
-            Some(left) => {
-                *left -= 1;
-                if *left == 0 {
-                    self.links.remove(&inode);
-                }
-                true
+        let key = LinkKey::of(&found.meta);
+        if let Some((group, left)) = self.links.get_mut(&key) {
+            let group = group.clone();
+            *left -= 1;
+            if *left == 0 {
+                self.links.remove(&key);
             }
-            None => {
-                if self.links.len() < LINK_GROUPS_MAX {
-                    self.links.insert(inode, found.meta.nlink - 1);
-                }
-                false
-            }
+            return Some(Link::Later(group));
         }
+        if self.links.len() >= LINK_GROUPS_MAX {
+            return None;
+        }
+        let group = Arc::new(LinkGroup::default());
+        self.links.insert(key, (group.clone(), found.meta.nlink - 1));
+        Some(Link::First(group))
     }
 
     /// Appends an entry to the open batch.
@@ -218,7 +263,8 @@ impl Scanner<'_> {
         let buffer = self.context.budget.take(&self.context.failure);
         self.context.meters.scan.was_waiting_out(start);
         self.next += 1;
-        Some(Batch { seq: self.next - 1, buffer: buffer?, segment: None, entries: vec![], generation: 0 })
+        let (buffer, entries) = (buffer?, vec![]);
+        Some(Batch { seq: self.next - 1, part: 0, last: true, buffer, segment: None, entries, generation: 0 })
     }
 
     /// Hands the open batch out.
@@ -232,15 +278,8 @@ impl Scanner<'_> {
     /// A big, sparse or streamed file: a run of batches, one a segment, the entry with the last.
     fn big(&mut self, mut entry: BatchEntry) {
         self.flush();
-        let file = Arc::new(BigFile {
-            found: Found { key: entry.found.key.clone(), meta: entry.found.meta.clone(), ..entry.found },
-            file: OnceLock::new(),
-            xattrs: Mutex::default(),
-            changed: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-            vanished: AtomicBool::new(false),
-            size: AtomicU64::new(0),
-        });
+        let found = Found { key: entry.found.key.clone(), meta: entry.found.meta.clone(), ..entry.found };
+        let file = Arc::new(BigFile::new(found, entry.link.clone()));
         entry.found = Found {
             key: file.found.key.clone(),
             meta: file.found.meta.clone(),
@@ -276,6 +315,7 @@ impl Scanner<'_> {
                     continues: offset > start,
                     ends,
                     present: false,
+                    short: false,
                     carried: 0,
                     hits: Hits::default(),
                 });
@@ -283,7 +323,7 @@ impl Scanner<'_> {
             }
             (at, hole_from) = (end, end);
         }
-        // A last, empty segment carries the hole at the end and the entry.
+        // A last, empty segment carries the hole at the end and the entry; whoever reads it looks whether the file goes on.
         let hole_before = size - hole_from;
         let last = Segment {
             file: file.clone(),
@@ -293,6 +333,7 @@ impl Scanner<'_> {
             continues: false,
             ends: true,
             present: true,
+            short: false,
             carried: 0,
             hits: Hits::default(),
         };
@@ -337,7 +378,6 @@ impl Scanner<'_> {
                 Err(error) => return failed(error),
             };
             self.context.monitor.add(Counter::BytesRead, len as u64);
-            file.size.fetch_add(len as u64, Relaxed);
             let ends = len < BATCH_BYTES;
             batch.segment = Some(Segment {
                 file: file.clone(),
@@ -347,6 +387,7 @@ impl Scanner<'_> {
                 continues: offset > 0,
                 ends,
                 present: true,
+                short: false,
                 carried: 0,
                 hits: Hits::default(),
             });

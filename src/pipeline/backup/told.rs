@@ -15,6 +15,8 @@ pub struct Told {
     pub problem_count: u64,
     /// What was left out.
     pub skipped: Vec<Problem>,
+    /// Files that changed while they were read.
+    pub changed: Vec<Vec<u8>>,
     /// Where all problems are listed once they are too many to keep.
     pub list: PathBuf,
     file: Option<BufWriter<File>>,
@@ -57,6 +59,13 @@ impl Told {
     pub fn skipped(&mut self, path: &[u8], reason: &str) {
         if self.skipped.len() < SOURCE_ERRORS_MAX {
             self.skipped.push(Problem { path: path.to_vec(), message: reason.to_string() });
+        }
+    }
+
+    /// A file changed while it was read. How many did is counted elsewhere.
+    pub fn changed(&mut self, path: Vec<u8>) {
+        if self.changed.len() < SOURCE_ERRORS_MAX {
+            self.changed.push(path);
         }
     }
 

@@ -4,22 +4,21 @@
 //! links not yet complete, a node under construction per level. Bound: one place a permit. Errors: the store's.
 
 use super::context::Context;
-use super::item::{BatchEntry, EntryContent, Plan, TreeBatch};
+use super::item::{BatchEntry, EntryContent, FirstLink, Link, Plan, TreeBatch};
 use super::level::Level;
 use super::list::ListBuilder;
-use super::upload;
+use super::{mark, upload};
 use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
 use crate::format::extension::with_file_flags;
 use crate::format::list::{Item, ListNode};
-use crate::format::tree::{Child, Content, Entry, EntryKind, LeafEncoder, Node, Totals};
+use crate::format::tree::{Child, Content, Entry, LeafEncoder, Node, Totals};
 use crate::object::writer::{PackWriter, StoredPack};
 use crate::store::StoreError;
 use crate::store::session::Session;
 use crossbeam_channel::Receiver;
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
@@ -35,14 +34,15 @@ pub struct Root {
 }
 
 /// Stores nodes that are not there yet.
-struct NodeStore<'a> {
+pub(super) struct NodeStore<'a> {
     context: &'a Context,
-    session: &'a Session,
+    pub(super) session: &'a Session,
     packs: PackWriter,
 }
 
 impl NodeStore<'_> {
-    fn put(&mut self, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
+    /// Stores a node or a list, if it is not there yet.
+    pub(super) fn put(&mut self, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
         let keys = &self.context.ring.keys;
         let id = content_id(if kind == BlobKind::Node { &keys.node_id } else { &keys.list_id }, plain);
         let generation = self.context.claims.generation();
@@ -55,6 +55,19 @@ impl NodeStore<'_> {
         }
         tell(self.context, self.session, self.packs.take_stored())?;
         Ok(id)
+    }
+
+    /// Something a person should know.
+    pub(super) fn note(&self, message: &str) {
+        self.context.monitor.note(message);
+    }
+
+    /// From here on a reader finds everything that was put.
+    pub(super) fn make_readable(&mut self) -> Result<(), StoreError> {
+        self.packs.close_open()?;
+        tell(self.context, self.session, self.packs.take_stored())?;
+        self.context.claims.release(self.session.install_rows()?);
+        Ok(())
     }
 }
 
@@ -73,8 +86,6 @@ pub struct TreeBuilder<'a> {
     leaf: LeafEncoder,
     levels: Vec<Level<Child>>,
     list: ListBuilder,
-    /// Contents of (device, inode) with links still to come, and how many.
-    links: HashMap<(u64, u64), (Content, u64)>,
 }
 
 /// The plain thread. `None` when the run failed.
@@ -95,7 +106,6 @@ impl<'a> TreeBuilder<'a> {
             leaf: LeafEncoder::default(),
             levels: Vec::new(),
             list: ListBuilder::default(),
-            links: HashMap::new(),
         }
     }
 
@@ -116,7 +126,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
-        let BatchEntry { found, plan, xattrs, mut changed, before, parent, .. } = batch_entry;
+        let BatchEntry { found, plan, xattrs, mut changed, before, parent, link, .. } = batch_entry;
         let (mut meta, mut flags) = (found.meta, found.flags);
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
@@ -125,13 +135,22 @@ impl<'a> TreeBuilder<'a> {
                 self.pieces(items)?;
                 self.finish_list()?
             }
-            EntryContent::Pieces => self.finish_list()?,
-            EntryContent::Linked => self.linked(&found.key, &meta),
+            EntryContent::Pieces => {
+                // The size of a file is that of what is stored of it, whatever the system said.
+                meta.size = self.list.bytes();
+                self.finish_list()?
+            }
+            EntryContent::Linked => match self.linked(link.as_ref(), &found.key) {
+                Some(first) => {
+                    (meta, flags, changed) = (first.meta.clone(), first.flags, first.changed);
+                    first.content.clone()
+                }
+                None => Content::Unreadable,
+            },
         };
         if let Plan::Big(big) = plan {
             flags |= big.file.get().and_then(|file| file.as_ref()).map_or(0, |file| file.more_flags());
             changed = big.changed.load(Acquire);
-            meta.size = big.size.load(Acquire);
             meta.xattrs = std::mem::take(&mut *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()));
             if big.vanished.load(Acquire) {
                 return Ok(());
@@ -142,15 +161,13 @@ impl<'a> TreeBuilder<'a> {
         }
         if content == Content::Unreadable {
             meta.size = 0;
+            changed = false;
         }
-        if meta.kind == EntryKind::File && meta.nlink > 1 {
-            self.remember(&meta, &content);
+        if let Some(Link::First(group)) = &link {
+            _ = group.first.set(FirstLink { content: content.clone(), meta: meta.clone(), flags, changed });
         }
         if before.is_some_and(|before| before == content) {
             self.store.context.counts.files_equal.fetch_add(1, Relaxed);
-        }
-        if changed {
-            self.store.context.counts.changed_while_read.fetch_add(1, Relaxed);
         }
         let extensions = with_file_flags(flags);
         let entry = Entry { key: found.key, meta, content, changed_while_read: changed, extensions };
@@ -160,24 +177,21 @@ impl<'a> TreeBuilder<'a> {
         self.push(&entry)
     }
 
-    /// The content of the first link. The scanner saw it, so it is here unless the inode changed hands meanwhile.
-    fn linked(&self, key: &[u8], meta: &crate::format::tree::Meta) -> Content {
-        let first = self.links.get(&(meta.device, meta.inode));
-        let content = first.map_or(Content::Unreadable, |(content, _)| content.clone());
-        if content == Content::Unreadable {
-            let message = "another name of the same file came first, and could not be read".into();
-            self.store.context.problem(&path_of(key), message);
+    /// What the first name of the file brought. `None` when that was another file by the time it was read, or could not
+    /// be read, and this name had passed the reader by then.
+    fn linked<'l>(&self, link: Option<&'l Link>, key: &[u8]) -> Option<&'l FirstLink> {
+        if let Some(Link::Later(group)) = link
+            && !group.astray.load(Acquire)
+            && let Some(first) = group.first.get()
+        {
+            return Some(first);
         }
-        content
-    }
-
-    fn remember(&mut self, meta: &crate::format::tree::Meta, content: &Content) {
-        let inode = (meta.device, meta.inode);
-        let left = self.links.entry(inode).or_insert_with(|| (content.clone(), meta.nlink));
-        left.1 -= 1;
-        if left.1 == 0 {
-            self.links.remove(&inode);
-        }
+        let message =
+            "another name of this file came first, and was removed, replaced or unreadable by the time it was \
+                       read: the next backup reads this one"
+                .into();
+        self.store.context.problem(&path_of(key), message);
+        None
     }
 
     fn push(&mut self, entry: &Entry) -> Result<(), StoreError> {
@@ -245,6 +259,8 @@ impl<'a> TreeBuilder<'a> {
             level += 1;
             self.child(level, child)?;
         };
+        let not_listed = self.store.context.take_not_listed();
+        let root = mark::not_listed(&mut self.store, root, &not_listed);
         let NodeStore { context, session, packs } = self.store;
         tell(context, session, packs.finish()?)?;
         Ok(root)

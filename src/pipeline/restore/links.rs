@@ -9,7 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Groups whose names did not all come yet. Beyond the limit further names become files of their own.
-pub struct Links<D: Destination>(HashMap<(u64, u64), Group<D>>);
+///
+/// Device and inode number do not make a group: in a union of file systems unrelated files have equal ones, and each of
+/// them may have several names. So of one number there may be several groups.
+pub struct Links<D: Destination> {
+    groups: HashMap<(u64, u64), Vec<Group<D>>>,
+    count: usize,
+}
 
 struct Group<D: Destination> {
     first: Arc<FirstName<D>>,
@@ -25,13 +31,13 @@ pub enum Link<D: Destination> {
     First,
     /// Another name of this one.
     Other(Arc<FirstName<D>>),
-    /// Another name by its inode, but not by its content.
+    /// Another file than those before it with this inode number: it is a first name too.
     Differs,
 }
 
 impl<D: Destination> Default for Links<D> {
     fn default() -> Links<D> {
-        Links(HashMap::new())
+        Links { groups: HashMap::new(), count: 0 }
     }
 }
 
@@ -43,29 +49,46 @@ impl<D: Destination> Links<D> {
             return Link::None;
         }
         let key = (meta.device, meta.inode);
-        let Some(group) = self.0.get_mut(&key) else {
-            return if self.0.len() < LINK_GROUPS_MAX { Link::First } else { Link::None };
+        let first = if self.count < LINK_GROUPS_MAX { Link::First } else { Link::None };
+        let Some(groups) = self.groups.get_mut(&key) else { return first };
+        let own = fingerprint(entry);
+        let Some(at) = groups.iter().position(|group| group.fingerprint == own) else {
+            return if self.count < LINK_GROUPS_MAX { Link::Differs } else { Link::None };
         };
+        let group = &mut groups[at];
         group.met += 1;
-        let same = group.fingerprint == fingerprint(entry);
         let first = group.first.clone();
         if group.met >= meta.nlink {
-            self.0.remove(&key);
+            groups.swap_remove(at);
+            self.count -= 1;
+            if groups.is_empty() {
+                self.groups.remove(&key);
+            }
         }
-        if same { Link::Other(first) } else { Link::Differs }
+        Link::Other(first)
     }
 
     /// Keeps the first name of a group.
     pub fn keep(&mut self, entry: &Entry, first: Arc<FirstName<D>>) {
         let group = Group { first, fingerprint: fingerprint(entry), met: 1 };
-        self.0.insert((entry.meta.device, entry.meta.inode), group);
+        self.groups.entry((entry.meta.device, entry.meta.inode)).or_default().push(group);
+        self.count += 1;
     }
 }
 
-/// Stands for kind and content; equal for names of one file that did not change between them.
+/// Stands for content and for what an inode has once, whatever its names; equal for names of one file that did not change
+/// between them. Extended attributes cannot differ where the ctime does not.
 pub fn fingerprint(entry: &Entry) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&[entry.meta.kind as u8]);
+    let meta = &entry.meta;
+    hasher.update(&[meta.kind as u8]);
+    for number in [meta.mode, meta.uid, meta.gid, meta.mtime.ns, meta.ctime.ns] {
+        hasher.update(&number.to_le_bytes());
+    }
+    for number in [meta.size, meta.mtime.s as u64, meta.ctime.s as u64] {
+        hasher.update(&number.to_le_bytes());
+    }
+    hasher.update(&(meta.target.len() as u64).to_le_bytes());
     hasher.update(&entry.meta.target);
     hasher.update(&u64::from(entry.meta.rdev.0).to_le_bytes());
     hasher.update(&u64::from(entry.meta.rdev.1).to_le_bytes());

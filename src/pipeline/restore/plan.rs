@@ -84,6 +84,7 @@ pub(super) fn plan<'a, D: Destination>(
             }
             Some(mut entry) => {
                 planner.own(&mut entry);
+                planner.say_unreadable(&entry);
                 planner.directories.outermost(entry);
             }
         }
@@ -114,6 +115,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         }
         self.own(&mut entry);
         if entry.key.is_empty() {
+            self.say_unreadable(&entry);
             self.directories.outermost(entry);
         } else {
             self.entry(entry);
@@ -173,14 +175,7 @@ impl<'a, D: Destination> Planner<'a, D> {
             count(&tally.counts.entries);
             tally.monitor.add(Counter::Entries, 1);
         }
-        if entry.content == Content::Unreadable {
-            count(&tally.counts.unreadable);
-            let what = if directory { "listed" } else { "read" };
-            tally.problem(
-                path_of(&entry.key),
-                format!("it could not be {what} when it was backed up; the snapshot has only its metadata"),
-            );
-        }
+        self.say_unreadable(&entry);
         if entry.changed_while_read {
             count(&tally.counts.changed_while_read);
         }
@@ -199,6 +194,22 @@ impl<'a, D: Destination> Planner<'a, D> {
         }
     }
 
+    /// What the backup could not read is named.
+    fn say_unreadable(&self, entry: &Entry) {
+        if entry.content != Content::Unreadable {
+            return;
+        }
+        let tally = self.context.tally;
+        count(&tally.counts.unreadable);
+        let what = match entry.meta.kind {
+            EntryKind::Directory => {
+                "it could not be listed to the end when it was backed up; what the snapshot lacks of it is not restored"
+            }
+            _ => "it could not be read when it was backed up; the snapshot has only its metadata",
+        };
+        tally.problem(path_of(&entry.key), what.into());
+    }
+
     /// A file, or anything else that is no directory.
     fn leaf(&mut self, folder: Arc<Folder<D>>, name: &[u8], mut entry: Entry) {
         let size = self.size_of(&entry);
@@ -210,10 +221,10 @@ impl<'a, D: Destination> Planner<'a, D> {
                 return self.window.other_name(OtherName { first, folder, name: name.into(), itself, finish });
             }
             Link::Differs => {
-                let message = "its content differs from that of the other names of the same file: \
-                               it changed during the backup and is restored as a file of its own";
+                let message = "it has the inode number of a file before it, and is another file or changed during the \
+                               backup: it is restored as a file of its own";
                 self.context.tally.monitor.note(&format!("{}: {message}", self.context.display(&entry.key)));
-                false
+                true
             }
             Link::First => true,
             Link::None => false,

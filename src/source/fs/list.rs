@@ -127,6 +127,8 @@ pub(super) enum Looked {
     Mount(Meta, &'static str),
     /// The same where it was not even looked at: what it covers.
     Covered(Meta, &'static str),
+    /// A link whose target cannot be read.
+    Unfollowed(Meta, io::Error),
     Error(io::Error),
     Skipped(&'static str),
     /// Left out by a rule.
@@ -190,6 +192,8 @@ pub(super) struct Listing {
     pub errors: Mutex<Vec<(Vec<u8>, io::Error)>>,
     /// Something in it was left out.
     pub shortened: bool,
+    /// What ended the listing before its end.
+    pub broken: Mutex<Option<io::Error>>,
 }
 
 /// What a walk is told.
@@ -229,11 +233,17 @@ impl Lister<'_> {
         let fd = directory.list()?;
         let mut names = Names::default();
         let mut entries = RawDir::new(&fd, &mut scratch.entries);
+        let mut broken = None;
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) if names.len() == 0 => return Err(error.into()),
+                // What was listed until then is there.
+                Err(error) => {
+                    broken = Some(error.into());
+                    break;
+                }
             };
             let name = entry.file_name().to_bytes();
             if name == b"." || name == b".." {
@@ -250,7 +260,8 @@ impl Lister<'_> {
         }
         names.sort();
         let rules = directory.rules.clone();
-        let mut listing = Listing { directory, names, rules, errors: Mutex::default(), shortened: false };
+        let mut listing =
+            Listing { directory, names, rules, errors: Mutex::default(), shortened: false, broken: broken.into() };
         self.missing_roots(&listing);
         if !self.mounts.is_empty() {
             self.find_mounts(&mut listing, &fd, scratch);
@@ -268,7 +279,7 @@ impl Lister<'_> {
             names.push(&self.roots.node(child).name, None)?;
         }
         let rules = directory.rules.clone();
-        Ok(Listing { directory, names, rules, errors: Mutex::default(), shortened: false })
+        Ok(Listing { directory, names, rules, errors: Mutex::default(), shortened: false, broken: Mutex::default() })
     }
 
     /// Roots in a directory that is taken whole: one that is not there is an error, and so is one behind a link, which
@@ -466,16 +477,25 @@ impl Lister<'_> {
 
     fn look_plain(&self, fd: Option<BorrowedFd<'_>>, name: &CStr) -> Looked {
         let Some(fd) = fd else { return Looked::Error(Errno::NOENT.into()) };
-        let read = look(fd, name, false).and_then(|(mut meta, mut seen)| {
-            if meta.kind == EntryKind::Symlink {
-                meta.target = link_target(fd, name)?;
+        match look(fd, name, false) {
+            Ok((mut meta, seen)) if meta.kind == EntryKind::Symlink => match link_target(fd, name) {
+                Ok(target) if !target.is_empty() => {
+                    meta.target = target;
+                    Looked::Entry { meta, seen }
+                }
+                // It is gone, or no link any more.
+                Err(error @ (Errno::NOENT | Errno::INVAL)) => Looked::Error(error.into()),
+                Ok(_) => Looked::Unfollowed(meta, io::Error::other("the link leads to nothing: it has no target")),
+                Err(error) => Looked::Unfollowed(meta, error.into()),
+            },
+            Ok((meta, mut seen)) => {
+                if self.filter.no_dump() && !seen.tells_no_dump && marks::no_dump(fd, name, meta.kind) {
+                    seen.flags |= FLAG_NODUMP;
+                }
+                Looked::Entry { meta, seen }
             }
-            if self.filter.no_dump() && !seen.tells_no_dump && marks::no_dump(fd, name, meta.kind) {
-                seen.flags |= FLAG_NODUMP;
-            }
-            Ok(Looked::Entry { meta, seen })
-        });
-        read.unwrap_or_else(|error| Looked::Error(error.into()))
+            Err(error) => Looked::Error(error.into()),
+        }
     }
 
     /// A root or a directory on the way to one.

@@ -36,6 +36,12 @@ pub(super) fn look(dir: BorrowedFd<'_>, name: impl Arg, follow: bool) -> rustix:
     Ok((meta, Seen { sparse, flags, tells_no_dump }))
 }
 
+/// What stat says of an open file.
+pub(super) fn look_at_open(file: BorrowedFd<'_>) -> rustix::io::Result<Meta> {
+    let asked = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    Ok(meta_of(&statx(file, c"", AtFlags::EMPTY_PATH, asked)?))
+}
+
 /// The kind of an entry by its mode's bits; what is none of the known kinds is taken as a socket: recorded, never opened.
 pub(super) fn kind_of(file_type: FileType) -> EntryKind {
     match file_type {

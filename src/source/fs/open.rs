@@ -1,21 +1,23 @@
 //! Opening files that a walk found, and reading them.
 
 use super::ReadMode;
-use super::directory::Directory;
+use super::directory::{Directory, lock};
+use super::meta::look_at_open;
 use super::nocow::Nocow;
-use super::xattr::Without;
+use super::xattr::{of_file, of_path};
 use crate::base::path::split_key;
 use crate::base::time::Time;
-use crate::format::tree::{EntryKind, Xattr};
+use crate::format::tree::{EntryKind, Meta, Xattr};
 use crate::source::{Fingerprint, Found, Handle, SourceFile, mmap};
-use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, openat, seek};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, fstatfs, openat, seek, statfs};
 use rustix::io::{Errno, pread};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Never through a link, never waiting for a FIFO's writer, never taking a terminal.
 const OPEN: OFlags =
@@ -27,14 +29,15 @@ pub(super) struct Opener {
     read: ReadMode,
     no_xattrs: bool,
     user: u32,
-    without: Without,
     nocow: Nocow,
+    /// Whether content is made up as it is read, by device number.
+    made_up: Mutex<HashMap<u64, bool>>,
 }
 
 impl Opener {
     pub fn new(read: ReadMode, no_xattrs: bool) -> Opener {
         let user = rustix::process::geteuid().as_raw();
-        Opener { read, no_xattrs, user, without: Without::default(), nocow: Nocow::default() }
+        Opener { read, no_xattrs, user, nocow: Nocow::default(), made_up: Mutex::default() }
     }
 
     pub fn open(self: &Arc<Self>, found: &Found) -> io::Result<FsFile> {
@@ -72,26 +75,63 @@ impl Opener {
 
     /// Extended attributes of an entry of any kind.
     pub fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
-        let device = found.meta.device;
         // An ancestor that only the snapshot has has none.
-        if self.no_xattrs || matches!(found.handle, Handle::Key) || self.without.holds(device) {
+        if self.no_xattrs || matches!(found.handle, Handle::Key) {
             return Ok(Vec::new());
         }
         match &found.handle {
             Handle::At(directory) if proc_is_there() => {
                 let fd = directory.fd()?;
-                self.without.of_path(&proc_path(&fd, name_of(&found.key)), device)
+                of_path(&proc_path(&fd, name_of(&found.key)))
             }
             Handle::At(_) if matches!(found.meta.kind, EntryKind::File | EntryKind::Directory) => {
-                self.without.of_file(self.open_with(found, OPEN)?.as_fd(), device)
+                of_file(self.open_with(found, OPEN)?.as_fd())
             }
-            Handle::At(directory) => self.without.of_path(&path_in(directory, name_of(&found.key)), device),
-            Handle::Path(path) => self.without.of_path(path, device),
+            Handle::At(directory) => of_path(&path_in(directory, name_of(&found.key))),
+            Handle::Path(path) => of_path(path),
             // Those of a node say who may use the device, nothing of its content.
             Handle::Device(_) | Handle::Key => Ok(Vec::new()),
         }
     }
+
+    /// Whether the file lies where the system makes content up as it is read. Asked once a device.
+    pub fn is_made_up(&self, found: &Found) -> bool {
+        let device = found.meta.device;
+        if let Some(known) = lock(&self.made_up).get(&device) {
+            return *known;
+        }
+        let asked = match &found.handle {
+            Handle::At(directory) => directory.fd().and_then(|fd| fstatfs(&fd)),
+            Handle::Path(path) => statfs(path),
+            Handle::Device(_) | Handle::Key => Err(Errno::NOENT),
+        };
+        let Ok(asked) = asked else { return false };
+        let made_up = MADE_UP.contains(&(asked.f_type as u32));
+        lock(&self.made_up).insert(device, made_up);
+        made_up
+    }
 }
+
+/// Magic numbers of file systems that hold no data of anybody: proc, sysfs, debugfs, tracefs, securityfs, selinuxfs,
+/// cgroup (1 and 2), bpf, configfs, pstore, binfmt_misc, fuse's control files, nsfs, rpc_pipefs, smackfs.
+const MADE_UP: [u32; 16] = [
+    0x9fa0,
+    0x6265_6572,
+    0x6462_6720,
+    0x7472_6163,
+    0x7363_6673,
+    0xf97c_ff8c,
+    0x0027_e0eb,
+    0x6367_7270,
+    0xcafe_4a11,
+    0x6265_6570,
+    0x6165_676c,
+    0x4249_4e4d,
+    0x6573_5543,
+    0x6e73_6673,
+    0x6759_6969,
+    0x4341_5d53,
+];
 
 fn name_of(key: &[u8]) -> &OsStr {
     OsStr::from_bytes(split_key(key).map_or(&[], |(_, name)| name))
@@ -212,11 +252,25 @@ impl SourceFile for FsFile {
         Ok(mapped + self.pread(offset + mapped as u64, &mut buf[mapped..])?)
     }
 
-    fn xattrs(&self) -> io::Result<Vec<Xattr>> {
-        if self.opener.no_xattrs || self.special.is_some() || self.opener.without.holds(self.device) {
-            return Ok(Vec::new());
+    fn read_some(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        if self.mapped && buf.len() >= MAP_BYTES_MIN {
+            return self.read_at(offset, buf);
         }
-        self.opener.without.of_file(self.fd.as_fd(), self.device)
+        loop {
+            match pread(&self.fd, &mut *buf, offset) {
+                Err(Errno::INTR) => {}
+                Err(Errno::SPIPE | Errno::ISDIR) => return Err(no_file()),
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    fn meta(&self) -> io::Result<Option<Meta>> {
+        if self.special.is_some() { Ok(None) } else { Ok(Some(look_at_open(self.fd.as_fd())?)) }
+    }
+
+    fn xattrs(&self) -> io::Result<Vec<Xattr>> {
+        if self.opener.no_xattrs || self.special.is_some() { Ok(Vec::new()) } else { of_file(self.fd.as_fd()) }
     }
 
     fn more_flags(&self) -> u32 {

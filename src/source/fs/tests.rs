@@ -17,6 +17,8 @@ pub(super) struct Seen {
     /// Paths and what the system said.
     pub errors: Vec<(Vec<u8>, String)>,
     pub skipped: Vec<Vec<u8>>,
+    /// Paths of directories that are not whole.
+    pub incomplete: Vec<Vec<u8>>,
 }
 
 impl Seen {
@@ -27,6 +29,7 @@ impl Seen {
                 Walked::Entry(found) => seen.entries.push(found),
                 Walked::Error { path, error } => seen.errors.push((path, error.to_string())),
                 Walked::Skipped { path, .. } => seen.skipped.push(path),
+                Walked::Incomplete { key } => seen.incomplete.push(path_of(&key)),
             }
             true
         });

@@ -11,10 +11,10 @@
 use super::directory::{Directory, Inherited, Place, Pool, lock, path_of_prefix};
 use super::list::{BLOCK, Lister, Listing, Looked, NO_NODE, Scratch, Sub, Subs};
 use super::meta::{Owners, Seen, look};
-use super::roots::Kind;
+use super::roots::{Kind, Roots};
 use crate::base::path::path_of;
 use crate::format::tree::{EntryKind, Meta};
-use crate::source::{Found, Handle, Walked};
+use crate::source::{Found, Handle, Reached, Walked};
 use rustix::fs::CWD;
 use std::collections::BTreeMap;
 use std::io;
@@ -84,6 +84,7 @@ pub(super) struct Walk<'a> {
     pool: Arc<Pool>,
     ahead_max: usize,
     state: Mutex<State>,
+    reached: Mutex<Reached>,
     /// There is work, or room.
     work: Condvar,
     /// Something was found.
@@ -101,7 +102,13 @@ enum Step {
 impl<'a> Walk<'a> {
     pub fn new(lister: Lister<'a>, ahead_max: usize, open_max: usize) -> Walk<'a> {
         let pool = Arc::new(Pool::new(open_max));
-        Walk { lister, pool, ahead_max, state: Mutex::default(), work: Condvar::new(), found: Condvar::new() }
+        let (state, reached) = (Mutex::default(), Mutex::default());
+        Walk { lister, pool, ahead_max, state, reached, work: Condvar::new(), found: Condvar::new() }
+    }
+
+    /// Roots that were reached so far.
+    pub fn reached(&self) -> Reached {
+        *lock(&self.reached)
     }
 
     /// Entries found and not emitted at the moment.
@@ -112,7 +119,7 @@ impl<'a> Walk<'a> {
 
     /// Walks with `helpers` threads beside this one.
     pub fn run(&self, helpers: usize, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
-        let mut emitter = Emitter { emit, owners: Owners::default() };
+        let mut emitter = Emitter { emit, owners: Owners::default(), roots: self.lister.roots, reached: &self.reached };
         if !self.begin(&mut emitter) {
             return Ok(());
         }
@@ -433,6 +440,8 @@ impl Drop for Broken<'_, '_> {
 struct Emitter<'a> {
     emit: &'a mut dyn FnMut(Walked) -> bool,
     owners: Owners,
+    roots: &'a Roots,
+    reached: &'a Mutex<Reached>,
 }
 
 impl Emitter<'_> {
@@ -443,28 +452,66 @@ impl Emitter<'_> {
 
     fn done(&mut self, done: Done) -> bool {
         let (listing, first, found) = match done {
-            Done::Error { prefix, error } => {
-                return (self.emit)(Walked::Error { path: path_of_prefix(&prefix), error });
-            }
+            Done::Error { prefix, error } => return self.incomplete(&prefix, path_of_prefix(&prefix), error),
             Done::Block { listing, first, found } => (listing, first, found),
         };
         let directory = &listing.directory;
         if first == 0 {
+            if directory.full && self.is_root(directory) {
+                lock(self.reached).others += 1;
+            }
             for (name, error) in std::mem::take(&mut *lock(&listing.errors)) {
                 let path = path_of(&key_in(directory, &name));
                 if !(self.emit)(Walked::Error { path, error }) {
                     return false;
                 }
             }
+            let broken = lock(&listing.broken).take();
+            if broken.is_some_and(|error| !self.incomplete(directory.prefix(), directory.path(), error)) {
+                return false;
+            }
         }
         found.into_iter().enumerate().all(|(at, looked)| self.looked(directory, listing.names.get(first + at), looked))
     }
 
+    /// Something went wrong by which the snapshot lacks what lies in a directory.
+    fn incomplete(&mut self, prefix: &[u8], path: Vec<u8>, error: io::Error) -> bool {
+        // What is gone by now lacks nothing.
+        let gone = error.kind() == io::ErrorKind::NotFound;
+        (self.emit)(Walked::Error { path, error })
+            && (gone || (self.emit)(Walked::Incomplete { key: key_of_prefix(prefix) }))
+    }
+
+    fn is_root(&self, directory: &Directory) -> bool {
+        directory.node.is_some_and(|node| self.roots.node(node).root.is_some())
+    }
+
+    /// Counts a root that is no directory; those are counted when they are listed.
+    fn count_root(&self, directory: &Directory, name: &[u8], kind: EntryKind) {
+        let Some(node) = directory.node.and_then(|node| self.roots.child(node, name)) else { return };
+        if self.roots.node(node).root.is_some() {
+            let mut reached = lock(self.reached);
+            match kind {
+                EntryKind::Directory => {}
+                EntryKind::File => reached.files += 1,
+                _ => reached.others += 1,
+            }
+        }
+    }
+
     fn looked(&mut self, directory: &Arc<Directory>, name: &[u8], looked: Looked) -> bool {
         let key = key_in(directory, name);
+        if let Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } = &looked {
+            self.count_root(directory, name, meta.kind);
+        }
         match looked {
             Looked::Nothing => true,
+            Looked::Error(error) if directory.full => self.incomplete(directory.prefix(), path_of(&key), error),
             Looked::Error(error) => (self.emit)(Walked::Error { path: path_of(&key), error }),
+            Looked::Unfollowed(meta, error) => {
+                let path = path_of(&key);
+                self.plain(directory, key, meta, Seen::default()) && (self.emit)(Walked::Error { path, error })
+            }
             Looked::Skipped(reason) => (self.emit)(Walked::Skipped { path: path_of(&key), reason }),
             Looked::Mount(meta, reason) => {
                 let path = path_of(&key);
@@ -491,6 +538,16 @@ impl Emitter<'_> {
 
     fn found(&mut self, key: Vec<u8>, meta: Meta, handle: Handle, seen: Seen) -> bool {
         self.entry(Found { key, meta, handle, sparse: seen.sparse, streaming: false, flags: seen.flags })
+    }
+}
+
+/// The key of the directory below which keys begin with `prefix`.
+fn key_of_prefix(prefix: &[u8]) -> Vec<u8> {
+    let joined = prefix.strip_suffix(&[0]).unwrap_or(prefix);
+    match joined.iter().rposition(|&b| b == 0) {
+        _ if joined.is_empty() => Vec::new(),
+        None => [&[0], joined].concat(),
+        Some(at) => [&joined[..=at], &[0], &joined[at + 1..]].concat(),
     }
 }
 

@@ -11,6 +11,7 @@ mod streams;
 mod archives;
 mod leaving_out;
 mod deleting;
+mod flaws;
 #[cfg(feature = "harness")]
 mod bench;
 #[cfg(feature = "harness")]

@@ -67,6 +67,7 @@ pub fn tell(
         remarks_as_objects(out, remarks)?;
         problems_as_objects(out, "skipped", &stats.skipped)?;
         problems_as_objects(out, "problem", &stats.problems)?;
+        changed_as_objects(out, &stats.changed_paths)?;
         return out.object(&summary(options, stats, stages, words));
     }
     if !out.quiet {
@@ -83,6 +84,7 @@ pub fn tell(
         }
         stats.skipped.iter().for_each(|skipped| out.note(&format!("left out {}", problem_line(skipped))));
         remark_lines(remarks).iter().for_each(|line| out.note(line));
+        shown_changed(out, stats);
     }
     shown_problems(out, &stats.problems, stats.problem_count, "could not be read");
     if let Some(list) = &stats.problem_list {
@@ -140,6 +142,31 @@ pub fn shown_problems(out: &Output, problems: &[Problem], count: u64, what: &str
     if count > 0 {
         out.warn(&format!("{} {what}", human::counted(count, "path", "paths")));
     }
+}
+
+/// The first files that changed while they were read; with `-v` all that are known.
+fn shown_changed(out: &Output, stats: &BackupStats) {
+    let shown = if out.verbose > 0 { stats.changed_paths.len() } else { PROBLEMS_SHOWN };
+    for path in stats.changed_paths.iter().take(shown) {
+        out.note(&format!("{}: changed while it was read; stored as it was read", escape::name(path)));
+    }
+    let more = stats.changed_while_read.saturating_sub(shown as u64);
+    if more > 0 {
+        let how = if out.verbose > 0 { "" } else { "; -v and --json list them" };
+        out.note(&format!("and {} more changed while being read{how}", human::count(more)));
+    }
+}
+
+/// Files that changed while they were read as lines of `--json`.
+fn changed_as_objects(out: &Output, paths: &[Vec<u8>]) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct ChangedObject {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(flatten)]
+        path: json::Path,
+    }
+    paths.iter().try_for_each(|path| out.object(&ChangedObject { kind: "changed", path: json::Path::new(path) }))
 }
 
 /// Problems as lines of `--json`.

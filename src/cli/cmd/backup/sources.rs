@@ -196,6 +196,8 @@ pub fn for_the_manifest(args: &Args) -> Vec<String> {
         (args.no_xattrs, "--no-xattrs"),
         (args.read_special, "--read-special"),
         (args.force, "--force"),
+        (args.ignore_inode, "--ignore-inode"),
+        (args.ignore_ctime, "--ignore-ctime"),
     ];
     options.extend(flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_string()));
     options
