@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench memory -- 3000000` backs up so many short files, each one new chunk, made up as they are read: first
 //! as a dry run, then for real, then once more by force. Prints the most anonymous and shared memory of each, and fails when
-//! it passes 256 MiB and 2.5 bytes a chunk. The store lies in a temporary folder, or below `LARDER_BENCH_DIR`, and takes
-//! some 500 bytes a chunk.
+//! it passes 256 MiB and 2.5 bytes a chunk, with the threads and batches of two cores. The store lies in a temporary folder,
+//! or below `LARDER_BENCH_DIR`, and takes some 500 bytes a chunk.
 
 #[path = "common/resident.rs"]
 mod resident;
@@ -130,7 +130,10 @@ fn run(chunks: u64) -> Result<bool, Box<dyn std::error::Error>> {
     let mut within = true;
     for (what, dry_run, new) in [("a dry run", true, chunks), ("a backup", false, chunks), ("again", false, 0)] {
         let start = Instant::now();
-        let options = BackupOptions { host: "bench".into(), dry_run, force: true, ..BackupOptions::default() };
+        // As on two cores: each core more brings four batches of some 5 MiB.
+        let (threads, readers, batches) = (2, 2, 12);
+        let (host, options) = ("bench".into(), BackupOptions { threads, readers, batches, ..BackupOptions::default() });
+        let options = BackupOptions { host, dry_run, force: true, ..options };
         let (stats, peak, _) = watched(|| backup::run(&store, &Made(chunks), &options, Arc::new(Silent)));
         let stats = stats?;
         assert_eq!((stats.chunks, stats.chunks_novel), (chunks, new), "each is a chunk, and new once");

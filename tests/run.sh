@@ -10,7 +10,7 @@ say() { printf '\n== %s\n' "$*"; }
 
 # Tools that compare a restored tree independently of larder. As root on Debian they are installed when missing.
 missing=()
-for pair in getfattr:attr setfacl:acl setcap:libcap2-bin valgrind:valgrind strace:strace; do
+for pair in getfattr:attr setfacl:acl setcap:libcap2-bin rsync:rsync mkfs.btrfs:btrfs-progs chattr:e2fsprogs valgrind:valgrind strace:strace; do
   command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then

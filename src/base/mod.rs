@@ -5,4 +5,5 @@ pub mod id;
 pub mod limits;
 pub mod memory;
 pub mod path;
+pub mod pattern;
 pub mod time;

@@ -93,7 +93,8 @@ pub enum Command {
     Snapshots(cmd::snapshots::Args),
     /// List what is in a snapshot
     Ls(cmd::ls::Args),
-    /// Print files of a snapshot
+    /// Print files of a snapshot, or a directory as a tar archive
+    #[command(visible_alias = "dump")]
     Cat(cmd::cat::Args),
     /// Look for files in snapshots
     Find(cmd::find::Args),

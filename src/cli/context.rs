@@ -7,10 +7,9 @@ use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::Output;
 use crate::crypto::slot::Credential;
-use crate::ops::init::store_id;
+use crate::ops::init::{is_unfinished, store_id};
 use crate::storage::local::LocalStorage;
 use crate::storage::{Storage, StorageErrorKind};
-use crate::store::snapshots::Snapshot;
 use crate::store::{Places, Store};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -45,7 +44,7 @@ impl Context {
         if let (Some(config), Some(cache)) = (config.clone(), cache.clone()) {
             return Ok(Places { config, cache });
         }
-        let user = Places::of_user()?;
+        let user = Places::of_user();
         Ok(Places { config: config.unwrap_or(user.config), cache: cache.unwrap_or(user.cache) })
     }
 
@@ -73,11 +72,17 @@ impl Context {
             let message = format!("there is no store at {}: it is a file", folder.display());
             return Err(Failure::new(ExitCode::NoStore, message));
         }
+        let at = if self.is_default_store() { String::new() } else { format!(" -s {}", folder.display()) };
         match LocalStorage::open(&folder) {
+            Ok(storage) if is_unfinished(&storage).unwrap_or(false) => {
+                let message =
+                    format!("there is no store at {}: making one there did not come to its end", folder.display());
+                let hint = format!("`larder{at} init` makes it; or remove the folder, which holds no data");
+                Err(Failure::new(ExitCode::NoStore, message).hint(hint))
+            }
             Ok(storage) => Ok(Arc::new(storage)),
             Err(e) if e.kind == StorageErrorKind::NotFound => {
                 let message = format!("there is no store at {}", folder.display());
-                let at = if self.is_default_store() { String::new() } else { format!(" -s {}", folder.display()) };
                 Err(Failure::new(ExitCode::NoStore, message).hint(format!("`larder{at} init` makes one")))
             }
             Err(e) => Err(crate::store::StoreError::from(e).into()),
@@ -121,13 +126,6 @@ impl Context {
         store.load_index()?;
         Ok(store)
     }
-}
-
-/// The snapshot of this name, with what is doubtful about it said; and the exit code that follows from that.
-pub fn snapshot(store: &Store, out: &Output, name: &str) -> Result<(Snapshot, ExitCode), Failure> {
-    let (snapshot, damaged) = store.find_snapshot_among(name)?;
-    let code = super::cmd::snapshots::say_doubts(out, std::slice::from_ref(&snapshot), &damaged);
-    Ok((snapshot, code))
 }
 
 /// A store's folder as a person names it.

@@ -61,7 +61,10 @@ impl From<StoreError> for Failure {
                 failure.hint("give --key-file, --passphrase-file, --passphrase-command or LARDER_PASSPHRASE")
             }
             _ if failure.code == ExitCode::Damage => {
-                failure.hint("`larder check` names what is damaged; `larder repair index` rebuilds a lost index")
+                failure.hint(
+                    "`larder check --read-data` names what is damaged, and the next backup stores anew what it still finds; \
+                     `larder repair index` rebuilds a lost index",
+                )
             }
             _ => failure,
         }

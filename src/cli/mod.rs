@@ -7,6 +7,7 @@ pub mod exit_code;
 pub mod failure;
 pub mod context;
 pub mod source;
+pub mod select;
 pub mod credential;
 pub mod output;
 pub mod progress;

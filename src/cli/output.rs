@@ -87,6 +87,15 @@ impl Output {
         if self.colours { format!("\x1b[{}m{text}\x1b[0m", colour as u8) } else { text.into() }
     }
 
+    /// A line that a command of the person's wrote to its standard error: as it is, but for what a terminal would obey.
+    pub fn said(&self, command: &str, line: &str) {
+        if self.json {
+            return self.remark("note", &format!("{command}: {line}"));
+        }
+        // Whoever closed standard error does not want to know.
+        _ = writeln!(io::stderr(), "{}", escape::text(line));
+    }
+
     fn remark(&self, kind: &str, message: &str) {
         // Whoever closed standard error does not want to know.
         _ = if self.json {

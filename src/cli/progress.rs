@@ -31,8 +31,9 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     /// The next [`Monitor::at`] may change the display.
     path_due: Arc<AtomicBool>,
-    /// What is removed from a target is named.
+    /// What is removed from a target is named; in a dry run, what would be.
     names_removed: AtomicBool,
+    dry_run: AtomicBool,
     out: Arc<Output>,
 }
 
@@ -59,7 +60,7 @@ impl Progress {
         let visible = !out.quiet && !out.json && std::io::stderr().is_terminal();
         let bar = visible.then(|| bar(&state, &path_due));
         let names_removed = AtomicBool::new(out.verbose > 0 || out.json);
-        Arc::new(Progress { state, bar, path_due, names_removed, out: out.clone() })
+        Arc::new(Progress { state, bar, path_due, names_removed, dry_run: AtomicBool::new(false), out: out.clone() })
     }
 
     /// Whether someone watches it.
@@ -72,9 +73,10 @@ impl Progress {
         self.state.totals[self.state.shown.bytes as usize].load(Relaxed) > 0
     }
 
-    /// From now on, what is removed from a target is named.
-    pub fn name_removed(&self) {
+    /// From now on, what would be removed from a target is named.
+    pub fn dry_run(&self) {
         self.names_removed.store(true, Relaxed);
+        self.dry_run.store(true, Relaxed);
     }
 
     /// Takes the display away.
@@ -82,6 +84,11 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+
+    /// Passes on what a command wrote to its standard error.
+    pub fn said(&self, command: &str, line: &str) {
+        self.aside(|| self.out.said(command, line));
     }
 
     /// The times of the stages, in the order in which they ended.
@@ -134,7 +141,8 @@ impl Monitor for Progress {
             _ = if self.out.json {
                 self.out.object(&Removed { kind: "deleted", path: json::Path::new(path) })
             } else {
-                self.out.line(&format!("deleted   {}", escape::name(path)))
+                let word = if self.dry_run.load(Relaxed) { "would delete" } else { "deleted" };
+                self.out.line(&format!("{word:<9} {}", escape::name(path)))
             };
         });
     }

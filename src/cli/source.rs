@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::failure::Failure;
 use crate::source::Source;
+use crate::source::command::{CommandLine, Said};
 use crate::source::fs::{FsOptions, FsSource};
 use crate::source::stdin::StreamSource;
 use crate::store::Store;
@@ -12,12 +13,12 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// What no walk enters: the store and the cache, by device and inode. The cache is made, so that it is known by them.
+/// What no walk enters: the store and the cache, by device and inode. The cache is made, so that it is known by them;
+/// where it cannot be, nothing lies in it.
 pub fn never(context: &Context, store: &Store) -> Result<HashSet<(u64, u64)>, Failure> {
     let cache = &store.places.cache;
     let mut builder = fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(cache);
-    made.map_err(|e| Failure::io("cannot make the cache folder", cache, &e))?;
+    _ = builder.recursive(true).mode(0o700).create(cache);
     let folder = context.store_folder()?;
     let found = [&folder, cache].into_iter().filter_map(|path| fs::metadata(path).ok());
     Ok(found.map(|meta| (meta.dev(), meta.ino())).collect())
@@ -30,7 +31,19 @@ pub fn files(options: FsOptions) -> Result<Box<dyn Source>, Failure> {
 }
 
 /// Standard input as one file of this absolute path.
-pub fn stdin(path: Vec<u8>, cancel: Arc<AtomicBool>) -> Result<Box<dyn Source>, Failure> {
-    let source = StreamSource::stdin(&path, cancel).map_err(|error| Failure::usage(format!("--stdin: {error}")))?;
-    Ok(Box::new(source))
+pub fn stdin(path: &[u8], cancel: Arc<AtomicBool>, allow_empty: bool) -> Result<Box<dyn Source>, Failure> {
+    let source = StreamSource::stdin(path, cancel, allow_empty);
+    Ok(Box::new(source.map_err(|error| Failure::usage(format!("--stdin: {error}")))?))
+}
+
+/// What a command prints as one file of this absolute path; its standard error is told to `said`.
+pub fn command(
+    path: &[u8],
+    command: CommandLine,
+    said: Said,
+    cancel: Arc<AtomicBool>,
+    allow_empty: bool,
+) -> Result<Box<dyn Source>, Failure> {
+    let source = StreamSource::command(path, command, said, cancel, allow_empty);
+    Ok(Box::new(source.map_err(|error| Failure::usage(format!("--stdin-from-command: {error}")))?))
 }

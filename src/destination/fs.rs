@@ -3,7 +3,8 @@
 //! The folder is opened once. Everything below is reached through descriptors: a directory by openat2 beneath it
 //! (`RESOLVE_BENEATH`, no links of any kind), an entry by its directory's descriptor and one name that is never
 //! followed. A path string is never walked again, so neither a snapshot that holds `link` and `link/file` nor someone
-//! who swaps a directory for a link meanwhile leads a write elsewhere.
+//! who swaps a directory for a link meanwhile leads a write elsewhere. Links that were there before are another matter:
+//! see `links`.
 
 mod attributes;
 mod bytes;

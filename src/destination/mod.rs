@@ -166,6 +166,8 @@ pub type Node = (u64, u64);
 
 /// How a directory is rid of what the snapshot lacks.
 pub struct Sweep<'a> {
+    /// What the snapshot has in it, in ascending order. The destination may show it under another spelling.
+    pub names: &'a [Box<[u8]>],
     /// By its path below the directory, whether it is one itself, and what becomes of the directory it lies in.
     pub decide: &'a dyn Fn(&[u8], bool, Verdict) -> Verdict,
     /// What is never removed.

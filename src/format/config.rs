@@ -1,11 +1,11 @@
 //! `config/<n>`: what a store is. Plain text, signed by a maintainer; secrets in it are sealed.
 
-use crate::base::id::StoreId;
+use crate::base::id::{ObjectId, StoreId};
 use crate::base::limits::{
     BLOB_PLAIN_BYTES_MAX, CONFIG_BYTES_MAX, EPOCHS_MAX, GEAR_WINDOW, INLINE_BYTES_MAX, LABEL_BYTES_MAX, NODE_BYTES_MAX,
     PACK_BYTES_MAX, PACK_BYTES_MIN, ROSTER_MAX,
 };
-use crate::format::cursor::{Reader, put_magic, put_text, put_varint};
+use crate::format::cursor::{Reader, put_magic, put_object_ids, put_text, put_varint};
 use crate::format::error::{DecodeError, Reason};
 use crate::format::extension::{Extension, put_extensions, read_extensions};
 
@@ -43,6 +43,48 @@ pub struct Config {
     pub roster: Vec<Member>,
     /// Room to grow.
     pub extensions: Vec<Extension>,
+}
+
+/// What lies at the same places in every version of a config: the beginning and the end. So its signature can be verified
+/// before anything in it is believed, also by a version that does not know the layout between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFrame {
+    /// See [`Config::number`].
+    pub number: u32,
+    /// See [`Config::features_incompatible`].
+    pub features_incompatible: u64,
+    /// See [`Config::store`].
+    pub store: StoreId,
+    /// Who signed.
+    pub signer: [u8; 32],
+    /// Over a domain string, the store and [`ConfigFrame::signed`].
+    pub signature: [u8; 64],
+}
+
+impl ConfigFrame {
+    /// Bytes of the signature, which ends a config.
+    const SIGNATURE_LEN: usize = 64;
+
+    /// Reads beginning and end: `magic 8 · version u16 · number u32 · incompatible features u64 · read-only features u64 ·
+    /// store 16 · … · signer 32 · signature 64`. The signature is not checked here.
+    pub fn decode(bytes: &[u8]) -> Result<ConfigFrame, DecodeError> {
+        let mut reader = Reader::limited("config", bytes, CONFIG_BYTES_MAX)?;
+        let magic: [u8; 8] = reader.array()?;
+        reader.check(0, magic == *MAGIC, Reason::Magic)?;
+        let _version = reader.u16()?;
+        let (number, features_incompatible, _features_read_only) = (reader.u32()?, reader.u64()?, reader.u64()?);
+        let store = StoreId(reader.array()?);
+        let between = reader.remaining().checked_sub(32 + Self::SIGNATURE_LEN);
+        reader.take(between.ok_or_else(|| reader.error(Reason::Truncated))?)?;
+        let (signer, signature) = (reader.array()?, reader.array()?);
+        reader.finish()?;
+        Ok(ConfigFrame { number, features_incompatible, store, signer, signature })
+    }
+
+    /// What is signed: all bytes before the signature.
+    pub fn signed(bytes: &[u8]) -> &[u8] {
+        &bytes[..bytes.len().saturating_sub(Self::SIGNATURE_LEN)]
+    }
 }
 
 /// Chunker parameters. The masks are ours: at most 47 low bits used, the strict one containing the loose one.
@@ -138,6 +180,29 @@ impl Epoch {
 }
 
 impl Config {
+    /// Extension 1: the names of the store's key slots, as `ids`.
+    const KEY_SLOTS: u16 = 1;
+
+    /// The key slots that the store has; `None` when they are not listed, as in stores of earlier versions.
+    pub fn key_slots(&self) -> Option<Vec<ObjectId>> {
+        let listed = self.extensions.iter().find(|extension| extension.kind == Self::KEY_SLOTS)?;
+        let mut reader = Reader::new("list of key slots", &listed.body);
+        let ids = reader.object_ids().ok()?;
+        reader.finish().ok()?;
+        Some(ids)
+    }
+
+    /// Lists the key slots.
+    pub fn set_key_slots(&mut self, mut ids: Vec<ObjectId>) {
+        ids.sort_unstable();
+        ids.dedup();
+        let mut body = Vec::with_capacity(2 + ObjectId::LEN * ids.len());
+        put_object_ids(&mut body, &ids);
+        self.extensions.retain(|extension| extension.kind != Self::KEY_SLOTS);
+        self.extensions.push(Extension { kind: Self::KEY_SLOTS, critical: false, body });
+        self.extensions.sort_by_key(|extension| extension.kind);
+    }
+
     /// Bytes before the epochs.
     const FIXED_LEN: usize = 8 + 2 + 4 + 8 + 8 + 16 + ChunkerParams::LEN + 6 * 4;
 

@@ -31,6 +31,15 @@ pub struct SegmentHeader {
 }
 
 impl SegmentHeader {
+    /// Extension 1: the generation that the segment belongs to, `u32`, when that is not 0.
+    const GENERATION: u16 = 1;
+
+    /// The generation that it belongs to: the folder that it has to lie in. Sessions write generation 0.
+    pub fn generation(&self) -> u32 {
+        let extension = self.extensions.iter().find(|extension| extension.kind == Self::GENERATION);
+        extension.and_then(|extension| extension.body.as_slice().try_into().ok()).map_or(0, u32::from_le_bytes)
+    }
+
     /// All bytes: `magic 8 · version u16 · store 16 · session 16 · key block length u16 · key block · extensions`.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + self.key_block.len());

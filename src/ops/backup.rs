@@ -13,7 +13,7 @@ use crate::index::Claims;
 use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
 use crate::object::writer::PackWriter;
 use crate::pipeline::backup::budget::Budget;
-use crate::pipeline::backup::context::{Context, Counts, Meters};
+use crate::pipeline::backup::context::{Comparison, Context, Counts, Meters};
 use crate::pipeline::backup::told::Told;
 use crate::pipeline::backup::tree::Root;
 use crate::pipeline::backup::{self, ParentPlan, Sink, Threads, WRITE_BLOCKS};
@@ -21,6 +21,7 @@ use crate::pipeline::failure::Failure;
 use crate::source::Source;
 use crate::storage::{Area, BlockPool, StorageKey};
 use crate::store::session::Session;
+use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -44,6 +45,8 @@ pub struct BackupOptions {
     pub force: bool,
     /// Compare with this snapshot; the newest of the same host key, label and paths if not given.
     pub parent: Option<ObjectId>,
+    /// Make no snapshot when it would say of its sources what its parent says. What lies above them does not count.
+    pub skip_if_unchanged: bool,
     /// What to compress with.
     pub compression: Compression,
     /// Options worth keeping in the manifest, for people.
@@ -63,8 +66,10 @@ pub struct BackupOptions {
 /// What a backup did.
 #[derive(Debug, Clone, Default)]
 pub struct BackupStats {
-    /// The snapshot; `None` for a dry run.
+    /// The snapshot; `None` for a dry run, and when it was left out.
     pub snapshot: Option<ObjectId>,
+    /// It would have said what its parent says, and was left out.
+    pub snapshot_skipped: bool,
     /// The snapshot it was compared with.
     pub parent: Option<ObjectId>,
     /// Entries of any kind.
@@ -138,39 +143,12 @@ fn back_up(
     let (clock, started) = (Instant::now(), Time::now());
     let counting = Arc::new(Counting { counters: Counters::default(), next: monitor });
     let paths = source.describe().paths;
-    let mut parent = match options.parent {
-        Some(id) => Some(store.find_snapshot(&id.to_string())?),
-        None => store.find_parent(&options.host, &paths)?,
-    };
-    if let Some(key) = store.other_signer(&options.host)? {
-        counting.note(&format!(
-            "host label {} belongs to another machine here, whose key is {}: others will call this snapshot's signer \
-             unknown; choose another label with --host",
-            options.host,
-            hex(&key)
-        ));
+    let (session, parent) = begin(store, options, &paths, &*counting)?;
+    let mut context = context(store, session.as_ref(), options, counting.clone())?;
+    if options.skip_if_unchanged && is_newest(store, options, &paths, parent.as_ref())? {
+        context.comparison = Some(Comparison::new(&source.describe()));
     }
-    let session = match options.dry_run {
-        true => None,
-        false => {
-            let named = parent.iter().map(|p| p.id).collect();
-            let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
-            Some(session.with_rows_max(segment_rows(options)))
-        }
-    };
-    match &session {
-        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
-        None => store.load_index()?,
-    }
-    if let Some(parent) = &parent {
-        // About as much as last time: a display can say how long it takes.
-        counting.expect(Counter::Files, parent.manifest.totals.files);
-        counting.expect(Counter::Bytes, parent.manifest.totals.bytes);
-    }
-    if session.is_some() {
-        hide_lost_packs(store, &*counting)?;
-    }
-    let context = Arc::new(context(store, session.as_ref(), options, counting.clone())?);
+    let context = Arc::new(context);
     let plan = parent.as_ref().map(|p| ParentPlan {
         store: store.clone(),
         root: p.manifest.root,
@@ -180,6 +158,10 @@ fn back_up(
     let root = backup::run(&context, source, plan, options.force, threads(options), sink)?;
     context.meters.all().iter().for_each(|meter| meter.report(&*counting));
     if let Some(error) = context.failure.take() {
+        // It was the source that failed: what is durable by now serves the next run.
+        if let (Some(session), StoreError::Local { .. }) = (session, &error) {
+            _ = session.end();
+        }
         return Err(error);
     }
     if options.cancel.load(Relaxed) {
@@ -191,6 +173,11 @@ fn back_up(
     let mut stats = stats(&context, &counting.counters);
     stats.parent = parent.as_ref().map(|p| p.id);
     if let (Some(session), Some(root)) = (session, root) {
+        if parent.as_ref().is_some_and(|parent| says_the_same(&context, &root, parent, &stats)) {
+            session.end()?;
+            (stats.snapshot_skipped, stats.duration) = (true, clock.elapsed());
+            return Ok(stats);
+        }
         let manifest = manifest(&session, options, started, paths, root, &stats);
         let committed = context.meters.commit.work(|| session.commit(manifest))?;
         context.meters.commit.report(&*counting);
@@ -199,6 +186,78 @@ fn back_up(
     }
     stats.duration = clock.elapsed();
     Ok(stats)
+}
+
+/// The session (none for a dry run) and the snapshot to compare with.
+fn begin(
+    store: &Arc<Store>,
+    options: &BackupOptions,
+    paths: &[Vec<u8>],
+    monitor: &dyn Monitor,
+) -> Result<(Option<Session>, Option<Snapshot>), StoreError> {
+    let mut parent = match options.parent {
+        Some(id) => Some(store.find_snapshot(&id.to_string())?),
+        None => store.find_parent(&options.host, paths)?,
+    };
+    if let Some(key) = store.other_signer(&options.host)? {
+        monitor.note(&format!(
+            "host label {} belongs to another machine here, whose key is {}: others will call this snapshot's signer \
+             unknown; choose another label with --host",
+            options.host,
+            hex(&key)
+        ));
+    }
+    let session = match options.dry_run {
+        true => None,
+        false => Some(register(store, options, parent.as_ref().map(|p| p.id))?),
+    };
+    match &session {
+        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
+        None => {
+            store.load_index()?;
+            store.mistrust_damaged(&store.read_state()?);
+        }
+    }
+    if let Some(parent) = &parent {
+        // About as much as last time: a display can say how long it takes.
+        monitor.expect(Counter::Files, parent.manifest.totals.files);
+        monitor.expect(Counter::Bytes, parent.manifest.totals.bytes);
+    }
+    if session.is_some() {
+        hide_lost_packs(store, monitor)?;
+    }
+    Ok((session, parent))
+}
+
+/// Whether this is the newest snapshot of these sources: only then leaving out an equal one loses nothing.
+fn is_newest(
+    store: &Store,
+    options: &BackupOptions,
+    paths: &[Vec<u8>],
+    parent: Option<&Snapshot>,
+) -> Result<bool, StoreError> {
+    let Some(parent) = parent else { return Ok(false) };
+    match options.parent {
+        None => Ok(true),
+        Some(_) => Ok(store.find_parent(&options.host, paths)?.is_some_and(|newest| newest.id == parent.id)),
+    }
+}
+
+/// Whether a snapshot with this root says of its sources what the parent says, and nothing was stored that only a snapshot
+/// keeps in use.
+fn says_the_same(context: &Context, root: &Root, parent: &Snapshot, stats: &BackupStats) -> bool {
+    let Some(comparison) = &context.comparison else { return false };
+    // Each entry has its equal there; as many entries mean that there is no other.
+    !comparison.differs.load(Relaxed)
+        && root.totals.entries == parent.manifest.totals.entries
+        && stats.problem_count == parent.manifest.errors
+}
+
+/// Registers the session.
+fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId>) -> Result<Session, StoreError> {
+    let named = parent.into_iter().collect();
+    let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
+    Ok(session.with_rows_max(segment_rows(options)))
 }
 
 /// Packs that the index names and the storage lacks, or has in another length: what lay in them counts as unknown, so that
@@ -276,6 +335,7 @@ pub fn context(
         counts: Counts::default(),
         told: Mutex::new(Told::new(cache.join("problems"))),
         cache,
+        comparison: None,
     })
 }
 

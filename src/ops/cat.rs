@@ -29,6 +29,11 @@ impl Cat {
         Cat { items: Reader::new(store.clone(), CACHE_BYTES), chunks: Reader::new(store.clone(), CACHE_BYTES) }
     }
 
+    /// What lies at `path`.
+    pub fn kind(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<EntryKind, StoreError> {
+        Ok(entry_at(&mut self.items, snapshot, path)?.meta.kind)
+    }
+
     /// The entry at `path`, which must be a file whose content was stored.
     pub fn file(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, StoreError> {
         let entry = entry_at(&mut self.items, snapshot, path)?;
@@ -41,6 +46,19 @@ impl Cat {
             _ => "is not a regular file",
         };
         Err(StoreError::Path { snapshot: snapshot.id, path: String::from_utf8_lossy(path).into_owned(), why })
+    }
+
+    /// What a content adds up to.
+    pub fn len(&mut self, content: &Content) -> Result<u64, StoreError> {
+        if let Content::Inline(bytes) = content {
+            return Ok(bytes.len() as u64);
+        }
+        let mut len = 0u64;
+        self.items.items(content, &mut |item| {
+            len = len.saturating_add(item.len());
+            ControlFlow::Continue(())
+        })?;
+        Ok(len)
     }
 
     /// Gives the verified content in order, piece by piece, until `each` breaks. A damaged chunk is an error.

@@ -14,12 +14,14 @@ mod tree;
 pub use keyless::{keyless, nobody_can_open};
 
 use crate::base::id::{ContentId, ObjectId, hex};
+use crate::base::time::Time;
 use crate::crypto::keys::random_bytes;
 use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::pipeline::parallel;
 use crate::storage::StorageKey;
+use crate::store::newest;
 use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
@@ -202,11 +204,10 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let mut catalogue = index::catalogue(store, &findings, &records)?;
     meters.index.worked_on(catalogue.segments, mark.elapsed());
     interrupted(options)?;
-    let bad =
-        read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
-    let mark = Instant::now();
     // Of a snapshot or a segment that is lost nobody can tell what it needs.
     let blind = findings.any_flaw();
+    let bad = read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
+    let mark = Instant::now();
     let mut walker = Walker::new(Contents::new(store, &catalogue, &findings), &findings, monitor, &options.cancel);
     for (id, manifest) in &records.snapshots {
         walker.snapshot(*id, manifest);
@@ -237,7 +238,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     Ok(report)
 }
 
-/// Says whose snapshots this machine cannot vouch for. What is damaged is found elsewhere.
+/// Says whose snapshots this machine cannot vouch for, and which are from the future. What is damaged is found elsewhere.
 fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
     let snapshots = match store.snapshots() {
         Ok((snapshots, _)) => snapshots,
@@ -245,7 +246,12 @@ fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
         Err(error) if error.is_unreadable() => return Ok(()),
         Err(error) => return Err(error),
     };
+    let now = Time::now();
     for snapshot in snapshots {
+        if newest::is_ahead(&snapshot, now) {
+            let message = "it is from the future: its time is later than this machine's clock says";
+            findings.add(Severity::Notice, Subject::Snapshot(snapshot.id), message);
+        }
         let host = &snapshot.manifest.host;
         let message = match snapshot.authenticity {
             Authenticity::UnknownSigner => {
@@ -272,7 +278,6 @@ fn threads(options: &CheckOptions) -> usize {
 
 /// Reads all packs, or the chosen share of them, front to back, and those on record as damaged in any case; what cannot
 /// be read goes into the catalogue, and is given.
-#[allow(clippy::too_many_arguments, reason = "one call, of one step")]
 fn read_packs(
     store: &Arc<Store>,
     options: &CheckOptions,
@@ -339,6 +344,8 @@ fn leftovers(store: &Store, records: &Records, catalogue: &Catalogue) -> Leftove
     }
 }
 
+#[cfg(test)]
+mod healing_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

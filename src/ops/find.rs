@@ -7,6 +7,7 @@ use super::tree_cursor::Nodes;
 use crate::base::id::ContentId;
 use crate::base::limits::{FIND_BARREN_MAX, TREE_LEVELS_MAX};
 use crate::base::path::path_of;
+use crate::base::pattern::AnyGlob;
 use crate::base::time::Time;
 use crate::format::tree::{Child, Entry, EntryKind, Node};
 use crate::monitor::Monitor;
@@ -14,19 +15,18 @@ use crate::object::ObjectError;
 use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What to look for. Everything given must hold; of several patterns one must match.
 #[derive(Debug, Clone, Default)]
 pub struct FindOptions {
     /// Globs. One with a `/` is matched against whole paths (without a leading `/` at any depth), others against names.
-    pub patterns: Vec<String>,
+    pub patterns: Vec<OsString>,
     /// Letters match in either case.
     pub ignore_case: bool,
     /// Only entries of these kinds; empty: all.
@@ -46,7 +46,7 @@ pub struct FindOptions {
 #[error("pattern {pattern:?}: {message}")]
 pub struct PatternError {
     /// The pattern.
-    pub pattern: String,
+    pub pattern: OsString,
     /// What is wrong with it.
     pub message: String,
 }
@@ -66,30 +66,36 @@ pub struct FindStats {
 
 /// Compiled options.
 pub struct Matcher {
-    names: GlobSet,
-    paths: GlobSet,
+    patterns: Vec<Pattern>,
+    any_of_paths: bool,
     options: FindOptions,
+}
+
+struct Pattern {
+    glob: AnyGlob,
+    of_path: bool,
+    matched: AtomicBool,
 }
 
 impl Matcher {
     /// Compiles the patterns.
     pub fn new(options: FindOptions) -> Result<Matcher, PatternError> {
-        let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
-        for pattern in &options.patterns {
-            let error = |e: globset::Error| PatternError { pattern: pattern.clone(), message: e.kind().to_string() };
-            let whole_path = pattern.contains('/');
-            let glob = if whole_path && !pattern.starts_with('/') { format!("**/{pattern}") } else { pattern.clone() };
-            let glob = GlobBuilder::new(&glob)
-                .literal_separator(whole_path)
-                .case_insensitive(options.ignore_case)
-                .build()
-                .map_err(error)?;
-            if whole_path { &mut paths } else { &mut names }.add(glob);
-        }
-        let build = |set: GlobSetBuilder| {
-            set.build().map_err(|e| PatternError { pattern: options.patterns.join(" "), message: e.kind().to_string() })
+        let compile = |pattern: &OsString| {
+            let bytes = pattern.as_bytes();
+            let of_path = bytes.contains(&b'/');
+            let anywhere = if of_path && !bytes.starts_with(b"/") { &b"**/"[..] } else { b"" };
+            let glob = AnyGlob::new(&[anywhere, bytes].concat(), of_path, options.ignore_case);
+            let glob = glob.map_err(|message| PatternError { pattern: pattern.clone(), message })?;
+            Ok(Pattern { glob, of_path, matched: AtomicBool::new(false) })
         };
-        Ok(Matcher { names: build(names)?, paths: build(paths)?, options })
+        let patterns = options.patterns.iter().map(compile).collect::<Result<Vec<_>, _>>()?;
+        Ok(Matcher { any_of_paths: patterns.iter().any(|p| p.of_path), patterns, options })
+    }
+
+    /// Patterns that matched nothing so far.
+    pub fn without_match(&self) -> impl Iterator<Item = &OsString> {
+        let unmatched = |(_, pattern): &(_, &Pattern)| !pattern.matched.load(Relaxed);
+        self.options.patterns.iter().zip(&self.patterns).filter(unmatched).map(|(text, _)| text)
     }
 
     /// Whether an entry is what is looked for.
@@ -105,8 +111,19 @@ impl Matcher {
 
     fn matches_path(&self, key: &[u8]) -> bool {
         let name = key.rsplit(|&b| b == 0).next().unwrap_or_default();
-        self.names.is_match(Path::new(OsStr::from_bytes(name)))
-            || (!self.paths.is_empty() && self.paths.is_match(Path::new(OsStr::from_bytes(&path_of(key)))))
+        let path = if self.any_of_paths { path_of(key) } else { Vec::new() };
+        let mut any = false;
+        for pattern in &self.patterns {
+            // One that matched already has nothing to add.
+            if any && pattern.matched.load(Relaxed) {
+                continue;
+            }
+            if pattern.glob.is_match(if pattern.of_path { &path } else { name }) {
+                any = true;
+                pattern.matched.store(true, Relaxed);
+            }
+        }
+        any
     }
 }
 

@@ -1,12 +1,10 @@
 //! `init`: a new store, and finding out about one before it is opened.
 
-use super::keys::{name_key_file, new_pending_key_file};
+use super::keys::{default_key_file, name_key_file, new_pending_key_file};
 use crate::base::id::StoreId;
-use crate::base::limits::CONFIG_BYTES_MAX;
 use crate::crypto::slot::Credential;
-use crate::format::config::SignedConfig;
-use crate::object::ObjectError;
-use crate::storage::{Area, Storage, StorageKey};
+use crate::storage::{Area, Storage};
+use crate::store::configs::{newest_config, read_config};
 use crate::store::open::CreateOptions;
 use crate::store::{Places, Store, StoreError};
 use std::path::PathBuf;
@@ -28,32 +26,41 @@ pub struct Initialized {
     pub key_file: Option<PathBuf>,
 }
 
-/// Makes a store on an empty storage and opens it.
+/// Makes a store and opens it. The storage is made (`make`) when nothing on this machine stands in the way any more; what
+/// is left of a run that fails is no store, and another run completes it.
 pub fn run(
-    storage: Arc<dyn Storage>,
+    make: impl FnOnce() -> Result<Arc<dyn Storage>, StoreError>,
     secret: FirstSecret,
     places: Places,
     options: CreateOptions,
 ) -> Result<Initialized, StoreError> {
     match secret {
         FirstSecret::Given(credential) => {
-            let store = Store::create(storage, &credential, places, options)?;
+            let store = Store::create(make()?, &credential, places, options)?;
             Ok(Initialized { store, key_file: None })
         }
         FirstSecret::NewKeyFile => {
             let (pending, credential) = new_pending_key_file(&places)?;
-            match Store::create(storage, &credential, places.clone(), options) {
+            let storage = make().inspect_err(|_| _ = std::fs::remove_file(&pending))?;
+            match Store::create(storage.clone(), &credential, places.clone(), options) {
                 Ok(store) => {
-                    let key_file = name_key_file(&pending, &places, store.id())?;
+                    // Where it cannot be renamed it opens the store under the name that it has.
+                    let named = name_key_file(&pending, &places, store.id());
+                    let key_file = named.unwrap_or_else(|_| match pending.exists() {
+                        true => pending,
+                        false => default_key_file(&places, store.id()),
+                    });
                     Ok(Initialized { store, key_file: Some(key_file) })
                 }
-                // Another run made the store, with another key: this one opens nothing.
-                Err(e @ StoreError::StoreExists(_)) => {
-                    _ = std::fs::remove_file(&pending);
-                    Err(e)
+                Err(error) => {
+                    // Another run made the store, with another key, or nobody did: this one opens nothing. Otherwise it
+                    // stays: it may open what was made before the failure.
+                    let made_by_another = matches!(error, StoreError::StoreExists(_));
+                    if made_by_another || matches!(store_id(&*storage), Err(StoreError::NoStore(_))) {
+                        _ = std::fs::remove_file(&pending);
+                    }
+                    Err(error)
                 }
-                // The pending key file stays: it may open what was made before the failure.
-                Err(e) => Err(e),
             }
         }
     }
@@ -61,15 +68,75 @@ pub fn run(
 
 /// The name of the store that lies in `storage`, read without any key.
 pub fn store_id(storage: &dyn Storage) -> Result<StoreId, StoreError> {
-    let mut newest = None;
-    storage.list(Area::Config, &mut |listed| {
-        if let StorageKey::Config(n) = listed.key {
-            newest = newest.max(Some(n));
+    let number = newest_config(storage)?.ok_or_else(|| StoreError::NoStore(storage.location()))?;
+    Ok(read_config(storage, number)?.frame.store)
+}
+
+/// Whether all that lies here is what a creation leaves that did not come to its end: no config, and at most the first
+/// key slots. Nobody can have stored anything in it.
+pub fn is_unfinished(storage: &dyn Storage) -> Result<bool, StoreError> {
+    let mut objects = 0u64;
+    for area in [Area::Config].into_iter().chain(Area::ALL).filter(|area| *area != Area::Keys) {
+        storage.list(area, &mut |_| objects += 1)?;
+        if objects > 0 {
+            return Ok(false);
         }
-    })?;
-    let number = newest.ok_or_else(|| StoreError::NoStore(storage.location()))?;
-    let key = StorageKey::Config(number);
-    let bytes = storage.get(&key, CONFIG_BYTES_MAX)?;
-    let config = SignedConfig::decode(&bytes).map_err(|source| ObjectError::Decode { object: key.path(), source })?;
-    Ok(config.config.store)
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::Silent;
+    use crate::ops::check::{self, CheckOptions};
+    use crate::ops::keys::{candidate_key_files, read_key_file};
+    use crate::storage::layer::{Fault, FaultStorage, Plan};
+    use crate::storage::local::LocalStorage;
+    use crate::store::places::tests::machine;
+    use std::path::Path;
+
+    fn init(folder: &Path, places: &Places, plan: Option<Plan>) -> Result<Initialized, StoreError> {
+        let make = || -> Result<Arc<dyn Storage>, StoreError> {
+            Ok(Arc::new(FaultStorage::new(Arc::new(LocalStorage::create(folder)?), plan)))
+        };
+        run(make, FirstSecret::NewKeyFile, places.clone(), CreateOptions::default())
+    }
+
+    #[test]
+    fn a_creation_that_fails_anywhere_leaves_no_store_or_a_whole_one_and_is_completed_by_the_next() {
+        let mut failed = 0;
+        for fault in Fault::WRITES {
+            for at in 0..12 {
+                let (guard, places) = machine();
+                let folder = guard.path().join("store");
+                failed += usize::from(init(&folder, &places, Some(Plan::at(at, fault))).is_err());
+                let storage = LocalStorage::open(&folder).unwrap();
+                let made = !is_unfinished(&storage).unwrap();
+                if !made {
+                    init(&folder, &places, None).unwrap();
+                }
+                // Its key file opens it, whichever run made it.
+                let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(&folder).unwrap());
+                let id = store_id(&*storage).unwrap();
+                let opened = candidate_key_files(&places, id).into_iter().find_map(|file| {
+                    let credential = read_key_file(&file).unwrap().credential;
+                    Store::open(storage.clone(), &credential, places.clone()).ok()
+                });
+                let store = Arc::new(opened.unwrap_or_else(|| panic!("{fault:?} at {at}: no key opens it")));
+                let report = check::run(&store, &CheckOptions::default(), &Silent).unwrap();
+                assert_eq!(report.counts, [0; 4], "{fault:?} at {at}: {:?}", report.findings);
+            }
+        }
+        assert!(failed > 14, "{failed} creations failed");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_on_this_machine_makes_no_folder() {
+        let (guard, places) = machine();
+        std::fs::write(&places.config, "a file").unwrap();
+        let folder = guard.path().join("store");
+        assert!(init(&folder, &places, None).is_err());
+        assert!(!folder.exists());
+    }
 }

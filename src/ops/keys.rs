@@ -48,9 +48,8 @@ pub fn add(store: &Store, new: &Credential, cost: KdfCost, label: &str) -> Resul
 
 /// Removes the slot whose id is `name` or begins with it. Gives its id.
 pub fn remove(store: &Store, name: &str) -> Result<ObjectId, StoreError> {
-    let slots = store.key_slots()?;
-    let mut matching =
-        slots.iter().map(|(id, _)| *id).filter(|id| !name.is_empty() && id.to_string().starts_with(name));
+    let names = store.key_slot_names()?;
+    let mut matching = names.into_iter().filter(|id| !name.is_empty() && id.to_string().starts_with(name));
     let id = match (matching.next(), matching.next()) {
         (Some(id), None) => id,
         (None, _) => return Err(StoreError::NoMatch(format!("no key slot's id begins with {name:?}"))),
@@ -126,6 +125,7 @@ pub fn default_key_file(places: &Places, store: StoreId) -> PathBuf {
 
 /// Makes a key file for a store that has no name yet. It is durable before anything is sealed with it.
 pub(super) fn new_pending_key_file(places: &Places) -> Result<(PathBuf, Credential), StoreError> {
+    places.check_somewhere()?;
     let folder = &places.config;
     fs::DirBuilder::new()
         .recursive(true)

@@ -6,6 +6,7 @@ pub mod repair;
 pub mod init;
 pub mod list;
 pub mod cat;
+pub mod tar;
 pub mod tree_cursor;
 pub mod find;
 pub mod diff;

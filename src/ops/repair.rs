@@ -4,6 +4,7 @@ use super::check::findings::Findings;
 use super::check::index::{Catalogue, catalogue};
 use super::check::records::{Records, check_sealed};
 use crate::base::id::{ObjectId, SessionId};
+use crate::base::limits::SEGMENT_BYTES_MAX;
 use crate::format::pack::{PackKind, PackTable};
 use crate::format::session::SessionPurpose;
 use crate::monitor::{Counter, Monitor, Problem, Silent};
@@ -84,6 +85,9 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
         session.end()?;
     }
     listed?;
+    if !options.dry_run {
+        put_right(store, &catalogue)?;
+    }
     // What the storage failed to give may be whole: nothing is removed on its account, and it is named.
     for (generation, id) in &catalogue.unreadable_segments {
         let path = StorageKey::Segment(*generation, *id).path().into_bytes();
@@ -94,12 +98,30 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
         stats.unreadable += 1;
     }
     if !options.dry_run && stats.problems.is_empty() {
-        for (generation, id) in &catalogue.damaged_segments {
-            store.storage.delete(&StorageKey::Segment(*generation, *id))?;
+        let mended = |key: &StorageKey| catalogue.misplaced_segments.iter().any(|(_, own)| own == key);
+        let damaged = catalogue.damaged_segments.iter().map(|(generation, id)| StorageKey::Segment(*generation, *id));
+        for key in damaged.filter(|key| !mended(key)) {
+            store.storage.delete(&key)?;
         }
     }
     stats.duration = start.elapsed();
     Ok(stats)
+}
+
+/// Puts index segments that were moved where they belong, and removes copies of them elsewhere.
+fn put_right(store: &Store, catalogue: &Catalogue) -> Result<(), StoreError> {
+    for (there, own) in &catalogue.misplaced_segments {
+        let bytes = store.storage.get(there, SEGMENT_BYTES_MAX)?;
+        // What cannot be read does not keep its place.
+        if let StorageKey::Segment(generation, id) = own
+            && catalogue.damaged_segments.contains(&(*generation, *id))
+        {
+            store.storage.delete(own)?;
+        }
+        store.storage.put_if_absent(own, &bytes)?;
+        store.storage.delete(there)?;
+    }
+    Ok(())
 }
 
 /// Looks at every pack and lists those that the index lacks.

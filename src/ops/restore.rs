@@ -18,6 +18,7 @@ use crate::store::snapshots::Snapshot;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,11 +35,11 @@ pub struct RestoreOptions {
     pub path: Vec<u8>,
     /// The folder to restore into; made if it is not there.
     pub target: PathBuf,
-    /// Only what matches one of these patterns (`.gitignore` syntax; one with a slash begins at `path`), and what lies
-    /// below.
-    pub include: Vec<String>,
-    /// Leave out what matches one of these, and what lies below.
-    pub exclude: Vec<String>,
+    /// Only what these patterns match (`.gitignore` syntax, of any bytes; one with a slash begins at `path`, `/a` can also
+    /// be a whole path), and what lies below.
+    pub include: Vec<OsString>,
+    /// Leave out what these match, and what lies below.
+    pub exclude: Vec<OsString>,
     /// Only these paths of the snapshot, and what lies below them: absolute, or relative to `path`.
     pub list: Option<Vec<Vec<u8>>>,
     /// Remove from the target what the snapshot lacks there: below its sources and within the selection only.
@@ -83,7 +84,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         monitor.expect(Counter::Files, totals.files);
         monitor.expect(Counter::Bytes, totals.bytes);
     }
-    let lease = Lease::begin(store, options, &snapshot)?;
+    let lease = Lease::begin(store, options, &snapshot, monitor)?;
     // Nothing is made for a path that is not there.
     let opened = look_up(store, &snapshot, &base, options.delete).and_then(|()| open_target(options));
     let destination = match opened {
@@ -125,6 +126,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     for path in request.rules.unmet() {
         tally.problem(path, "it is listed, and the snapshot has nothing of this path".into());
     }
+    request.rules.remarks().iter().for_each(|remark| monitor.note(remark));
     if let Some(destination) = &destination {
         destination.notes().iter().for_each(|note| monitor.note(note));
         if options.sync && !options.dry_run {
@@ -247,12 +249,21 @@ fn display(path: &[u8]) -> String {
 struct Lease(Option<Session>);
 
 impl Lease {
-    fn begin(store: &Arc<Store>, options: &RestoreOptions, snapshot: &Snapshot) -> Result<Lease, StoreError> {
+    fn begin(
+        store: &Arc<Store>,
+        options: &RestoreOptions,
+        snapshot: &Snapshot,
+        monitor: &dyn Monitor,
+    ) -> Result<Lease, StoreError> {
         if !options.dry_run {
             let begun = Session::begin(store.clone(), SessionPurpose::Read, &options.host, vec![snapshot.id]);
             // A store that is read-only for this user restores all the same; anything else shows again when it is read.
-            if let Ok(session) = begun {
-                return Ok(Lease(Some(session)));
+            match begun {
+                Ok(session) => return Ok(Lease(Some(session))),
+                Err(error) => monitor.note(&format!(
+                    "nothing keeps the snapshot's data from being deleted while it is restored, since this cannot be \
+                     written to the store: {error}"
+                )),
             }
         }
         store.load_index()?;

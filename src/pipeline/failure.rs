@@ -2,13 +2,13 @@
 
 use crate::store::StoreError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Holds the first error.
 #[derive(Debug, Default)]
 pub struct Failure {
-    failed: AtomicBool,
+    failed: Arc<AtomicBool>,
     first: Mutex<Option<StoreError>>,
 }
 
@@ -23,6 +23,11 @@ impl Failure {
     /// Whether the run has failed: stages then drain without working.
     pub fn is_set(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// Is set when the run fails.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        self.failed.clone()
     }
 
     /// The first error, if any.

@@ -1,27 +1,62 @@
-//! What is left out: exclude patterns by the `ignore` crate's rules.
+//! What is left out: exclude rules, markers, sizes, flags.
 //!
-//! Patterns have the syntax and the meaning of `.gitignore`: the last one that matches decides, `!` takes back, what lies
-//! in a directory that is left out is not looked at. A pattern is held against the path below the root that is backed
-//! up and, so that `--exclude /home/me/.cache` means what it says, against the absolute path too.
+//! Rules have the syntax of `.gitignore` (see [`crate::base::pattern`]): the last one that matches decides, `!` takes
+//! back, what lies in a directory that is left out is not looked at. One that begins with `/` is held against the path
+//! as it stands in the snapshot, one with another slash in it against the path below the source.
 
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use crate::base::pattern::{Hits, Reading, Rule, Rules, RulesBuilder};
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Exclude rules, as a person gives them.
 #[derive(Debug, Clone, Default)]
 pub struct Excludes {
-    /// Patterns in `.gitignore` syntax, matched from each root and from `/`. They go before those of files.
-    pub patterns: Vec<String>,
-    /// Files of such patterns.
-    pub files: Vec<PathBuf>,
+    /// Patterns and files of patterns, in the order in which they count: the last that matches decides.
+    pub rules: Vec<Given>,
     /// Name of per-directory rule files to honour, e.g. `.gitignore` or `.larderignore`.
-    pub per_directory: Vec<String>,
+    pub per_directory: Vec<OsString>,
     /// Leave out what lies in directories that hold a `CACHEDIR.TAG` (the directory and the tag stay).
     pub cache_dirs: bool,
+    /// Leave out what lies in directories that hold one of these names (the directory and the name stay).
+    pub if_present: Vec<OsString>,
+    /// Leave out files of more bytes.
+    pub larger_than: Option<u64>,
+    /// Leave out what has the no-dump flag.
+    pub no_dump: bool,
+}
+
+/// Rules from one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// A pattern, or a file of them.
+    pub place: GivenIn,
+    /// Letters match in either case.
+    pub ignore_case: bool,
+}
+
+/// Where rules are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GivenIn {
+    /// One pattern.
+    Pattern(OsString),
+    /// A file, one pattern a line.
+    File(PathBuf),
+}
+
+impl From<&str> for Given {
+    fn from(pattern: &str) -> Given {
+        Given::pattern(pattern.into())
+    }
+}
+
+impl Given {
+    /// One pattern.
+    pub fn pattern(pattern: OsString) -> Given {
+        Given { place: GivenIn::Pattern(pattern), ignore_case: false }
+    }
 }
 
 /// A bad pattern or an unreadable pattern file.
@@ -36,21 +71,27 @@ pub struct FilterError {
 
 /// What a cache directory's tag file begins with: <https://bford.info/cachedir/>.
 pub const CACHEDIR_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+/// The tag file's name.
+pub const CACHEDIR_TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 /// A rule file in a directory is read up to this many bytes.
 pub const RULE_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Compiled rules.
 #[derive(Debug)]
 pub struct Filter {
-    given: Gitignore,
+    given: Rules,
     per_directory: Vec<Vec<u8>>,
     cache_dirs: bool,
+    if_present: Vec<Vec<u8>>,
+    larger_than: Option<u64>,
+    no_dump: bool,
+    too_large: AtomicU64,
 }
 
 /// Rules of one directory's own file, and those of the directories above it.
 #[derive(Debug)]
 pub struct Chain {
-    rules: Gitignore,
+    rules: Rules,
     /// Where the part of a path that lies below the rules' directory begins.
     below: usize,
     above: Option<Arc<Chain>>,
@@ -59,36 +100,46 @@ pub struct Chain {
 impl Filter {
     /// Compiles the rules.
     pub fn new(excludes: &Excludes) -> Result<Filter, FilterError> {
-        let mut builder = GitignoreBuilder::new("");
-        // The last match decides, and what is typed has the last word.
-        for path in &excludes.files {
-            add_file(&mut builder, path)?;
-        }
-        for pattern in &excludes.patterns {
-            let origin = || format!("exclude pattern '{pattern}'");
-            strict(&mut builder, pattern).map_err(|message| FilterError { origin: origin(), message })?;
-        }
-        let given = builder
-            .build()
-            .map_err(|error| FilterError { origin: "exclude patterns".into(), message: error.to_string() })?;
-        for name in &excludes.per_directory {
-            if crate::base::path::check_name(name.as_bytes()).is_err() {
-                let origin = format!("rule file name '{name}'");
-                return Err(FilterError { origin, message: "is not the name of a file".into() });
+        let mut builder = RulesBuilder::default();
+        for Given { place, ignore_case } in &excludes.rules {
+            let reading = Reading { ignore_case: *ignore_case, ..Reading::default() };
+            match place {
+                GivenIn::Pattern(pattern) => {
+                    let origin = if *ignore_case { "--iexclude" } else { "--exclude" };
+                    builder.add(pattern.as_bytes(), reading, || origin.into()).map_err(|message| FilterError {
+                        origin: format!("exclude pattern '{}'", crate::base::escape::name(pattern.as_bytes())),
+                        message,
+                    })?;
+                }
+                GivenIn::File(path) => add_file(&mut builder, path, Reading { in_file: true, ..reading })?,
             }
         }
-        let per_directory = excludes.per_directory.iter().map(|n| n.as_bytes().to_vec()).collect();
-        Ok(Filter { given, per_directory, cache_dirs: excludes.cache_dirs })
-    }
-
-    /// Whether an entry is left out, given its path relative to its root.
-    pub fn excludes(&self, relative: &Path, directory: bool) -> bool {
-        self.given.matched(relative, directory).is_ignore()
+        let origin = || "exclude patterns".into();
+        let given = builder.build().map_err(|message| FilterError { origin: origin(), message })?;
+        Ok(Filter {
+            given,
+            per_directory: names("rule file name", &excludes.per_directory)?,
+            cache_dirs: excludes.cache_dirs,
+            if_present: names("marker", &excludes.if_present)?,
+            larger_than: excludes.larger_than,
+            no_dump: excludes.no_dump,
+            too_large: AtomicU64::new(0),
+        })
     }
 
     /// Whether nothing is ever left out by name.
     pub fn is_empty(&self) -> bool {
         self.given.is_empty() && self.per_directory.is_empty()
+    }
+
+    /// Whether nothing is ever left out by name or by what lies in a directory.
+    pub fn keeps_all_names(&self) -> bool {
+        self.is_empty() && !self.cache_dirs && self.if_present.is_empty()
+    }
+
+    /// The rules that were given.
+    pub fn rules(&self) -> &[Rule] {
+        self.given.rules()
     }
 
     /// Names of rule files to look for in each directory.
@@ -101,30 +152,66 @@ impl Filter {
         self.cache_dirs
     }
 
+    /// Names that mark a directory as one to leave out.
+    pub fn markers(&self) -> &[Vec<u8>] {
+        &self.if_present
+    }
+
+    /// Whether the no-dump flag is asked for.
+    pub fn no_dump(&self) -> bool {
+        self.no_dump
+    }
+
+    /// Whether a file is left out for its size; counted.
+    pub fn is_too_large(&self, bytes: u64) -> bool {
+        let too_large = self.larger_than.is_some_and(|most| bytes > most);
+        if too_large {
+            self.too_large.fetch_add(1, Relaxed);
+        }
+        too_large
+    }
+
+    /// Files left out for their size, since the last time this was asked, and the size.
+    pub fn take_too_large(&self) -> Option<(u64, u64)> {
+        let files = self.too_large.swap(0, Relaxed);
+        self.larger_than.filter(|_| files > 0).map(|most| (files, most))
+    }
+
     /// Whether an entry is left out. `path` is absolute, below a root whose own part ends before `root` bytes.
     /// `chain` holds the rules of the directory the entry lies in.
-    pub fn leaves_out(&self, path: &[u8], root: usize, chain: Option<&Arc<Chain>>, directory: bool) -> bool {
-        let part = |from: usize| Path::new(OsStr::from_bytes(path.get(from..).unwrap_or_default()));
-        for from in [root, 1] {
-            match self.given.matched(part(from), directory) {
-                Match::None => {}
-                matched => return matched.is_ignore(),
-            }
+    pub fn leaves_out(
+        &self,
+        path: &[u8],
+        root: usize,
+        chain: Option<&Arc<Chain>>,
+        directory: bool,
+        hits: &mut Hits,
+    ) -> bool {
+        if let Some(says) = self.given.decide(path, root, directory, hits) {
+            return says;
         }
         let mut chain = chain;
         while let Some(rules) = chain {
-            match rules.rules.matched(part(rules.below), directory) {
-                Match::None => chain = rules.above.as_ref(),
-                matched => return matched.is_ignore(),
+            match rules.rules.decide(path, rules.below, directory, hits) {
+                None => chain = rules.above.as_ref(),
+                Some(says) => return says,
             }
         }
         false
     }
 
-    /// Whether a path that was named in a list, or a directory on the way to it, is left out.
-    pub fn leaves_out_listed(&self, path: &[u8], directory: bool) -> bool {
-        let path = Path::new(OsStr::from_bytes(path.strip_prefix(b"/").unwrap_or(path)));
-        !path.as_os_str().is_empty() && self.given.matched_path_or_any_parents(path, directory).is_ignore()
+    /// Whether a path that was named in a list is left out, or a directory on the way to it. The nearest decides. What
+    /// begins at a source cannot match: the path is the source.
+    pub fn leaves_out_listed(&self, path: &[u8], directory: bool, hits: &mut Hits) -> bool {
+        let (mut end, mut directory) = (path.len(), directory);
+        while end > 1 {
+            if let Some(says) = self.given.decide(&path[..end], usize::MAX, directory, hits) {
+                return says;
+            }
+            end = path[..end].iter().rposition(|&b| b == b'/').unwrap_or(0);
+            directory = true;
+        }
+        false
     }
 }
 
@@ -132,12 +219,10 @@ impl Chain {
     /// The rules of a directory's own file. Lines that are no patterns are passed over, as git does: what they
     /// would have left out is kept. `below` is where a path's part below that directory begins.
     pub fn add(text: &[u8], below: usize, above: Option<Arc<Chain>>) -> Option<Arc<Chain>> {
-        let mut builder = GitignoreBuilder::new("");
-        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-        for line in text.split(|&b| b == b'\n') {
-            if let Ok(line) = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
-                _ = builder.add_line(None, line);
-            }
+        let mut builder = RulesBuilder::default();
+        let reading = Reading { in_file: true, own_directory: true, ..Reading::default() };
+        for line in lines(text) {
+            _ = builder.add(line, reading, String::new);
         }
         match builder.build() {
             Ok(rules) if !rules.is_empty() => Some(Arc::new(Chain { rules, below, above })),
@@ -146,19 +231,30 @@ impl Chain {
     }
 }
 
-fn strict(builder: &mut GitignoreBuilder, line: &str) -> Result<(), String> {
-    builder.allow_unclosed_class(false).add_line(None, line).map(|_| ()).map_err(|error| error.to_string())
+/// Names of files that are looked for in directories.
+fn names(what: &str, given: &[OsString]) -> Result<Vec<Vec<u8>>, FilterError> {
+    let name = |name: &OsString| match crate::base::path::check_name(name.as_bytes()) {
+        Ok(()) => Ok(name.clone().into_vec()),
+        Err(_) => Err(FilterError {
+            origin: format!("{what} '{}'", crate::base::escape::name(name.as_bytes())),
+            message: "is not the name of a file".into(),
+        }),
+    };
+    given.iter().map(name).collect()
 }
 
-fn add_file(builder: &mut GitignoreBuilder, path: &Path) -> Result<(), FilterError> {
+fn add_file(builder: &mut RulesBuilder, path: &Path, reading: Reading) -> Result<(), FilterError> {
     let fail = |origin: String, message: String| FilterError { origin, message };
     let text = std::fs::read(path).map_err(|e| fail(path.display().to_string(), e.to_string()))?;
-    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text);
-    for (number, line) in text.split(|&b| b == b'\n').enumerate() {
+    for (number, line) in lines(&text).enumerate() {
         let origin = || format!("{}:{}", path.display(), number + 1);
-        let line = std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line))
-            .map_err(|_| fail(origin(), "is not UTF-8".into()))?;
-        strict(builder, line).map_err(|message| fail(origin(), message))?;
+        builder.add(line, reading, origin).map_err(|message| fail(origin(), message))?;
     }
     Ok(())
+}
+
+/// Lines without what ends them, and without a byte order mark.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }

@@ -5,8 +5,10 @@
 
 mod directory;
 mod list;
-mod nocow;
+mod marks;
 pub(super) mod meta;
+mod mounts;
+mod nocow;
 mod open;
 mod roots;
 mod walk;
@@ -17,18 +19,20 @@ mod tests;
 pub use directory::Directory;
 pub use roots::parse_list;
 
+use self::directory::lock;
 use self::list::Lister;
+use self::mounts::Mounts;
 use self::open::Opener;
-use self::roots::{Kind, Roots, absolute, invalid, with_path};
+use self::roots::{Kind, Roots, absolute, invalid, with_path, without_inner_links};
 use self::walk::{AHEAD_MAX, Walk};
 use super::filter::{Excludes, Filter};
-use super::{Description, Found, Source, SourceFile, Walked};
+use super::{Description, Found, Remark, Source, SourceFile, Walked};
 use crate::format::tree::Xattr;
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 /// How big files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,7 +54,8 @@ pub struct FsOptions {
     pub listed: Vec<PathBuf>,
     /// The single root appears in the snapshot under this absolute path.
     pub as_path: Option<PathBuf>,
-    /// Do not enter other file systems than those of the roots (their mount points are kept as empty directories).
+    /// Do not enter other file systems than those of the roots (their mount points are kept as empty directories), but
+    /// as far as they lead to roots. Automount points, network and FUSE file systems are not even looked at.
     pub one_file_system: bool,
     /// What to leave out.
     pub excludes: Excludes,
@@ -62,6 +67,9 @@ pub struct FsOptions {
     pub threads: usize,
     /// Do not read extended attributes.
     pub no_xattrs: bool,
+    /// A root that is a block device, or a link to one, gives its content as a regular file's. Other devices are recorded
+    /// as such.
+    pub read_special: bool,
 }
 
 /// The file system as a source.
@@ -74,7 +82,11 @@ pub struct FsSource {
     helpers: usize,
     ahead_max: usize,
     open_max: usize,
+    read_special: bool,
     opener: Arc<Opener>,
+    /// Of the paths that were given, and of the walk.
+    given: Vec<Remark>,
+    remarks: Mutex<Vec<Remark>>,
 }
 
 /// More threads do not make a walk of a local disk faster.
@@ -86,15 +98,19 @@ impl FsSource {
         let filter = Filter::new(&options.excludes).map_err(|error| invalid(error.to_string()))?;
         let cores = || std::thread::available_parallelism().map_or(2, usize::from).min(THREADS_MAX);
         let threads = if options.threads > 0 { options.threads } else { cores() };
+        let (roots, given) = find_roots(&options)?;
         Ok(FsSource {
-            roots: find_roots(&options)?,
+            roots,
             filter,
             one_file_system: options.one_file_system,
             never: options.never,
             helpers: threads - 1,
             ahead_max: AHEAD_MAX,
             open_max: 0,
+            read_special: options.read_special,
             opener: Arc::new(Opener::new(options.read, options.no_xattrs)),
+            given,
+            remarks: Mutex::default(),
         })
     }
 
@@ -103,13 +119,16 @@ impl FsSource {
             roots: &self.roots,
             filter: &self.filter,
             one_file_system: self.one_file_system,
+            mounts: if self.one_file_system { Mounts::read() } else { Mounts::default() },
             never: &self.never,
+            read_special: self.read_special,
             stop: AtomicBool::new(false),
+            remarks: &self.remarks,
         }
     }
 }
 
-fn find_roots(options: &FsOptions) -> io::Result<Roots> {
+fn find_roots(options: &FsOptions) -> io::Result<(Roots, Vec<Remark>)> {
     let mut paths = Vec::with_capacity(options.roots.len() + options.listed.len());
     for given in &options.roots {
         std::fs::symlink_metadata(given).map_err(|error| with_path(given, error))?;
@@ -121,7 +140,14 @@ fn find_roots(options: &FsOptions) -> io::Result<Roots> {
     if paths.is_empty() {
         return Err(invalid("there is nothing to walk: no path was given".into()));
     }
-    let Some(shown) = &options.as_path else { return Roots::new(&mut paths, None) };
+    let Some(shown) = &options.as_path else {
+        let changed = without_inner_links(&mut paths);
+        let mut roots = Roots::new(&mut paths, None)?;
+        if options.one_file_system {
+            roots.find_apart();
+        }
+        return Ok((roots, changed.iter().map(|(given, real)| Remark::moved(given, real)).collect()));
+    };
     let [given] = &options.roots[..] else {
         return Err(invalid("only a single path can appear under another".into()));
     };
@@ -135,7 +161,7 @@ fn find_roots(options: &FsOptions) -> io::Result<Roots> {
     if shown == b"/" && !real.is_dir() {
         return Err(invalid(format!("{} is no directory and cannot appear as /", given.display())));
     }
-    Roots::new(&mut vec![(shown, Kind::Named)], Some(real))
+    Ok((Roots::new(&mut vec![(shown, Kind::Named)], Some(real))?, Vec::new()))
 }
 
 impl Source for FsSource {
@@ -144,6 +170,7 @@ impl Source for FsSource {
     }
 
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
+        lock(&self.remarks).clear();
         Walk::new(self.lister(), self.ahead_max, self.open_max).run(self.helpers, emit)
     }
 
@@ -157,5 +184,13 @@ impl Source for FsSource {
 
     fn more_flags(&self, found: &Found) -> u32 {
         self.opener.more_flags(found)
+    }
+
+    fn remarks(&self) -> Vec<Remark> {
+        let mut remarks = [&self.given[..], &lock(&self.remarks)].concat();
+        remarks.sort();
+        remarks.extend(self.filter.take_too_large().map(|(files, bytes)| Remark::too_large(files, bytes)));
+        remarks.extend(Remark::of_rules(self.filter.rules(), "each source"));
+        remarks
     }
 }

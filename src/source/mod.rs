@@ -3,7 +3,11 @@
 pub mod fs;
 pub mod filter;
 pub mod mmap;
+pub mod command;
+mod remark;
 pub mod stdin;
+
+pub use remark::{Remark, RemarkKind};
 
 use crate::format::tree::{Meta, Xattr};
 use std::io;
@@ -35,6 +39,8 @@ pub enum Handle {
     At(Arc<fs::Directory>),
     /// A path of the source.
     Path(PathBuf),
+    /// A path of a block device whose content stands in the snapshot as that of a regular file.
+    Device(PathBuf),
     /// The source knows by the key.
     Key,
 }
@@ -91,6 +97,11 @@ pub trait Source: Send + Sync {
     fn more_flags(&self, _found: &Found) -> u32 {
         0
     }
+
+    /// What a person should know after a walk: rules that matched nothing, sources of which nothing came.
+    fn remarks(&self) -> Vec<Remark> {
+        Vec::new()
+    }
 }
 
 /// What tells whether a file changed: compared before and after reading.
@@ -128,6 +139,10 @@ pub trait SourceFile: Send + Sync {
     fn more_flags(&self) -> u32 {
         0
     }
+
+    /// A read that waits is to end with an error soon after this flag is set: the run has failed elsewhere. For streams;
+    /// other files do not wait.
+    fn give_up_when(&self, _flag: Arc<std::sync::atomic::AtomicBool>) {}
 
     /// The next range of data at or after `offset`: (start, end); `None` when only a hole is left.
     /// A source that knows no holes gives (offset, size).

@@ -1,5 +1,7 @@
-//! Standard input as one file: read once, forward only, of a length that only reading tells.
+//! A stream as one file: standard input or what a command prints, read once, forward only, of a length that only reading
+//! tells.
 
+use super::command::{CommandLine, Ender, Said};
 use super::fs::meta::{Owners, made_up_directory};
 use super::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
 use crate::base::path::{PathError, components, key_of, path_of, split_key};
@@ -11,21 +13,49 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What a stream is read from.
+/// What a stream is read from. It gives an error, not an end, when what it gave is known not to be whole.
 type Input = Box<dyn Read + Send>;
+
+/// Begins the stream. Whoever drops the second part while the stream has not ended ends its producer.
+type Begin = Box<dyn FnOnce() -> io::Result<(Input, Option<Ender>)> + Send>;
 
 /// A stream as a source: one file, and the directories on the way to it.
 pub struct StreamSource {
     path: Vec<u8>,
     start: Time,
-    input: Arc<Mutex<Option<Input>>>,
+    begin: Mutex<Option<Begin>>,
+    cancel: Arc<AtomicBool>,
+    /// What is said of a stream without a byte, where that is an error.
+    empty: Option<&'static str>,
 }
 
 impl StreamSource {
     /// Standard input as the file of this absolute path. Reading ends with an error soon after `cancel` is set, also
-    /// while nothing comes.
-    pub fn stdin(path: &[u8], cancel: Arc<AtomicBool>) -> Result<StreamSource, PathError> {
-        StreamSource::new(path, Box::new(Cancellable::new(io::stdin(), cancel)))
+    /// while nothing comes. A pipe does not tell whether who writes into it ended well: that nothing came at all is the
+    /// only sign there is, and an error unless `allow_empty`.
+    pub fn stdin(path: &[u8], cancel: Arc<AtomicBool>, allow_empty: bool) -> Result<StreamSource, PathError> {
+        let empty = (!allow_empty).then_some("standard input is empty; if that is right, give --allow-empty");
+        let source = StreamSource::new(path, Box::new(io::stdin()))?;
+        Ok(StreamSource { cancel, empty, ..source })
+    }
+
+    /// What a command prints as the file of this absolute path. The command is started when the file is opened. Reading
+    /// ends with an error when it fails or is ended by a signal. `said` is told each line of its standard error.
+    pub fn command(
+        path: &[u8],
+        command: CommandLine,
+        said: Said,
+        cancel: Arc<AtomicBool>,
+        allow_empty: bool,
+    ) -> Result<StreamSource, PathError> {
+        let empty = (!allow_empty)
+            .then_some("the command ended well and printed nothing; if that is right, give --allow-empty");
+        let begin: Begin = Box::new(move || {
+            let (output, ender) = command.start(said)?;
+            Ok((Box::new(output) as Input, Some(ender)))
+        });
+        let source = StreamSource::new(path, Box::new(io::empty()))?;
+        Ok(StreamSource { begin: Mutex::new(Some(begin)), cancel, empty, ..source })
     }
 
     /// Any reader as the file of this absolute path.
@@ -34,7 +64,14 @@ impl StreamSource {
             return Err(PathError::Component);
         }
         let path = path_of(&key_of(path)?);
-        Ok(StreamSource { path, start: Time::now(), input: Arc::new(Mutex::new(Some(input))) })
+        let begin: Begin = Box::new(move || Ok((input, None)));
+        Ok(StreamSource {
+            path,
+            start: Time::now(),
+            begin: Mutex::new(Some(begin)),
+            cancel: Arc::default(),
+            empty: None,
+        })
     }
 
     /// A file of the user who runs this, changed when the run began.
@@ -78,9 +115,12 @@ impl Source for StreamSource {
     }
 
     fn open(&self, _found: &Found) -> io::Result<Box<dyn SourceFile>> {
-        let input = self.input.lock().unwrap_or_else(|e| e.into_inner()).take();
-        let input = input.ok_or_else(|| io::Error::other("a stream can be read only once"))?;
-        Ok(Box::new(StreamFile(Mutex::new(Progress { input, offset: 0 }))))
+        let begin = self.begin.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let begin = begin.ok_or_else(|| io::Error::other("a stream can be read only once"))?;
+        let (input, ender) = begin()?;
+        let input = Cancellable::new(input, self.cancel.clone());
+        let progress = Progress { input, offset: 0, empty: self.empty };
+        Ok(Box::new(StreamFile { progress: Mutex::new(progress), _ender: ender }))
     }
 
     fn xattrs(&self, _found: &Found) -> io::Result<Vec<Xattr>> {
@@ -93,14 +133,17 @@ struct Cancellable {
     pieces: Receiver<io::Result<Vec<u8>>>,
     piece: Vec<u8>,
     at: usize,
-    cancel: Arc<AtomicBool>,
+    /// The end came.
+    ended: bool,
+    /// Any of them ends the reading.
+    cancel: Vec<Arc<AtomicBool>>,
 }
 
 /// Bytes handed over at once.
 const PIECE: usize = 256 << 10;
 
 impl Cancellable {
-    fn new(mut input: impl Read + Send + 'static, cancel: Arc<AtomicBool>) -> Cancellable {
+    fn new(mut input: Input, cancel: Arc<AtomicBool>) -> Cancellable {
         let (output, pieces) = bounded(2);
         std::thread::spawn(move || {
             loop {
@@ -119,24 +162,25 @@ impl Cancellable {
                 }
             }
         });
-        Cancellable { pieces, piece: Vec::new(), at: 0, cancel }
+        Cancellable { pieces, piece: Vec::new(), at: 0, ended: false, cancel: vec![cancel] }
     }
 }
 
 impl Read for Cancellable {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.piece.len() {
-            if self.cancel.load(Relaxed) {
+        while self.at == self.piece.len() && !self.ended {
+            if self.cancel.iter().any(|cancel| cancel.load(Relaxed)) {
                 return Err(io::Error::other("interrupted"));
             }
             match self.pieces.recv_timeout(Duration::from_millis(100)) {
                 Ok(piece) => (self.piece, self.at) = (piece?, 0),
                 Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Ok(0),
+                // It ended without saying so, or said before that it failed: either is no end of the stream.
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(io::Error::other("the thread that reads the stream is gone"));
+                }
             }
-            if self.piece.is_empty() {
-                return Ok(0);
-            }
+            self.ended = self.piece.is_empty();
         }
         let len = buf.len().min(self.piece.len() - self.at);
         buf[..len].copy_from_slice(&self.piece[self.at..self.at + len]);
@@ -145,12 +189,17 @@ impl Read for Cancellable {
     }
 }
 
-struct StreamFile(Mutex<Progress>);
+struct StreamFile {
+    progress: Mutex<Progress>,
+    _ender: Option<Ender>,
+}
 
 struct Progress {
-    input: Input,
+    input: Cancellable,
     /// Bytes read so far.
     offset: u64,
+    /// See [`StreamSource::empty`].
+    empty: Option<&'static str>,
 }
 
 impl SourceFile for StreamFile {
@@ -159,7 +208,7 @@ impl SourceFile for StreamFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let mut progress = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let mut progress = self.progress.lock().unwrap_or_else(|e| e.into_inner());
         if offset != progress.offset {
             return Err(io::Error::other("a stream is read in order, once"));
         }
@@ -172,8 +221,15 @@ impl SourceFile for StreamFile {
                 Err(error) => return Err(error),
             }
         }
+        if let (0, 0, Some(empty)) = (done, progress.offset, progress.empty) {
+            return Err(io::Error::other(empty));
+        }
         progress.offset += done as u64;
         Ok(done)
+    }
+
+    fn give_up_when(&self, flag: Arc<AtomicBool>) {
+        self.progress.lock().unwrap_or_else(|e| e.into_inner()).input.cancel.push(flag);
     }
 
     fn next_data(&self, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
@@ -243,5 +299,40 @@ mod tests {
         assert_eq!(file.read_at(50, &mut buf).unwrap(), 0);
         assert_eq!(file.fingerprint().unwrap(), None);
         assert!(source.open(&found).is_err(), "there is no second time");
+    }
+
+    #[test]
+    fn a_stream_that_fails_or_gives_nothing_has_no_end() {
+        struct Fails(bool);
+        impl Read for Fails {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) { Err(io::Error::other("torn")) } else { Ok(buf.len().min(5)) }
+            }
+        }
+        struct Panics;
+        impl Read for Panics {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("a reader that panics")
+            }
+        }
+        let open = |source: StreamSource| source.open(&walked(&source).pop().unwrap()).unwrap();
+        let torn = open(StreamSource::new(b"/in", Box::new(Fails(false))).unwrap());
+        assert!(torn.read_at(0, &mut [0; 100]).is_err());
+        assert!(torn.read_at(0, &mut [0; 100]).is_err(), "nor later");
+        let gone = open(StreamSource::new(b"/in", Box::new(Panics)).unwrap());
+        assert!(gone.read_at(0, &mut [0; 100]).is_err());
+        let source = |empty| StreamSource { empty, ..StreamSource::new(b"/in", Box::new(io::empty())).unwrap() };
+        assert!(open(source(Some("nothing"))).read_at(0, &mut [0; 100]).is_err());
+        assert_eq!(open(source(None)).read_at(0, &mut [0; 100]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_run_that_failed_leaves_a_silent_producer() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let source = StreamSource::new(b"/in", Box::new(reader)).unwrap();
+        let file = source.open(&walked(&source).pop().unwrap()).unwrap();
+        file.give_up_when(Arc::new(AtomicBool::new(true)));
+        assert!(file.read_at(0, &mut [0; 100]).is_err());
+        drop(writer);
     }
 }

@@ -33,12 +33,19 @@ pub struct Cache {
     folder: PathBuf,
     store: StoreId,
     key: Key,
+    /// Gone with the cache.
+    _temporary: Option<tempfile::TempDir>,
 }
 
 impl Cache {
     /// A cache in a folder, which is made when something is written.
     pub fn new(folder: PathBuf, store: StoreId, key: Key) -> Cache {
-        Cache { folder, store, key }
+        Cache { folder, store, key, _temporary: None }
+    }
+
+    /// A cache for this process, in a folder that goes away with it.
+    pub fn temporary(folder: tempfile::TempDir, store: StoreId, key: Key) -> Cache {
+        Cache { folder: folder.path().to_owned(), store, key, _temporary: Some(folder) }
     }
 
     /// Its folder.

@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// What look-ups are not to rely on: what is on record, and what this machine could not put there.
-    pub(super) fn mistrust_damaged(&self, state: &State) {
+    pub(crate) fn mistrust_damaged(&self, state: &State) {
         let kept = self.cache.read(NAME).and_then(|plain| read_damaged(&mut Reader::new("kept damage", &plain)).ok());
         let mut all = state.damaged.clone();
         for DamagedPack { id, blobs } in kept.unwrap_or_default() {

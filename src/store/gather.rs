@@ -56,6 +56,8 @@ pub fn rows_of(pack: &StoredPack, ordinal: u32) -> impl Iterator<Item = Row> + '
 impl Gathered {
     /// Nothing yet; full with `rows_max` rows, or sooner.
     pub fn new(rows_max: usize) -> Gathered {
+        // More would not fit a segment together with the last pack.
+        let rows_max = rows_max.clamp(1, SESSION_ROWS_MAX);
         Gathered { packs: Vec::new(), rows: Vec::new(), ordinals: HashMap::new(), rows_max }
     }
 

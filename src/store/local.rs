@@ -1,6 +1,8 @@
 //! Files of this machine beside the store: written whole or not at all, private to their owner.
 
 use super::StoreError;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -69,6 +71,30 @@ pub fn lock(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     file.lock()?;
     Ok(file)
+}
+
+/// Whether files can be made, replaced and read in these folders, and the locks in them taken.
+pub fn check_writable(folders: &[&Path]) -> io::Result<()> {
+    let may = |path: &Path, access: Access| match accessat(CWD, path, access, AtFlags::EACCESS) {
+        // An old system cannot be asked: what is not allowed shows later.
+        Ok(()) | Err(Errno::NOSYS | Errno::INVAL) => Ok(()),
+        Err(error) => Err(io::Error::from(error)),
+    };
+    for folder in folders {
+        may(folder, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?;
+        match may(&folder.join("lock"), Access::READ_OK | Access::WRITE_OK) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// A folder for this process alone, where the system keeps such things.
+pub fn temporary_folder() -> io::Result<tempfile::TempDir> {
+    const PREFIX: &str = "larder-";
+    let made = tempfile::Builder::new().prefix(PREFIX).tempdir();
+    made.or_else(|error| tempfile::Builder::new().prefix(PREFIX).tempdir_in("/dev/shm").map_err(|_| error))
 }
 
 #[cfg(test)]

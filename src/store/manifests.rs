@@ -132,7 +132,7 @@ impl Store {
                 Ok(Judgement::Open(new)) => open.push(new),
                 Ok(Judgement::No) => {}
                 Err(error) if error.is_damage() || error.is_unreadable() => {
-                    damaged.push(DamagedSnapshot { id, error });
+                    damaged.push(DamagedSnapshot { id, error, signed: None });
                 }
                 Err(error) => return Err(error),
             }
@@ -165,7 +165,7 @@ impl Store {
     pub(crate) fn seen_committed(&self, id: &ObjectId) -> Result<bool, StoreError> {
         let mut manifests = lock(&self.manifests);
         manifests.load(self);
-        Ok(manifests.known.contains_key(id) || self.trust.load()?.heads.iter().any(|head| head.manifest == *id))
+        Ok(manifests.known.contains_key(id) || self.seen()?.heads.iter().any(|head| head.manifest == *id))
     }
 
     /// Reads a manifest by its name alone, for someone who asks for it although its session is in doubt.
@@ -213,7 +213,7 @@ impl Store {
         }
         let mut witnesses = Witnesses::default();
         judged.iter().chain(open).filter(|one| one.valid).for_each(|one| witnesses.hear(one.id, &one.signed));
-        let seen = self.trust.load()?.heads;
+        let seen = self.seen()?.heads;
         let was_committed = |one: &&Judged| {
             one.valid
                 && !self.is_removed(state, &one.id, Some(&one.signed.signer))
@@ -222,7 +222,8 @@ impl Store {
         };
         let lost = open.iter().filter(was_committed).map(|Judged { id, signed, .. }| {
             let reason = format!("snapshot {id} was committed by it, and its outcome is gone");
-            DamagedSnapshot { id: *id, error: StoreError::Doubt { session: signed.manifest.session, reason } }
+            let error = StoreError::Doubt { session: signed.manifest.session, reason };
+            DamagedSnapshot { id: *id, error, signed: Some(signed.clone()) }
         });
         Ok(lost.collect())
     }

@@ -3,6 +3,7 @@
 pub mod error;
 pub mod places;
 pub mod open;
+pub(crate) mod configs;
 pub mod keys;
 pub mod trust;
 pub mod state;
@@ -17,6 +18,7 @@ pub mod adopt;
 pub mod damage;
 pub mod manifests;
 pub mod snapshots;
+pub mod newest;
 pub mod reader;
 pub mod walk;
 pub mod cache;
@@ -59,6 +61,8 @@ pub struct Store {
     pub places: Places,
     /// This machine's signing key.
     pub host_key: SigningKey,
+    /// It is kept in this machine's configuration folder. If not, this store object only reads.
+    host_key_lasts: bool,
     /// The maintainer's key, when the credential's role holds it.
     pub maintainer: Option<SigningKey>,
     /// The index; empty until [`Store::load_index`].
@@ -80,6 +84,19 @@ impl Store {
     /// Its name.
     pub fn id(&self) -> StoreId {
         self.config.store
+    }
+
+    /// Where this machine caches what it knows of the store: a temporary folder when its cache cannot be used.
+    pub(crate) fn cache_folder(&self) -> &std::path::Path {
+        self.cache.folder()
+    }
+
+    /// What this machine has seen of the store. For reading: nothing, which is noticed, when its file cannot be read.
+    fn seen(&self) -> Result<crate::format::trust::Trust, StoreError> {
+        let mut notices = Vec::new();
+        let seen = self.trust.look(&mut notices);
+        notices.into_iter().for_each(|notice| self.notice(notice));
+        seen
     }
 
     /// What was noticed since the last call and is no error: records that are ignored, segments that cannot be read.

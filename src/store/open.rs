@@ -1,29 +1,28 @@
 //! Creating and opening.
 
 use super::cache::Cache;
-use super::trust::TrustFile;
+use super::configs::{newest_config, read_config, sign_config};
+use super::local;
+use super::trust::{TrustFile, unusable};
 use super::{MAINTAINER, Places, READER, SHUT_OUT, Store, StoreError, WRITER};
 use crate::base::id::{ObjectId, StoreId};
 use crate::base::limits::{
-    CONFIG_BYTES_MAX, GROUP_BYTES, INLINE_BYTES, KEY_SLOT_BYTES_MAX, KEY_SLOTS_MAX, NODE_BYTES_MAX, NODE_BYTES_MIN,
-    PACK_BYTES,
+    GROUP_BYTES, INLINE_BYTES, KEY_SLOT_BYTES_MAX, KEY_SLOTS_MAX, NODE_BYTES_MAX, NODE_BYTES_MIN, PACK_BYTES,
 };
 use crate::chunking::{Cutter, gear};
 use crate::crypto::CryptoError;
 use crate::crypto::hash::object_id;
 use crate::crypto::keys::{EpochKeys, Key, StoreKeys, open_epoch, random_bytes, random_key, seal_epoch};
-use crate::crypto::sign::{Domain, SigningKey, verify};
+use crate::crypto::sign::SigningKey;
 use crate::crypto::slot::{Credential, KdfCost, unwrap, wrap};
-use crate::format::config::{ChunkerParams, Config, Epoch, Member, SignedConfig};
+use crate::format::config::{ChunkerParams, Config, Epoch, Member};
 use crate::format::error::DecodeError;
 use crate::format::keyslot::{KeyBundle, KeySlot};
-use crate::index::Index;
+use crate::index::{Index, IndexError};
 use crate::object::{Keyring, ObjectError};
 use crate::storage::{Area, Created, Storage, StorageKey};
 use std::sync::{Arc, Mutex, RwLock};
 
-/// Feature bits that this version knows: none yet.
-const FEATURES_KNOWN: u64 = 0;
 /// Admin is the only role that is issued so far.
 pub(super) const ROLE_ADMIN: u8 = 3;
 /// Runs of the index lie here, in the cache of the store.
@@ -71,13 +70,10 @@ impl Store {
         if let Some(secret) = &options.store_secret {
             refuse_bench_secret(&*storage, secret)?;
         }
-        // What can fail on this machine fails before anything is written.
-        places.host_key()?;
         let store = StoreId(random_bytes());
         let store_secret = options.store_secret.clone().unwrap_or_else(random_key);
         let (master, maintainer_seed) = (random_key(), random_key());
         let maintainer = SigningKey::from_seed(&maintainer_seed);
-        let config = first_config(store, &master, &store_secret, &maintainer, &options)?;
         let bundle = KeyBundle {
             role: ROLE_ADMIN,
             store_secret: *store_secret,
@@ -86,48 +82,75 @@ impl Store {
             exchange_secret: [0; 32],
         };
         let slot = new_slot(store, &bundle, credential, options.kdf, &options.label)?;
-        let slot_key = StorageKey::KeySlot(object_id(&slot));
-        storage.put_if_absent(&slot_key, &slot)?;
+        let slot_id = object_id(&slot);
+        let config = first_config(store, &master, &store_secret, &maintainer, slot_id, &options)?;
+        let slot_key = StorageKey::KeySlot(slot_id);
+        let made = storage
+            .put_if_absent(&slot_key, &slot)
+            .and_then(|_| storage.put_if_absent(&StorageKey::Config(0), &config));
         // A storage that repeats a request whose answer was lost may find our own there.
-        if storage.put_if_absent(&StorageKey::Config(0), &config)? == Created::Exists
-            && read_config(&*storage, 0)?.config.store != store
-        {
-            storage.delete(&slot_key)?;
-            return Err(StoreError::StoreExists(storage.location()));
+        let is_ours = || read_config(&*storage, 0).is_ok_and(|there| there.frame.store == store);
+        match made {
+            Ok(Created::New) => {}
+            Ok(Created::Exists) if is_ours() => {}
+            Ok(Created::Exists) => {
+                storage.delete(&slot_key)?;
+                return Err(StoreError::StoreExists(storage.location()));
+            }
+            Err(error) => {
+                // Nothing stays of a store that was not made, as far as that can be told and done.
+                if matches!(newest_config(&*storage), Ok(None)) {
+                    _ = storage.delete(&slot_key);
+                }
+                return Err(error.into());
+            }
         }
+        remove_foreign_slots(&*storage, store);
         Store::open(storage, credential, places)
     }
 
     /// Opens a store: highest config, key slots, epochs, signature, trust file. Does not read the index.
+    ///
+    /// Where folders of this machine cannot be used the store opens all the same, for reading, and that is noticed.
     pub fn open(storage: Arc<dyn Storage>, credential: &Credential, places: Places) -> Result<Store, StoreError> {
         let number = newest_config(&*storage)?.ok_or_else(|| StoreError::NoStore(storage.location()))?;
-        let signed = read_config(&*storage, number)?;
-        let id = signed.config.store;
+        let read = read_config(&*storage, number)?;
+        let id = read.frame.store;
+        let mut notices = Vec::new();
         let trust = TrustFile::new(&places, id);
-        let seen = trust.load()?.config;
+        let seen = trust.look(&mut notices)?.config;
         if number < seen {
             return Err(StoreError::Config(format!("it has number {number}, and this machine has seen number {seen}")));
         }
-        let bundle = find_bundle(&*storage, id, credential)?;
+        // Which slots it lists is a hint here: which are tried first.
+        let listed = read.decode().ok().and_then(|config| config.key_slots());
+        let (slot, bundle) = find_bundle(&*storage, id, credential, listed.as_deref().unwrap_or_default())?;
         refuse_bench_secret(&*storage, &bundle.store_secret)?;
         // Only admin bundles exist so far, and their holder is the maintainer. Without this anyone who can write to the
         // storage could make a config with a roster of his own.
         let maintainer = SigningKey::from_seed(&bundle.maintainer_seed);
-        if maintainer.public() != signed.signer {
-            return Err(StoreError::Config("its signer is not the maintainer that the key slot knows".into()));
+        let config = read.open(&maintainer.public())?;
+        if listed.is_some_and(|listed| !listed.contains(&slot)) {
+            notices.push(format!(
+                "key slot {slot} opens this store and is not listed in its config: adding or removing it was cut short. \
+                 `larder key remove {slot}` takes it away"
+            ));
         }
-        if number > seen {
-            trust.update(|trust| trust.config = trust.config.max(number))?;
+        if number > seen
+            && let Err(error) = trust.update(|trust| trust.config = trust.config.max(number))
+        {
+            unusable(error, &mut notices)?;
         }
-        let ring = Arc::new(open_ring(&signed.config, &bundle)?);
-        let cache_folder = places.store_cache(id);
-        let index = Index::open(&cache_folder.join(INDEX_FOLDER), id)?;
+        let ring = Arc::new(open_ring(&config, &bundle)?);
+        let (host_key, host_key_lasts) = host_key(&places, &mut notices);
+        let (cache, index) = open_cache(&places, id, ring.keys.cache.clone(), &mut notices)?;
         Ok(Store {
-            cache: Cache::new(cache_folder, id, ring.keys.cache.clone()),
-            host_key: places.host_key()?,
+            cache,
+            host_key,
+            host_key_lasts,
             maintainer: Some(maintainer),
             storage,
-            config: signed.config,
+            config,
             ring,
             places,
             index: Arc::new(RwLock::new(index)),
@@ -137,9 +160,59 @@ impl Store {
             segments: Mutex::default(),
             records: Mutex::default(),
             writing: Default::default(),
-            notices: Mutex::default(),
+            notices: Mutex::new(notices),
             damage: Mutex::default(),
         })
+    }
+}
+
+/// Slots that other creations left here, which were cut short: they open nothing. Whose creation still runs has lost, and
+/// removes its own.
+fn remove_foreign_slots(storage: &dyn Storage, store: StoreId) {
+    let mut ids = Vec::new();
+    _ = storage.list(Area::Keys, &mut |found| {
+        if let StorageKey::KeySlot(id) = found.key {
+            ids.push(id);
+        }
+    });
+    for id in ids {
+        if read_slot(storage, id).is_ok_and(|slot| slot.store != store) {
+            _ = storage.delete(&StorageKey::KeySlot(id));
+        }
+    }
+}
+
+/// This machine's signing key and whether it lasts: without a folder to keep one in, one for this process.
+fn host_key(places: &Places, notices: &mut Vec<String>) -> (SigningKey, bool) {
+    match places.host_key() {
+        Ok(key) => (key, true),
+        Err(error) => {
+            notices.push(format!("this machine has no key of its own, so that it can read only: {error}"));
+            (SigningKey::from_seed(&random_key()), false)
+        }
+    }
+}
+
+/// The cache of a store and its index: in a temporary folder where the cache cannot be used.
+fn open_cache(places: &Places, id: StoreId, key: Key, notices: &mut Vec<String>) -> Result<(Cache, Index), StoreError> {
+    let folder = places.store_cache(id);
+    let index_folder = folder.join(INDEX_FOLDER);
+    let opened = match Index::open(&index_folder, id) {
+        Err(IndexError::Io(error)) => Err(error),
+        index => local::check_writable(&[&folder, &index_folder]).map(|()| index),
+    };
+    match opened {
+        Ok(index) => Ok((Cache::new(folder, id, key), index?)),
+        Err(error) => {
+            let temporary = local::temporary_folder()
+                .map_err(local::failed("make a temporary folder in", &std::env::temp_dir()))?;
+            notices.push(format!(
+                "the cache folder {} cannot be used ({error}): what is cached is read from the store again",
+                folder.display()
+            ));
+            let index = Index::open(&temporary.path().join(INDEX_FOLDER), id)?;
+            Ok((Cache::temporary(temporary, id, key), index))
+        }
     }
 }
 
@@ -149,39 +222,6 @@ fn refuse_bench_secret(storage: &dyn Storage, secret: &[u8; 32]) -> Result<(), S
         return Err(StoreError::Refused(what.into()));
     }
     Ok(())
-}
-
-/// The number of the newest config; `None`: there is no store.
-fn newest_config(storage: &dyn Storage) -> Result<Option<u32>, StoreError> {
-    let mut newest = None;
-    storage.list(Area::Config, &mut |found| {
-        if let StorageKey::Config(number) = found.key {
-            newest = newest.max(Some(number));
-        }
-    })?;
-    Ok(newest)
-}
-
-/// Reads a config and verifies what can be verified without a key.
-fn read_config(storage: &dyn Storage, number: u32) -> Result<SignedConfig, StoreError> {
-    let key = StorageKey::Config(number);
-    let bytes = storage.get(&key, CONFIG_BYTES_MAX)?;
-    let signed = SignedConfig::decode(&bytes).map_err(|source| decode_error(key.path(), source))?;
-    let config = &signed.config;
-    let unknown = config.features_incompatible & !FEATURES_KNOWN;
-    if unknown != 0 {
-        return Err(StoreError::NeedsNewer(unknown));
-    }
-    if config.number != number {
-        return Err(StoreError::Config(format!("{key} says that it has number {}", config.number)));
-    }
-    if !has_role(config, &signed.signer, MAINTAINER) {
-        return Err(StoreError::Config(format!("the signer of {key} is not a maintainer")));
-    }
-    let message = SignedConfig::signed_bytes(config, &signed.signer);
-    verify(&signed.signer, Domain::Config, &config.store, &message, &signed.signature)
-        .map_err(|_| StoreError::Config(format!("the signature of {key} does not fit it")))?;
-    Ok(signed)
 }
 
 fn decode_error(object: String, source: DecodeError) -> StoreError {
@@ -206,12 +246,13 @@ fn first_config(
     master: &Key,
     store_secret: &Key,
     maintainer: &SigningKey,
+    first_slot: ObjectId,
     options: &CreateOptions,
 ) -> Result<Vec<u8>, StoreError> {
     let chunker = options.chunker.unwrap_or_else(gear::default_params);
     Cutter::new(chunker, &StoreKeys::new(store_secret).gear)
         .map_err(|error| StoreError::Refused(format!("chunker parameters: {error}")))?;
-    let config = Config {
+    let mut config = Config {
         number: 0,
         features_incompatible: 0,
         features_read_only: 0,
@@ -231,12 +272,8 @@ fn first_config(
         }],
         extensions: Vec::new(),
     };
-    let signer = maintainer.public();
-    let signature = maintainer.sign(Domain::Config, &store, &SignedConfig::signed_bytes(&config, &signer));
-    let bytes = SignedConfig { config, signer, signature }.encode();
-    let check = SignedConfig::decode(&bytes);
-    check.map_err(|error| StoreError::Refused(format!("these settings make no valid store: {error}")))?;
-    Ok(bytes)
+    config.set_key_slots(vec![first_slot]);
+    sign_config(config, maintainer)
 }
 
 /// A new slot's bytes, which have been opened again.
@@ -257,12 +294,13 @@ pub(super) fn new_slot(
 /// A slot as it lies in the store, under the name that its bytes have; and those that cannot be read.
 pub(super) type Slots = (Vec<(ObjectId, KeySlot)>, Vec<(ObjectId, StoreError)>);
 
-/// All slots of this store, newest first. Slots of another store (a creation that was cut short) are passed over.
-pub(super) fn read_slots(storage: &dyn Storage, store: StoreId) -> Result<Slots, StoreError> {
+/// All slots of this store, those that its config lists first, then newest first. Slots of another store (a creation that
+/// was cut short) are passed over.
+pub(super) fn read_slots(storage: &dyn Storage, store: StoreId, listed: &[ObjectId]) -> Result<Slots, StoreError> {
     let mut ids = Vec::new();
     storage.list(Area::Keys, &mut |found| {
         if let StorageKey::KeySlot(id) = found.key {
-            ids.push((std::cmp::Reverse(found.stored), id));
+            ids.push(((!listed.contains(&id), std::cmp::Reverse(found.stored)), id));
         }
     })?;
     ids.sort_unstable();
@@ -288,12 +326,17 @@ fn read_slot(storage: &dyn Storage, id: ObjectId) -> Result<KeySlot, StoreError>
 }
 
 /// Tries the slots. A key file costs nothing; each passphrase slot costs its derivation.
-fn find_bundle(storage: &dyn Storage, store: StoreId, credential: &Credential) -> Result<KeyBundle, StoreError> {
-    let (slots, unreadable) = read_slots(storage, store)?;
+fn find_bundle(
+    storage: &dyn Storage,
+    store: StoreId,
+    credential: &Credential,
+    listed: &[ObjectId],
+) -> Result<(ObjectId, KeyBundle), StoreError> {
+    let (slots, unreadable) = read_slots(storage, store, listed)?;
     let mut refused = None;
     for (id, slot) in &slots {
         match unwrap(slot, credential) {
-            Ok(bundle) if bundle.role == ROLE_ADMIN => return Ok(bundle),
+            Ok(bundle) if bundle.role == ROLE_ADMIN => return Ok((*id, bundle)),
             Ok(bundle) => {
                 let what =
                     format!("key slot {id} holds the keys of role {}, which this version cannot use", bundle.role);

@@ -19,23 +19,34 @@ pub struct Places {
     pub cache: PathBuf,
 }
 
+/// Stands for folders of a user who has none: nothing can be made below a device.
+const NOWHERE: &str = "/dev/null/larder";
 /// The name of our folders.
 const NAME: &str = "larder";
 
 impl Places {
     /// `$XDG_CONFIG_HOME/larder` and `$XDG_CACHE_HOME/larder`, or below the home folder: `$HOME`, else what the system
-    /// knows of the user.
-    pub fn of_user() -> Result<Places, StoreError> {
+    /// knows of the user. Without any of these nothing can be kept, and reading works all the same.
+    pub fn of_user() -> Places {
         let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = etcetera::base_strategy::Xdg::new().ok().filter(|home| home.home_dir().is_absolute());
         let config = set("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.config_dir()));
         let cache = set("XDG_CACHE_HOME").or_else(|| home.as_ref().map(|home| home.cache_dir()));
         match config.zip(cache) {
-            Some((config, cache)) => Ok(Places { config: config.join(NAME), cache: cache.join(NAME) }),
-            None => Err(StoreError::Refused(
+            Some((config, cache)) => Places { config: config.join(NAME), cache: cache.join(NAME) },
+            // Reading goes on without them.
+            None => Places { config: NOWHERE.into(), cache: NOWHERE.into() },
+        }
+    }
+
+    /// Why nothing can be kept here, when nobody said where to.
+    pub(crate) fn check_somewhere(&self) -> Result<(), StoreError> {
+        match self.config == Path::new(NOWHERE) {
+            true => Err(StoreError::Refused(
                 "this user has no home folder: set HOME, or both XDG_CONFIG_HOME and XDG_CACHE_HOME, to absolute paths"
                     .into(),
             )),
+            false => Ok(()),
         }
     }
 
@@ -56,6 +67,7 @@ impl Places {
 
     /// This machine's signing key; made when there is none.
     pub fn host_key(&self) -> Result<SigningKey, StoreError> {
+        self.check_somewhere()?;
         let path = self.host_key_file();
         if let Some(seed) = read_secret(&path)? {
             return Ok(SigningKey::from_seed(&seed));

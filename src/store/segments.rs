@@ -73,10 +73,11 @@ impl Store {
     /// Brings the cached index up to date with the store's segments. Those of sessions that have no outcome, or that
     /// ended with "none", are passed over; one that cannot be read is noticed and passed over.
     pub fn load_index(&self) -> Result<(), StoreError> {
-        let mut listed = BTreeMap::new();
+        // A copy may lie in another generation than its own; which bytes count is told by its name.
+        let mut listed: BTreeMap<ObjectId, Vec<u32>> = BTreeMap::new();
         self.storage.list(Area::Index, &mut |found| {
             if let StorageKey::Segment(generation, id) = found.key {
-                listed.insert(id, generation);
+                listed.entry(id).or_default().push(generation);
             }
         })?;
         let known = self.drop_gone_segments(&listed)?;
@@ -103,7 +104,7 @@ impl Store {
     }
 
     /// Drops what the index holds of segments that are gone, or that it cannot read any more. Gives those it has.
-    fn drop_gone_segments(&self, listed: &BTreeMap<ObjectId, u32>) -> Result<HashSet<ObjectId>, StoreError> {
+    fn drop_gone_segments(&self, listed: &BTreeMap<ObjectId, Vec<u32>>) -> Result<HashSet<ObjectId>, StoreError> {
         let (known, damaged) = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
             (index.segments(), index.is_damaged())
@@ -120,20 +121,25 @@ impl Store {
     fn add_segments(
         &self,
         segments: &mut Segments,
-        listed: &BTreeMap<ObjectId, u32>,
+        listed: &BTreeMap<ObjectId, Vec<u32>>,
         state: &State,
     ) -> Result<(), StoreError> {
         let mut builder = RunBuilder::new(&self.index_folder())?;
         let mut rows = Vec::new();
-        for (&id, &generation) in listed {
+        for (&id, generations) in listed {
             if let Some(waiting) = segments.waiting.get(&id).copied()
                 && !self.counts(segments, id, waiting, state)?
             {
                 continue;
             }
-            match self.add_segment(segments, (id, generation), state, &mut rows, &mut builder) {
-                Err(error) if error.is_damage() => self.notice(format!("an index segment cannot be read: {error}")),
-                other => other?,
+            for &generation in generations {
+                match self.add_segment(segments, (id, generation), state, &mut rows, &mut builder) {
+                    Err(error) if error.is_damage() => self.notice(format!("an index segment cannot be read: {error}")),
+                    other => {
+                        other?;
+                        break;
+                    }
+                }
             }
         }
         if !builder.is_empty() {

@@ -111,6 +111,9 @@ impl Session {
             return Err(StoreError::NeedsNewer(store.config.features_read_only));
         }
         let writes = purpose != SessionPurpose::Read;
+        if writes {
+            store.check_machine()?;
+        }
         if writes && store.writing.swap(true, Ordering::AcqRel) {
             let what = "a session of this opened store is writing already; open the store again for another one";
             return Err(StoreError::Refused(what.into()));
@@ -346,6 +349,19 @@ impl Session {
     pub fn is_empty(&self) -> bool {
         let progress = lock(&self.progress);
         progress.packs.is_empty() && progress.segments.is_empty() && progress.gathered.is_empty()
+    }
+}
+
+impl Store {
+    /// Whether this machine can keep what a writer must: its key, and the number of its newest manifest. Asked before the
+    /// work, not after it.
+    fn check_machine(&self) -> Result<(), StoreError> {
+        if !self.host_key_lasts {
+            self.places.host_key()?;
+            let what = "this machine's key could not be had when the store was opened, and can now: run it again";
+            return Err(StoreError::Refused(what.into()));
+        }
+        self.trust.check_writable()
     }
 }
 

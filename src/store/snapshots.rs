@@ -1,13 +1,16 @@
 //! Listing and naming snapshots.
 
 use super::manifests::Judged;
+use super::newest::{self, Wanted};
 use super::state::State;
-use super::trust::{Authenticity, note_head, pin};
+use super::trust::{Authenticity, note_head, pin, unusable};
 use super::{Store, StoreError, WRITER};
 use crate::base::id::{ObjectId, hex};
-use crate::format::snapshot::{Head, Manifest};
+use crate::base::time::Time;
+use crate::format::snapshot::{Head, Manifest, SignedManifest};
 use crate::format::trust::Trust;
 use crate::storage::{Area, StorageKey};
+use std::sync::Arc;
 
 /// A snapshot that counts: its session's outcome names it, and it is not removed.
 #[derive(Debug, Clone)]
@@ -29,10 +32,41 @@ pub struct DamagedSnapshot {
     pub id: ObjectId,
     /// Why.
     pub error: StoreError,
+    /// What it says of itself, where only its session is in doubt.
+    pub signed: Option<Arc<SignedManifest>>,
+}
+
+impl DamagedSnapshot {
+    /// Whether it may be what somebody means who asks for the newest and would get `found`.
+    fn may_be_meant(&self, wanted: &Wanted, found: &Snapshot) -> bool {
+        self.signed.as_ref().is_none_or(|signed| {
+            let (manifest, of_found) = (&signed.manifest, &found.manifest);
+            let is_newer = match signed.signer == found.signer {
+                true => manifest.sequence > of_found.sequence,
+                false => manifest.time > of_found.time,
+            };
+            is_newer && wanted.select.selects_manifest(manifest)
+        })
+    }
 }
 
 /// Shortest beginning of an id that names a snapshot.
 const PREFIX_DIGITS_MIN: usize = 4;
+
+/// Of the others, those that say they are newer than what was found, and whose signature does not fit: they are not taken,
+/// and not passed over without a word.
+fn passed_over(found: &Snapshot, others: Vec<Snapshot>) -> impl Iterator<Item = DamagedSnapshot> {
+    let time = found.manifest.time;
+    let doubtful = |a: &Authenticity| matches!(a, Authenticity::Unsigned | Authenticity::Tampered);
+    let others = others.into_iter().filter(move |other| doubtful(&other.authenticity) && other.manifest.time > time);
+    others.map(|Snapshot { id, manifest, authenticity, .. }| {
+        let reason = match authenticity {
+            Authenticity::Unsigned => format!("snapshot {id} says it is newer, and is not signed"),
+            _ => format!("snapshot {id} says it is newer, and its signature does not fit"),
+        };
+        DamagedSnapshot { id, error: StoreError::Doubt { session: manifest.session, reason }, signed: None }
+    })
+}
 
 impl Store {
     /// All snapshots, oldest first, and those that cannot be read. A manifest that cannot be read is hidden only when a
@@ -59,17 +93,23 @@ impl Store {
 
     /// Holds signers against the trust file, which learns of new ones and of new heads.
     fn authenticate(&self, judged: &[Judged]) -> Result<Vec<Authenticity>, StoreError> {
-        let before = self.trust.load()?;
+        let before = self.seen()?;
         let mut trust = before.clone();
-        let verdicts = judged.iter().map(|judged| self.authenticate_one(&mut trust, judged)).collect();
+        let forgotten: Vec<Authenticity> =
+            judged.iter().map(|judged| self.authenticate_one(&mut trust, judged)).collect();
         if trust == before {
-            return Ok(verdicts);
+            return Ok(forgotten);
         }
         let mut verdicts: Vec<Authenticity> = Vec::with_capacity(judged.len());
         let learn = |trust: &mut Trust| {
             verdicts.extend(judged.iter().map(|judged| self.authenticate_one(trust, judged)));
         };
-        self.trust.update(learn)?;
+        if let Err(error) = self.trust.update(learn) {
+            let mut notices = Vec::new();
+            unusable(error, &mut notices)?;
+            notices.into_iter().for_each(|notice| self.notice(notice));
+            return Ok(forgotten);
+        }
         for (judged, _) in judged.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Authenticity::PinnedNow) {
             let (signer, host) = (hex(&judged.signed.signer), &judged.signed.manifest.host);
             self.notice(format!("snapshot {}: signer {signer} of host {host} is pinned from now on", judged.id));
@@ -103,16 +143,43 @@ impl Store {
 
     /// `latest`, a full id or a unique prefix of one (at least 4 digits). It is read from the store, not from the cache.
     pub fn find_snapshot(&self, name: &str) -> Result<Snapshot, StoreError> {
-        Ok(self.find_snapshot_among(name)?.0)
+        Ok(self.find_snapshot_among(name, &Wanted::default())?.0)
     }
 
-    /// The same, with those that cannot be relied on and may have been meant: a newer one than `latest` gave.
-    pub fn find_snapshot_among(&self, name: &str) -> Result<(Snapshot, Vec<DamagedSnapshot>), StoreError> {
+    /// The same among those that somebody asks for; with those that cannot be relied on and may have been meant: a newer
+    /// one than `latest` gave.
+    pub fn find_snapshot_among(
+        &self,
+        name: &str,
+        wanted: &Wanted,
+    ) -> Result<(Snapshot, Vec<DamagedSnapshot>), StoreError> {
         let state = self.read_state()?;
         let (snapshots, damaged) = self.snapshots_under(&state)?;
         if name == "latest" {
-            return self.find_latest(snapshots, damaged, &state);
+            let candidates = wanted.candidates(snapshots, &self.host_key.public());
+            if candidates.is_empty() && damaged.is_empty() && !wanted.select.is_all() {
+                return Err(StoreError::NoMatch("no snapshot is of the host, the paths and the tags asked for".into()));
+            }
+            return self.find_latest(wanted, candidates, damaged, &state);
         }
+        let (found, damaged) = self.find_named(name, snapshots, damaged, &state)?;
+        if !wanted.select.selects(&found) {
+            let (id, host) = (found.id, &found.manifest.host);
+            return Err(StoreError::NoMatch(format!(
+                "snapshot {id} is of host {host}, and not of the host, the paths and the tags asked for"
+            )));
+        }
+        Ok((found, damaged))
+    }
+
+    /// By its id.
+    fn find_named(
+        &self,
+        name: &str,
+        snapshots: Vec<Snapshot>,
+        damaged: Vec<DamagedSnapshot>,
+        state: &State,
+    ) -> Result<(Snapshot, Vec<DamagedSnapshot>), StoreError> {
         let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if name.len() < PREFIX_DIGITS_MIN || !name.bytes().all(digits) {
             return Err(StoreError::NoSnapshot(name.into()));
@@ -121,15 +188,15 @@ impl Store {
         let mut meant: Vec<_> = snapshots.into_iter().filter(|snapshot| is_meant(&snapshot.id)).collect();
         let mut damaged: Vec<_> = damaged.into_iter().filter(|damaged| is_meant(&damaged.id)).collect();
         let found = match (meant.len(), damaged.len()) {
-            (1, 0) => match self.confirm(meant.remove(0), &state) {
+            (1, 0) => match self.confirm(meant.remove(0), state) {
                 Err((id, error)) => self.in_doubt(id, error),
                 Ok(snapshot) => Ok(snapshot),
             },
             (0, 1) => {
-                let DamagedSnapshot { id, error } = damaged.remove(0);
+                let DamagedSnapshot { id, error, .. } = damaged.remove(0);
                 self.in_doubt(id, error)
             }
-            (0, 0) => match self.uncommitted(name, &state)? {
+            (0, 0) => match self.uncommitted(name, state)? {
                 Some(id) => self.in_doubt(id, StoreError::NoSnapshot(name.into())),
                 None => Err(StoreError::NoSnapshot(name.into())),
             },
@@ -141,15 +208,21 @@ impl Store {
     /// The newest that the store still vouches for.
     fn find_latest(
         &self,
+        wanted: &Wanted,
         mut snapshots: Vec<Snapshot>,
         mut damaged: Vec<DamagedSnapshot>,
         state: &State,
     ) -> Result<(Snapshot, Vec<DamagedSnapshot>), StoreError> {
+        newest::sort(&mut snapshots, Time::now());
         while let Some(newest) = snapshots.pop() {
             match self.confirm(newest, state) {
-                Ok(snapshot) => return Ok((snapshot, damaged)),
+                Ok(snapshot) => {
+                    damaged.retain(|damaged| damaged.may_be_meant(wanted, &snapshot));
+                    damaged.extend(passed_over(&snapshot, snapshots));
+                    return Ok((snapshot, damaged));
+                }
                 Err((id, error)) if error.is_damage() || error.is_unreadable() => {
-                    damaged.push(DamagedSnapshot { id, error })
+                    damaged.push(DamagedSnapshot { id, error, signed: None })
                 }
                 // Removed since it was listed.
                 Err((_, StoreError::NoSnapshot(_))) => {}
@@ -200,7 +273,7 @@ impl Store {
     /// Another machine's key that is pinned under this host label: what this machine signs under it others do not trust.
     pub fn other_signer(&self, host: &str) -> Result<Option<[u8; 32]>, StoreError> {
         let own = self.host_key.public();
-        let signers = self.trust.load()?.signers;
+        let signers = self.seen()?.signers;
         Ok(signers.into_iter().find(|(key, label)| label == host && *key != own).map(|(key, _)| key))
     }
 

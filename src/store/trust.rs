@@ -76,6 +76,20 @@ impl TrustFile {
         }
     }
 
+    /// The same for those who only read: where the file cannot be reached nothing has been seen, which is noticed. One
+    /// that is damaged is an error all the same.
+    pub fn look(&self, notices: &mut Vec<String>) -> Result<Trust, StoreError> {
+        self.load().or_else(|error| unusable(error, notices).map(|()| blank(self.store)))
+    }
+
+    /// Whether a backup could note what it does: asked before it begins.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        self.load()?;
+        drop(local::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?);
+        let folder = self.path.parent().unwrap_or(&self.path);
+        local::check_writable(&[folder]).map_err(self.failed("write the trust file"))
+    }
+
     /// Changes it; nothing is written when nothing changes. Durable.
     pub fn update(&self, change: impl FnOnce(&mut Trust)) -> Result<Trust, StoreError> {
         let _lock = local::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?;
@@ -100,6 +114,22 @@ impl TrustFile {
         let next = seen.max(given).saturating_add(1);
         local::replace(&path, format!("{next}\n").as_bytes(), false).map_err(local::failed("write", &path))?;
         Ok(next)
+    }
+}
+
+/// What a reader makes of a configuration folder that cannot be used: a notice. A damaged trust file stays an error, since
+/// somebody has to decide about it.
+pub fn unusable(error: StoreError, notices: &mut Vec<String>) -> Result<(), StoreError> {
+    match &error {
+        StoreError::Local { source, .. } if source.kind() != io::ErrorKind::InvalidData => {
+            let notice = format!(
+                "what this machine has seen of the store is neither compared nor kept, since its configuration folder \
+                 cannot be used: {error}"
+            );
+            notices.push(notice);
+            Ok(())
+        }
+        _ => Err(error),
     }
 }
 

@@ -2,10 +2,11 @@
 //! its run was killed before.
 //!
 //! A host names its manifest before (`previous`) and the newest of the others (`heads`), and only such as it has seen
-//! committed. So whoever is named was committed. One that its own host's next manifest passes over, for one before it,
-//! never was.
+//! committed. So whoever is named was committed. One that its own host's next run passes over, for one before it, never
+//! was; unless the two ran at the same time, and did not see each other.
 
 use crate::base::id::ObjectId;
+use crate::base::time::Time;
 use crate::format::snapshot::SignedManifest;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -26,8 +27,8 @@ pub(crate) enum Testimony {
 pub(crate) struct Witnesses {
     named: HashSet<ObjectId>,
     sequences: HashMap<ObjectId, u64>,
-    /// Of each signer, by sequence: the manifest that was before.
-    previous: HashMap<[u8; 32], BTreeMap<u64, Option<ObjectId>>>,
+    /// Of each signer, by sequence: when the run began, and the manifest before it.
+    runs: HashMap<[u8; 32], BTreeMap<u64, (Time, Option<ObjectId>)>>,
 }
 
 impl Witnesses {
@@ -36,7 +37,7 @@ impl Witnesses {
         let manifest = &signed.manifest;
         self.named.extend(manifest.previous.iter().chain(manifest.heads.iter().map(|head| &head.manifest)));
         self.sequences.insert(id, manifest.sequence);
-        self.previous.entry(signed.signer).or_default().insert(manifest.sequence, manifest.previous);
+        self.runs.entry(signed.signer).or_default().insert(manifest.sequence, (manifest.started, manifest.previous));
     }
 
     /// What they say of this one.
@@ -44,13 +45,11 @@ impl Witnesses {
         if self.named.contains(id) {
             return Testimony::Committed;
         }
-        let sequence = signed.manifest.sequence;
-        let later = |by: &BTreeMap<u64, Option<ObjectId>>| {
-            by.range((Excluded(sequence), Unbounded)).next().map(|(_, previous)| *previous)
-        };
-        match self.previous.get(&signed.signer).and_then(later) {
-            Some(None) => Testimony::Never,
-            Some(Some(before)) if self.sequences.get(&before).is_some_and(|before| *before < sequence) => {
+        let (sequence, ended) = (signed.manifest.sequence, signed.manifest.ended);
+        let next = self.runs.get(&signed.signer).and_then(|runs| runs.range((Excluded(sequence), Unbounded)).next());
+        let is_before = |id: &ObjectId| self.sequences.get(id).is_some_and(|before| *before < sequence);
+        match next {
+            Some((_, (started, previous))) if *started >= ended && previous.as_ref().is_none_or(is_before) => {
                 Testimony::Never
             }
             _ => Testimony::Unknown,

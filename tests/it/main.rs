@@ -9,6 +9,10 @@ mod terminal;
 mod cli;
 mod compat;
 mod damage;
+#[cfg(feature = "cli")]
+mod failing_storage;
+#[cfg(feature = "cli")]
+mod healing;
 #[cfg(target_os = "linux")]
 mod faulty;
 mod library;

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
-fn sh(script: &str, folder: &Path) -> bool {
+pub fn sh(script: &str, folder: &Path) -> bool {
     Command::new("bash").arg("-c").arg(script).current_dir(folder).status().unwrap().success()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     String::from_utf8(Command::new("id").arg("-u").output().unwrap().stdout).unwrap().trim() == "0"
 }
 
@@ -135,7 +135,7 @@ pub fn make_tree(at: &Path) {
     sh("touch -d '2001-02-03 04:05:06.789' deep empty/directory links sticky", at);
 }
 
-fn describe(at: &Path) -> String {
+pub fn describe(at: &Path) -> String {
     let root = std::env::var_os("LARDER_TEST_ROOT").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
     let script = Path::new(&root).join("tests/describe.sh");
     let output = Command::new("bash").arg(script).arg(at).output().unwrap();

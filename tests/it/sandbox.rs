@@ -108,3 +108,29 @@ pub fn names(folder: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// Whether this user may read everything, whatever its mode.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs the test of this name as nobody: everything it makes and reads is then a user's.
+pub fn again_as_nobody(test: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let (copy, binary) = (home.path().join("it"), home.path().join("larder"));
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_larder"), &binary).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&copy)
+        .args(["--exact", test, "--nocapture"])
+        .env("LARDER_TEST_BINARY", &binary)
+        .env("TMPDIR", home.path())
+        .current_dir(home.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,31 +1,47 @@
-//! `larder cat`.
+//! `larder cat`: files as they are, a directory as a tar archive.
 
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::json;
+use crate::cli::remarks::Remarks;
+use crate::format::tree::EntryKind;
+use crate::cli::select::SelectArgs;
 use crate::ops::cat::Cat;
 use crate::ops::list::SnapshotPath;
+use crate::ops::tar::{self, TarError};
+use crate::store::Store;
+use crate::store::snapshots::Snapshot;
 use serde::Serialize;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Examples:
   larder cat latest:/etc/fstab
   larder cat 3fa9:/var/lib/dump.sql | psql
   larder cat latest:/a latest:/b > both
+  larder cat latest:/etc | tar xpf - -C /tmp/etc      a directory, as a tar archive
+  larder dump latest:/ | zstd > all.tar.zst
 
-With --json the content comes in objects with `offset` and `data_b64`.";
+A directory is printed as a tar archive (POSIX pax) of what lies below it, with names relative to it. Extended attributes
+and ACLs are in it as GNU tar writes them: `tar --xattrs --xattrs-include='*' -xpf`. Sockets are left out, holes are zeros.
+Damage ends it with exit code 20, and the archive is cut off there: its reader fails too.
 
-/// Print files of a snapshot
+With --json the content of files comes in objects with `offset` and `data_b64`.";
+
+/// Print files of a snapshot, or a directory as a tar archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Files: ID:path
+    /// Files, or one directory: ID:path
     #[arg(value_name = "SNAP:PATH", required = true)]
     files: Vec<OsString>,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// A piece of a file's content.
@@ -53,9 +69,14 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open_with_index()?;
     let mut cat = Cat::new(&store);
     let mut code = ExitCode::Ok;
+    let alone = files.len() == 1;
     for (name, path) in files {
-        let (snapshot, doubts) = context::snapshot(&store, &context.out, &name)?;
+        let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
         code = code.or(doubts);
+        if cat.kind(&snapshot, &path)? == EntryKind::Directory {
+            may_be_printed(context, &path, alone)?;
+            return archive(context, &store, &snapshot, &path).map(|archived| code.or(archived));
+        }
         let entry = cat.file(&snapshot, &path)?;
         let shown = json::Path::new(&path);
         let (mut offset, mut failed) = (0, None);
@@ -77,4 +98,65 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         }
     }
     Ok(code)
+}
+
+/// Whether a directory can be printed; how to get it otherwise.
+fn may_be_printed(context: &Context, path: &[u8], alone: bool) -> Result<(), Failure> {
+    let path = String::from_utf8_lossy(path);
+    if context.out.json {
+        let message = format!("{path} is a directory: it is printed as a tar archive, which is no JSON");
+        return Err(Failure::failed(message).hint("`larder ls -r --json` lists it"));
+    }
+    if !alone {
+        return Err(Failure::failed(format!("{path} is a directory: name it alone to get it as a tar archive")));
+    }
+    if io::stdout().is_terminal() {
+        let message =
+            format!("{path} is a directory: it is printed as a tar archive, and standard output is a terminal");
+        return Err(
+            Failure::failed(message).hint("redirect it: > FILE.tar, or | tar xf - -C FOLDER; `larder ls` lists it")
+        );
+    }
+    Ok(())
+}
+
+fn archive(context: &Context, store: &Arc<Store>, snapshot: &Snapshot, path: &[u8]) -> Result<ExitCode, Failure> {
+    let mut out = Raw { context, failed: None };
+    let incomplete = |failure: Failure| Failure {
+        message: format!("the archive is cut off and incomplete: {}", failure.message),
+        ..failure
+    };
+    match tar::run(store, snapshot, path, &mut out, &Remarks(&context.out)) {
+        Ok(stats) if stats.unread > 0 => Ok(ExitCode::Unread),
+        Ok(_) => Ok(ExitCode::Ok),
+        Err(TarError::Output(error)) => Err(out.failed.unwrap_or_else(|| Failure::stdout(&error))),
+        Err(TarError::Store(error)) => Err(incomplete(error.into())),
+        Err(TarError::Content { path, source }) => {
+            let failure = Failure::from(source);
+            Err(incomplete(Failure { message: format!("{path}: {}", failure.message), ..failure }))
+        }
+    }
+}
+
+/// Standard output for an engine that writes.
+struct Raw<'a> {
+    context: &'a Context,
+    /// What is told of the write that failed.
+    failed: Option<Failure>,
+}
+
+impl Write for Raw<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.context.out.raw(bytes) {
+            Ok(()) => Ok(bytes.len()),
+            Err(failure) => {
+                self.failed = Some(failure);
+                Err(io::Error::other("standard output failed"))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

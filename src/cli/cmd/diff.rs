@@ -1,17 +1,18 @@
 //! `larder diff`.
 
 use super::snapshots::short;
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::human;
 use crate::cli::output::{Colour, Output};
 use crate::cli::remarks::Remarks;
+use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, source};
 use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
 use crate::ops::list::{LIST_CACHE_BYTES, SnapshotPath};
 use crate::source::Source;
-use crate::source::filter::Excludes;
+use crate::source::filter::{Excludes, Given};
 use crate::source::fs::FsOptions;
 use crate::store::reader::Reader;
 use serde::Serialize;
@@ -47,12 +48,15 @@ pub struct Args {
     /// Read every file of the directory, also those that look unchanged
     #[arg(long)]
     read_all: bool,
-    /// Leave out of the directory what matches (.gitignore syntax, repeatable)
+    /// Leave out of the directory what matches (.gitignore syntax; /x is a path in the snapshot, ./x begins at the
+    /// directory; repeatable)
     #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<String>,
+    exclude: Vec<OsString>,
     /// Do not tell of entries of which only metadata differs
     #[arg(long)]
     no_metadata: bool,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// A difference's line of `--json`.
@@ -82,13 +86,14 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let first = SnapshotPath::parse(args.first.as_bytes())?;
     let store = context.open_with_index()?;
     let out = &context.out;
-    let (before, mut code) = context::snapshot(&store, out, &first.snapshot)?;
+    let (before, mut code) = args.select.snapshot(context, &store, &first.snapshot)?;
     let mut reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
     let mut printer = Printer { out, no_metadata: args.no_metadata, failed: None };
     let remarks = Remarks(out);
+    let mut rules = Vec::new();
     let stats = if names_a_snapshot(&args.second) {
         let second = SnapshotPath::parse(args.second.as_bytes())?;
-        let (after, doubts) = context::snapshot(&store, out, &second.snapshot)?;
+        let (after, doubts) = args.select.snapshot(context, &store, &second.snapshot)?;
         code = code.or(doubts);
         let path = second.path.or_else(|| first.path.clone());
         let side_of_first = first.path.or_else(|| path.clone());
@@ -102,8 +107,12 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let never = source::never(context, &store)?;
         let source = walk(&directory, path, args.exclude, never)?;
         let options = LocalOptions { read_all: args.read_all };
-        diff::with_directory(&store, &before, source.as_ref(), options, &mut |change| printer.print(change), &remarks)?
+        let each = &mut |change: &Change<'_>| printer.print(change);
+        let stats = diff::with_directory(&store, &before, source.as_ref(), options, each, &remarks)?;
+        rules = source.remarks();
+        stats
     };
+    rules.iter().filter(|remark| remark.is_of_a_rule()).for_each(|remark| out.note(&remark.message));
     if let Some(failure) = printer.failed {
         return Err(failure);
     }
@@ -152,13 +161,13 @@ fn absolute(directory: &Path) -> Result<PathBuf, Failure> {
 fn walk(
     directory: &Path,
     path: Vec<u8>,
-    patterns: Vec<String>,
+    patterns: Vec<OsString>,
     never: HashSet<(u64, u64)>,
 ) -> Result<Box<dyn Source>, Failure> {
     let options = FsOptions {
         roots: vec![directory.to_path_buf()],
         as_path: Some(OsString::from_vec(path).into()),
-        excludes: Excludes { patterns, ..Excludes::default() },
+        excludes: Excludes { rules: patterns.into_iter().map(Given::pattern).collect(), ..Excludes::default() },
         never,
         ..FsOptions::default()
     };

@@ -1,6 +1,6 @@
 //! `larder find`.
 
-use super::snapshots::{Select, say_doubts, short};
+use super::snapshots::{say_doubts, short};
 use crate::base::path::path_of;
 use crate::base::time::Time;
 use crate::cli::context::Context;
@@ -8,11 +8,14 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Colour;
 use crate::cli::remarks::Remarks;
+use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, size, time};
 use crate::format::tree::EntryKind;
 use crate::ops::find::{self, FindOptions, Matcher};
 use clap::ValueEnum;
+use std::ffi::OsString;
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,7 +31,7 @@ A pattern with a / is matched against paths, any other against names.";
 pub struct Args {
     /// Globs; what matches one of them is found
     #[arg(value_name = "PATTERN", required = true)]
-    patterns: Vec<String>,
+    patterns: Vec<OsString>,
     /// Only in this snapshot (repeatable); all of them otherwise
     #[arg(long = "in", value_name = "SNAP")]
     within: Vec<String>,
@@ -54,7 +57,7 @@ pub struct Args {
     #[arg(short, long)]
     long: bool,
     #[command(flatten)]
-    select: Select,
+    select: SelectArgs,
 }
 
 /// Kinds of entries as words.
@@ -103,15 +106,19 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })
     .map_err(|e| Failure::usage(e.to_string()))?;
     let store = context.open_with_index()?;
-    let (mut snapshots, damaged) = if args.within.is_empty() {
-        store.snapshots()?
-    } else {
-        let named = args.within.iter().map(|name| store.find_snapshot(name)).collect::<Result<Vec<_>, _>>()?;
-        (named, Vec::new())
-    };
-    snapshots.retain(|snapshot| args.select.selects(snapshot));
     let out = &context.out;
-    let mut code = say_doubts(out, &snapshots, &damaged);
+    let (mut snapshots, mut code) = (Vec::new(), ExitCode::Ok);
+    for name in &args.within {
+        let (snapshot, doubts) = args.select.snapshot(context, &store, name)?;
+        snapshots.push(snapshot);
+        code = code.or(doubts);
+    }
+    if args.within.is_empty() {
+        let (all, damaged) = store.snapshots()?;
+        let select = args.select.select();
+        snapshots.extend(all.into_iter().filter(|snapshot| select.selects(snapshot)));
+        code = say_doubts(out, &snapshots, &damaged);
+    }
     let mut failed = None;
     let mut heading = None;
     let stats = find::run(
@@ -139,6 +146,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     }
     if stats.found == 0 {
         out.note("nothing found");
+    } else {
+        let nothing = |pattern: &OsString| out.note(&format!("nothing found for '{}'", escape::name(pattern.as_bytes())));
+        matcher.without_match().for_each(nothing);
     }
     if stats.damaged > 0 {
         code = code.or(ExitCode::Damage);

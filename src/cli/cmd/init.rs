@@ -44,7 +44,8 @@ pub fn kdf_cost(memory_mib: u32) -> KdfCost {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let folder = context.store_folder()?;
     let options = CreateOptions { kdf: kdf_cost(args.kdf_memory), label: args.label, ..CreateOptions::default() };
-    if LocalStorage::open(&folder).is_ok() {
+    // What a run that did not come to its end has left is completed.
+    if LocalStorage::open(&folder).is_ok_and(|storage| !init::is_unfinished(&storage).unwrap_or(false)) {
         return Err(StoreError::StoreExists(folder.display().to_string()).into());
     }
     let made = create(context, &folder, options)?;
@@ -73,8 +74,8 @@ pub fn create(context: &Context, folder: &Path, options: CreateOptions) -> Resul
         FirstSecret::Given(credential) => Some(credential.clone()),
         FirstSecret::NewKeyFile => None,
     };
-    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create(folder).map_err(StoreError::from)?);
-    let Initialized { store, key_file } = init::run(storage, secret, places, options)?;
+    let make = || -> Result<Arc<dyn Storage>, StoreError> { Ok(Arc::new(LocalStorage::create(folder)?)) };
+    let Initialized { store, key_file } = init::run(make, secret, places, options)?;
     if let Some(path) = &key_file {
         context.out.warn(&format!("a new key file was made: {}", path.display()));
         context

@@ -1,10 +1,11 @@
 //! `larder ls`.
 
 use crate::base::path::path_of;
-use crate::cli::context::{self, Context};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::remarks::Remarks;
+use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, time};
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::ops::list::{self, ListOptions, SnapshotPath};
@@ -33,6 +34,8 @@ pub struct Args {
     /// Modes, owners, sizes, times
     #[arg(short, long)]
     long: bool,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 /// Runs it.
@@ -42,7 +45,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let out = &context.out;
     let mut code = ExitCode::Ok;
     for SnapshotPath { snapshot, path } in places {
-        let (snapshot, doubts) = context::snapshot(&store, out, &snapshot)?;
+        let (snapshot, doubts) = args.select.snapshot(context, &store, &snapshot)?;
         code = code.or(doubts);
         let mut failed = None;
         let mut print = |entry: Entry| {

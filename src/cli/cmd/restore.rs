@@ -3,20 +3,22 @@
 use super::backup::report::{problems_as_objects, shown_problems};
 use super::backup::sources::read_list;
 use super::snapshots::short;
-use crate::cli::context::{Context, host_name, snapshot};
+use crate::cli::context::{Context, host_name};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::{Progress, Shown};
+use crate::cli::select::SelectArgs;
 use crate::cli::{human, source, stages};
 use crate::monitor::{Counter, StageTimes};
 use crate::ops::list::SnapshotPath;
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
 use crate::source::fs::parse_list;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -46,15 +48,16 @@ pub struct Args {
     /// The directory to restore into; made if it is not there
     #[arg(long = "to", value_name = "DIR")]
     target: PathBuf,
-    /// Only what matches (.gitignore syntax, repeatable), and what lies below
+    /// Only what matches (.gitignore syntax; /x begins at PATH or is a whole path; the last that matches decides;
+    /// repeatable), and what lies below
     #[arg(short, long, value_name = "PATTERN")]
-    include: Vec<String>,
+    include: Vec<OsString>,
     /// Only what the patterns in this file match, one a line (repeatable)
     #[arg(long, value_name = "FILE")]
     include_file: Vec<PathBuf>,
     /// Leave out what matches, and what lies below
     #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<String>,
+    exclude: Vec<OsString>,
     /// Leave out what the patterns in this file match
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
@@ -88,6 +91,8 @@ pub struct Args {
     /// Threads that decode [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
+    #[command(flatten)]
+    select: SelectArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -145,7 +150,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     }
     let list = list(&args.files_from, &args.files_from0)?;
     let store = context.open()?.store;
-    let (snapshot, doubts) = snapshot(&store, &context.out, &name)?;
+    let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),
@@ -154,7 +159,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         exclude,
         list,
         delete: args.delete,
-        never: if args.delete { source::never(context, &store)? } else { HashSet::new() },
+        never: if args.delete { never(context, &store)? } else { HashSet::new() },
         overwrite: args.overwrite.into(),
         owners_by_name: matches!(args.owners, OwnersMode::ByName),
         owners: args.owners.into(),
@@ -170,7 +175,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let shown = Shown { verb: "restoring", things: (Counter::Files, "files"), bytes: Counter::Bytes };
     let progress = Progress::new(&context.out, shown);
     if args.dry_run {
-        progress.name_removed();
+        progress.dry_run();
     }
     let outcome = restore::run(&store, &options, progress.as_ref());
     progress.finish();
@@ -183,13 +188,21 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     Ok(doubts.or(exit_code(&stats)))
 }
 
-/// Patterns of the command line, then those of files, one a line.
-fn patterns(mut given: Vec<String>, files: &[PathBuf]) -> Result<Vec<String>, Failure> {
+/// What is never deleted: the store, the cache and the configuration, without which the store does not open.
+fn never(context: &Context, store: &Store) -> Result<HashSet<(u64, u64)>, Failure> {
+    let mut never = source::never(context, store)?;
+    never.extend(std::fs::metadata(&store.places.config).map(|meta| (meta.dev(), meta.ino())));
+    Ok(never)
+}
+
+/// Patterns of the command line, then those of files, one a line: the last that matches decides.
+fn patterns(mut given: Vec<OsString>, files: &[PathBuf]) -> Result<Vec<OsString>, Failure> {
     for file in files {
-        let text = std::fs::read_to_string(file).map_err(|e| Failure::io("cannot read the patterns", file, &e))?;
+        let text = std::fs::read(file).map_err(|e| Failure::io("cannot read the patterns", file, &e))?;
         // As a `.gitignore` has them: without comments and empty lines.
-        let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-        given.extend(lines.map(str::to_string));
+        let lines = text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let lines = lines.filter(|line| !line.trim_ascii().is_empty() && !line.starts_with(b"#"));
+        given.extend(lines.map(|line| OsString::from_vec(line.to_vec())));
     }
     Ok(given)
 }

@@ -1,12 +1,15 @@
 //! `larder snapshots`.
 
 use crate::base::id::hex;
+use crate::base::time::Time;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::{Failure, chain};
 use crate::cli::output::Output;
+use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
 use crate::cli::{escape, human, json, time};
+use crate::store::newest;
 use crate::store::snapshots::{DamagedSnapshot, Snapshot};
 use crate::store::trust::Authenticity;
 use serde::Serialize;
@@ -22,35 +25,10 @@ Examples:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    select: Select,
+    select: SelectArgs,
     /// Only the newest N
     #[arg(long, value_name = "N")]
     last: Option<usize>,
-}
-
-/// Which snapshots a command is about.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct Select {
-    /// Only snapshots of this host
-    #[arg(long, value_name = "HOST")]
-    host: Option<String>,
-    /// Only snapshots that carry this tag (repeatable: all of them)
-    #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
-    tags: Vec<String>,
-    /// Only snapshots of this source path
-    #[arg(long = "path", value_name = "PATH")]
-    path: Option<std::ffi::OsString>,
-}
-
-impl Select {
-    /// Whether a snapshot is meant.
-    pub fn selects(&self, snapshot: &Snapshot) -> bool {
-        use std::os::unix::ffi::OsStrExt;
-        let manifest = &snapshot.manifest;
-        self.host.as_ref().is_none_or(|host| *host == manifest.host)
-            && self.tags.iter().all(|tag| manifest.tags.contains(tag))
-            && self.path.as_ref().is_none_or(|path| manifest.paths.iter().any(|p| p == path.as_bytes()))
-    }
 }
 
 /// A snapshot's line of `--json`.
@@ -85,9 +63,13 @@ struct SnapshotObject<'a> {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
     let (mut snapshots, damaged) = store.snapshots()?;
-    snapshots.retain(|snapshot| args.select.selects(snapshot));
+    let select = args.select.select();
+    snapshots.retain(|snapshot| select.selects(snapshot));
     if let Some(last) = args.last {
+        // Which are the newest is not told by their times alone.
+        newest::sort(&mut snapshots, Time::now());
         snapshots.drain(..snapshots.len().saturating_sub(last));
+        snapshots.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.id));
     }
     if context.out.json {
         snapshots.iter().try_for_each(|snapshot| context.out.object(&object(snapshot)))?;
@@ -170,7 +152,7 @@ pub fn short(id: &crate::base::id::ObjectId) -> String {
 /// Says what is doubtful about snapshots; gives the exit code.
 pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapshot]) -> ExitCode {
     let mut code = ExitCode::Ok;
-    for DamagedSnapshot { id, error } in damaged {
+    for DamagedSnapshot { id, error, .. } in damaged {
         let (what, this) = match error.is_unreadable() {
             true => ("could not be read", ExitCode::Failed),
             false => ("cannot be read", ExitCode::Damage),
@@ -178,7 +160,17 @@ pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapsh
         out.warn(&format!("snapshot {id} {what}: {}", chain(error)));
         code = code.or(this);
     }
+    let now = Time::now();
     for snapshot in snapshots {
+        if newest::is_ahead(snapshot, now) {
+            out.note(&format!(
+                "snapshot {} is from the future: its time is {}, and this machine's clock says {}. Either clock is wrong, or \
+                 --time said so",
+                short(&snapshot.id),
+                time::local(snapshot.manifest.time),
+                time::local(now)
+            ));
+        }
         let (id, host) = (short(&snapshot.id), &snapshot.manifest.host);
         let signer = hex(&snapshot.signer);
         match &snapshot.authenticity {

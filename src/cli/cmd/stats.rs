@@ -5,28 +5,36 @@ use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
+use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
 use crate::cli::{escape, human, time};
 use crate::ops::stats::{self, SnapshotCost, StoreStats};
 use crate::storage::Area;
+use crate::store::snapshots::Snapshot;
 
 const EXAMPLES: &str = "\
 Examples:
   larder stats
+  larder stats --host web1              the snapshots of one host; the store as a whole all the same
   larder stats --json | jq 'select(.type==\"store_stats\") | .bytes'";
 
 /// Show what a store holds and what it costs
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub struct Args {}
+pub struct Args {
+    #[command(flatten)]
+    select: SelectArgs,
+}
 
 /// Runs it.
-pub fn run(context: &Context, _args: Args) -> Result<ExitCode, Failure> {
+pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
     let stats = stats::run(&store)?;
+    let select = args.select.select();
+    let listed: Vec<&Snapshot> = stats.snapshots.iter().filter(|snapshot| select.selects(snapshot)).collect();
     if context.out.json {
         context.out.object(&object(&store.id().to_string(), &store.storage.location(), &stats))?;
-        for snapshot in &stats.snapshots {
+        for snapshot in &listed {
             let cost = SnapshotCost::of(snapshot);
             context.out.object(&serde_json::json!({
                 "type": "snapshot_stats",
@@ -40,7 +48,7 @@ pub fn run(context: &Context, _args: Args) -> Result<ExitCode, Failure> {
             }))?;
         }
     } else {
-        print(&context.out, &store.id().to_string(), &store.storage.location(), &stats)?;
+        print(&context.out, &store.id().to_string(), &store.storage.location(), &stats, &listed)?;
     }
     Ok(say_doubts(&context.out, &[], &stats.damaged))
 }
@@ -70,7 +78,7 @@ fn object(id: &str, location: &str, stats: &StoreStats) -> serde_json::Value {
     })
 }
 
-fn print(out: &Output, id: &str, location: &str, stats: &StoreStats) -> Result<(), Failure> {
+fn print(out: &Output, id: &str, location: &str, stats: &StoreStats, listed: &[&Snapshot]) -> Result<(), Failure> {
     out.line(&format!("store      {id}"))?;
     out.line(&format!("at         {}", escape::name(location.as_bytes())))?;
     let packs = stats.area(Area::Packs).objects + stats.area(Area::Trees).objects;
@@ -105,12 +113,12 @@ fn print(out: &Output, id: &str, location: &str, stats: &StoreStats) -> Result<(
         size,
         human::ratio(stats.snapshot_bytes, stats.store_bytes())
     ))?;
-    if stats.snapshots.is_empty() {
+    if listed.is_empty() {
         return Ok(());
     }
     out.line("")?;
     let mut table = Table::new(&["id", "time", "host", ">files", ">bytes", ">new", ">stored"]);
-    for snapshot in &stats.snapshots {
+    for snapshot in listed {
         let cost = SnapshotCost::of(snapshot);
         table.row([
             short(&cost.id),

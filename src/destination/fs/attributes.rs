@@ -8,6 +8,7 @@ use crate::format::tree::Xattr;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
 use std::collections::HashSet;
 use std::io;
 use std::sync::Mutex;
@@ -39,6 +40,8 @@ pub(super) struct Applier {
     pub(super) xattrs: bool,
     pub(super) root: bool,
     pub(super) user: u32,
+    /// It may set the immutable and the append-only flag; in a container not even root may, as a rule.
+    pub(super) seals: bool,
     pub(super) groups: HashSet<u32>,
     pub(super) xattrs_kept: AtomicU64,
     owners_refused: AtomicU64,
@@ -56,6 +59,8 @@ impl Applier {
             xattrs,
             root: rustix::process::geteuid().is_root(),
             user: rustix::process::geteuid().as_raw(),
+            seals: rustix::thread::capabilities(None)
+                .is_ok_and(|sets| sets.effective.contains(CapabilitySet::LINUX_IMMUTABLE)),
             xattrs_kept: AtomicU64::new(0),
             groups,
             owners_refused: AtomicU64::new(0),

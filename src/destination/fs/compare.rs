@@ -150,7 +150,7 @@ impl Applier {
 
     /// Which file flags this user may change.
     pub fn flags_of_user(&self) -> u32 {
-        if self.root { FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP } else { FLAG_NODUMP }
+        if self.seals { FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP } else { FLAG_NODUMP }
     }
 
     /// In what an entry is not as wanted, of what can be restored here. Its time is left to the caller.

@@ -4,11 +4,12 @@
 use super::compare::look;
 use super::flags::explain;
 use super::{FsDestination, FsDirectory};
-use crate::destination::{Sweep, Swept, Verdict};
+use crate::destination::{Node, Sweep, Swept, Verdict};
 use crate::format::extension::FLAG_IMMUTABLE;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxAttributes};
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
@@ -51,6 +52,7 @@ impl FsDestination {
     pub(super) fn sweep_directory(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
         let mut path = vec![];
         let mut levels = vec![self.level(directory, 0, Verdict::Descend)?];
+        let spelt_otherwise = self.spelt_otherwise(&levels[0], sweep.names)?;
         while let Some(level) = levels.last_mut() {
             path.truncate(level.path_len);
             let Some(name) = level.names.pop() else {
@@ -64,7 +66,7 @@ impl FsDestination {
                 path.push(b'/');
             }
             path.extend_from_slice(&name);
-            match self.one(level, &name, &path, sweep) {
+            match self.one(level, &name, &path, &spelt_otherwise, sweep) {
                 Ok(None) => {}
                 Ok(Some(deeper)) => levels.push(deeper),
                 Err(error) => {
@@ -82,8 +84,26 @@ impl FsDestination {
         Ok(Level { directory: directory.clone(), names: names(&fd)?, device, path_len, verdict, stays: false })
     }
 
+    /// What the snapshot has and the listing does not, and what is there all the same: file systems that do not tell
+    /// upper case from lower, or that compose letters otherwise, list it under another name.
+    fn spelt_otherwise(&self, level: &Level, names: &[Box<[u8]>]) -> io::Result<HashSet<Node>> {
+        let fd = self.directories.fd(&level.directory)?;
+        // Listed in descending order.
+        let is_listed = |name: &[u8]| level.names.binary_search_by(|listed| name.cmp(listed)).is_ok();
+        let unlisted = names.iter().filter(|name| !is_listed(name));
+        let there = unlisted.filter_map(|name| look(fd.as_fd(), &**name).ok());
+        Ok(there.map(|stat| (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)).collect())
+    }
+
     /// One entry; a directory that is to be gone through comes back.
-    fn one(&self, level: &mut Level, name: &[u8], path: &[u8], sweep: &mut Sweep<'_>) -> io::Result<Option<Level>> {
+    fn one(
+        &self,
+        level: &mut Level,
+        name: &[u8],
+        path: &[u8],
+        spelt_otherwise: &HashSet<Node>,
+        sweep: &mut Sweep<'_>,
+    ) -> io::Result<Option<Level>> {
         // Written by this run under a name of the moment.
         if self.is_temporary(name) {
             level.stays = true;
@@ -95,13 +115,17 @@ impl FsDestination {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        let node = (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino);
         let directory = is_directory(&stat);
+        if path.len() == name.len() && spelt_otherwise.contains(&node) && (directory || stat.stx_nlink < 2) {
+            return Ok(None);
+        }
         let verdict = (sweep.decide)(path, directory, level.verdict);
         if verdict == Verdict::Keep {
             level.stays = true;
             return Ok(None);
         }
-        if (sweep.never)((rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)) {
+        if (sweep.never)(node) {
             level.stays = true;
             (sweep.tell)(path, Swept::Kept("it belongs to the store, its cache or its configuration"));
             return Ok(None);
@@ -114,7 +138,10 @@ impl FsDestination {
                 }
                 return Ok(None);
             }
-            let opened = self.open_existing(&level.directory, name)?;
+            let opened = match sweep.dry_run {
+                true => self.directories.open(&level.directory, name, false)?,
+                false => self.open_existing(&level.directory, name)?,
+            };
             return self.level(&opened, path.len(), verdict).map(Some);
         }
         if verdict != Verdict::Remove {

@@ -115,6 +115,8 @@ pub(in crate::ops) struct Catalogue {
     pub unreadable_segments: Vec<(u32, ObjectId)>,
     /// Part of the index could not be read: what is not found may be there.
     pub incomplete: bool,
+    /// Segments that lie in another generation than their own: where they lie, where they belong.
+    pub misplaced_segments: Vec<(StorageKey, StorageKey)>,
     /// Segments that outcomes name and that are not there.
     pub missing_segments: Vec<ObjectId>,
     /// Keeps the index's files.
@@ -131,7 +133,7 @@ pub(in crate::ops) fn catalogue(
     findings: &Findings<'_>,
     records: &Records,
 ) -> Result<Catalogue, StoreError> {
-    let cache = &store.places.cache;
+    let cache = store.cache_folder();
     std::fs::create_dir_all(cache).map_err(|e| local(cache, e))?;
     let folder = tempfile::Builder::new().prefix("check-").tempdir_in(cache).map_err(|e| local(cache, e))?;
     let failed = |e: IndexError| match e {
@@ -141,8 +143,9 @@ pub(in crate::ops) fn catalogue(
     let mut index = Index::open(folder.path(), store.id()).map_err(failed)?;
     let mut builder = RunBuilder::new(folder.path()).map_err(failed)?;
     let mut packs = listed_packs(store)?;
-    let (mut segments, mut rows, mut incomplete) = (0, 0, false);
-    let (mut here, mut damaged_segments, mut unreadable_segments) = (HashSet::new(), vec![], vec![]);
+    let (mut segments, mut rows, mut read_well, mut incomplete) = (0, 0, HashSet::new(), false);
+    let (mut here, mut misplaced_segments) = (HashSet::new(), vec![]);
+    let (mut damaged_segments, mut unreadable_segments) = (vec![], vec![]);
     for key in names(&*store.storage, Area::Index)? {
         let StorageKey::Segment(generation, id) = key else { continue };
         let subject = Subject::Object(key);
@@ -162,6 +165,17 @@ pub(in crate::ops) fn catalogue(
                 continue;
             }
         };
+        let own = StorageKey::Segment(reader.header.generation(), id);
+        if own != key {
+            let message =
+                format!("it belongs to {own}: moved or copied from there. `larder repair index` puts it right");
+            findings.add(Severity::Damage, subject.clone(), message);
+            misplaced_segments.push((key, own));
+        }
+        // Once, wherever its copies lie.
+        if !read_well.insert(id) {
+            continue;
+        }
         segments += 1;
         if !records.standing(store, &reader.header.session, &reader.footer.signer).lends() {
             incomplete |= records.is_unreadable(&reader.header.session);
@@ -205,6 +219,7 @@ pub(in crate::ops) fn catalogue(
         damaged_segments,
         unreadable_segments,
         incomplete,
+        misplaced_segments,
         missing_segments,
         _folder: folder,
     })

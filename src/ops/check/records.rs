@@ -1,27 +1,25 @@
 //! Small objects: configs, key slots, sessions, state records, manifests. All are read; what is signed is verified.
 
-use super::findings::{Findings, Flaw};
+use super::findings::{ATTEMPTS, Findings, Flaw};
 use super::{Severity, Subject};
 use crate::base::id::{ObjectId, SessionId, hex};
-use crate::base::limits::{CONFIG_BYTES_MAX, KEY_SLOT_BYTES_MAX};
+use crate::base::limits::KEY_SLOT_BYTES_MAX;
 use crate::base::time::Time;
 use crate::crypto::hash::object_id;
-use crate::crypto::sign::{Domain, verify};
-use crate::format::config::{Config, SignedConfig};
+use crate::format::config::Config;
 use crate::format::envelope::ObjectKind;
 use crate::format::keyslot::KeySlot;
 use crate::format::session::{Checkpoint, Lease, Verdict};
 use crate::format::snapshot::{Manifest, SignedManifest};
+use crate::monitor::Silent;
 use crate::object::small;
 use crate::storage::{Area, Storage, StorageError, StorageKey};
+use crate::store::configs::{newest_config, read_config};
 use crate::store::outcome::Standing;
 use crate::store::state::{Counted, State};
 use crate::store::{FoundOutcome, JudgedRecord, Store, StoreError, Testimony, Witnesses};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-
-/// Role bit of a maintainer in the roster.
-const MAINTAINER: u8 = 1;
 
 /// What the small objects of a store say together.
 #[derive(Default)]
@@ -107,47 +105,91 @@ pub(in crate::ops) fn names(storage: &dyn Storage, area: Area) -> Result<Vec<Sto
 }
 
 /// Configs, key slots: what can be read without a key.
-pub(in crate::ops) fn check_plain(
-    storage: &dyn Storage,
-    findings: &Findings<'_>,
-) -> Result<Option<Config>, StoreError> {
-    let mut newest = None;
+pub(in crate::ops) fn check_plain(storage: &dyn Storage, findings: &Findings<'_>) -> Result<(), StoreError> {
     let configs = names(storage, Area::Config)?;
     if configs.is_empty() {
         findings.add(Severity::Damage, Subject::Store, "it has no config: nobody can open it without a copy of one");
     }
     for key in configs {
-        let config = findings.read(&Subject::Object(key), || -> Result<Config, Flaw> {
-            let bytes = storage.get(&key, CONFIG_BYTES_MAX)?;
-            let signed = SignedConfig::decode(&bytes)?;
-            let message = SignedConfig::signed_bytes(&signed.config, &signed.signer);
-            let maintainer = |m: &&crate::format::config::Member| m.roles & MAINTAINER != 0 && m.key == signed.signer;
-            signed.config.roster.iter().find(maintainer).ok_or("not signed by a maintainer of its roster")?;
-            verify(&signed.signer, Domain::Config, &signed.config.store, &message, &signed.signature)?;
-            if key == StorageKey::Config(signed.config.number) {
-                Ok(signed.config)
-            } else {
-                Err("not its number".into())
-            }
-        });
-        newest = config.or(newest);
+        let StorageKey::Config(number) = key else { continue };
+        let Some(read) = findings.read(&Subject::Object(key), || read_config(storage, number)) else { continue };
+        if read.unknown_features() != 0 {
+            let message = format!("it needs a newer larder: {}", StoreError::NeedsNewer(read.unknown_features()));
+            findings.add(Severity::Notice, Subject::Object(key), message);
+        } else if let Err(error) = read.decode() {
+            findings.add(Severity::Damage, Subject::Object(key), error.to_string());
+        }
     }
+    for (severity, subject, message) in slots(storage, findings)? {
+        findings.add(severity, subject, message);
+    }
+    Ok(())
+}
+
+/// What the newest config, if it can be read, says of the store and its slots.
+fn newest(storage: &dyn Storage) -> Result<Option<Config>, StoreError> {
+    let number = newest_config(storage)?;
+    Ok(number.and_then(|number| read_config(storage, number).ok()?.decode().ok()))
+}
+
+/// Holds the key slots against the list of the config, again when that has changed meanwhile.
+fn slots(storage: &dyn Storage, findings: &Findings<'_>) -> Result<Vec<(Severity, Subject, String)>, StoreError> {
+    let mut config = newest(storage)?;
+    for _ in 1..ATTEMPTS {
+        let found = compare_slots(storage, &Findings::new(&Silent), config.as_ref())?;
+        let again = newest(storage)?;
+        if found.is_empty() || again == config {
+            break;
+        }
+        config = again;
+    }
+    compare_slots(storage, findings, config.as_ref())
+}
+
+fn compare_slots(
+    storage: &dyn Storage,
+    findings: &Findings<'_>,
+    config: Option<&Config>,
+) -> Result<Vec<(Severity, Subject, String)>, StoreError> {
     let slots = names(storage, Area::Keys)?;
+    let mut found = vec![];
     if slots.is_empty() {
-        findings.add(Severity::Damage, Subject::Store, "it has no key slot: nobody can open it without a copy of one");
+        let message = "it has no key slot: nobody can open it without a copy of one";
+        found.push((Severity::Damage, Subject::Store, message.to_string()));
     }
-    for key in slots {
-        findings.read(&Subject::Object(key), || -> Result<(), Flaw> {
-            let bytes = storage.get(&key, KEY_SLOT_BYTES_MAX)?;
+    let listed = config.and_then(Config::key_slots);
+    for key in &slots {
+        let StorageKey::KeySlot(id) = key else { continue };
+        let subject = Subject::Object(*key);
+        let slot = findings.read(&subject, || -> Result<KeySlot, Flaw> {
+            let bytes = storage.get(key, KEY_SLOT_BYTES_MAX)?;
             let slot = KeySlot::decode(&bytes)?;
-            let foreign = newest.as_ref().is_some_and(|config: &Config| config.store != slot.store);
-            if foreign {
-                return Err("a key slot of another store".into());
-            }
-            if key == StorageKey::KeySlot(object_id(&bytes)) { Ok(()) } else { Err("not the bytes of its name".into()) }
+            if object_id(&bytes) == *id { Ok(slot) } else { Err("not the bytes of its name".into()) }
         });
+        let Some(slot) = slot else { continue };
+        if config.is_some_and(|config| config.store != slot.store) {
+            let message = "a key slot of another store: it opens nothing here and can be deleted. A creation that was cut \
+                           short leaves one";
+            found.push((Severity::Notice, subject, message.into()));
+        } else if listed.as_ref().is_some_and(|listed| !listed.contains(id)) {
+            let message = format!(
+                "the store's config does not list this key slot: it was changed or slipped in, or adding or removing it \
+                 was cut short. `larder key remove {id}` takes it away"
+            );
+            found.push((Severity::Damage, subject, message));
+        }
     }
-    Ok(newest)
+    for id in listed.unwrap_or_default() {
+        let key = StorageKey::KeySlot(id);
+        if slots.binary_search(&key).is_err() {
+            let message = format!(
+                "the store's config lists this key slot, and it is gone: its secret opens the store no more. `larder key \
+                 add` makes another, and `larder key remove {id}` strikes it off the list"
+            );
+            found.push((Severity::Damage, Subject::Object(key), message));
+        }
+    }
+    Ok(found)
 }
 
 /// Everything that is sealed.

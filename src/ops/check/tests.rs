@@ -134,13 +134,7 @@ fn a_flipped_bit_in_a_pack_names_the_blob_and_each_path_in_each_snapshot() {
         let report = check(&bench, ReadData::All);
         assert!(report.is_damaged(), "{pack}");
         assert!(messages(&report).iter().any(|m| m.contains(&pack.path())), "{:?}", messages(&report));
-        let known = check(&bench, ReadData::No);
-        assert_eq!(
-            (affected(&known), known.counts),
-            (affected(&report), report.counts),
-            "what is on record is read again"
-        );
-        assert_eq!((report.packs_recorded, known.packs_recorded, known.packs_read), (1, 0, 1));
+        assert_eq!(report.packs_recorded, 1);
         let paths = affected(&report);
         if paths.iter().any(|path| path.ends_with("shared")) {
             assert!(paths.contains(&"/d/shared".into()) && paths.contains(&"/e/shared".into()), "{paths:?}");
@@ -161,12 +155,25 @@ fn a_flipped_bit_in_a_pack_names_the_blob_and_each_path_in_each_snapshot() {
         assert!(!paths.is_empty(), "nothing is lost by {pack}: {:?}", messages(&report));
         seen.extend(paths);
         bench.storage.replace(&pack, whole);
-        let mended = check(&bench, ReadData::No);
-        assert!(!mended.is_damaged(), "{:?}", messages(&mended));
-        assert!(messages(&mended).iter().any(|m| m.contains("reads right now")), "{:?}", messages(&mended));
         bench.keys(|key| matches!(key, StorageKey::State(_))).iter().for_each(|key| bench.storage.delete(key).unwrap());
     }
     assert_eq!(seen.len(), 5, "{seen:?}");
+}
+
+#[test]
+fn what_is_on_record_is_read_again_until_it_reads_right() {
+    let (bench, _) = sample();
+    let (pack, middle) = middles(&bench, bench.keys(is_pack)[0])[1];
+    let whole = bench.storage.get(&pack, usize::MAX).unwrap();
+    bench.damage(&pack, |bytes| bytes[middle] ^= 4);
+    let report = check(&bench, ReadData::All);
+    let known = check(&bench, ReadData::No);
+    assert_eq!((affected(&known), known.counts), (affected(&report), report.counts));
+    assert_eq!((report.packs_recorded, known.packs_recorded, known.packs_read), (1, 0, 1));
+    bench.storage.replace(&pack, whole);
+    let mended = check(&bench, ReadData::No);
+    assert!(!mended.is_damaged(), "{:?}", messages(&mended));
+    assert!(messages(&mended).iter().any(|m| m.contains("reads right now")), "{:?}", messages(&mended));
 }
 
 #[test]

@@ -213,3 +213,207 @@ fn a_segment_signed_by_another_host_than_its_sessions_counts_for_nobody() {
     store.load_index().unwrap();
     assert_eq!(store.index.read().unwrap().rows(), 0);
 }
+
+fn segment_of(bench: &Bench) -> ObjectId {
+    match bench.keys(|key| matches!(key, StorageKey::Segment(..)))[0] {
+        StorageKey::Segment(_, id) => id,
+        other => panic!("{other}"),
+    }
+}
+
+/// How many rows the index of a new machine has.
+fn indexed_rows(bench: &Bench) -> u64 {
+    let store = bench.open(bench.storage.clone()).unwrap();
+    store.load_index().unwrap();
+    store.index.read().unwrap().rows()
+}
+
+#[test]
+fn a_segment_moved_or_copied_to_another_generation_is_named_and_put_right() {
+    let bench = Bench::new();
+    snapshots(&bench, 1);
+    let rows = indexed_rows(&bench);
+    let id = segment_of(&bench);
+    let (own, there) = (StorageKey::Segment(0, id), StorageKey::Segment(3, id));
+    let bytes = bench.storage.get(&own, usize::MAX).unwrap();
+    let mut bent = bytes.clone();
+    bent[200] ^= 1;
+    // Moved; copied; copied and changed; changed where it belongs, with a good copy elsewhere.
+    let cases = [(None, &bytes), (Some(&bytes), &bytes), (Some(&bytes), &bent), (Some(&bent), &bytes)];
+    for (at_home, elsewhere) in cases {
+        bench.storage.delete(&own).unwrap();
+        if let Some(bytes) = at_home {
+            bench.storage.replace(&own, bytes.clone());
+        }
+        bench.storage.replace(&there, elsewhere.clone());
+        let report = check(&bench, ReadData::All);
+        let named = |f: &Finding| f.severity == Severity::Damage && f.subject == Subject::Object(there);
+        assert!(report.findings.iter().any(named) || at_home == Some(&bent), "{:?}", messages(&report));
+        assert!(report.is_damaged() && report.affected_count == 0, "{:?}", messages(&report));
+        assert_eq!(indexed_rows(&bench), rows, "its bytes are good: nothing is lost to a reader");
+        let options = crate::ops::repair::RepairOptions { host: "here".into(), ..Default::default() };
+        crate::ops::repair::index(&bench.open(bench.storage.clone()).unwrap(), &options, &Silent).unwrap();
+        let report = check(&bench, ReadData::All);
+        assert_eq!(report.counts[Severity::Damage as usize], 0, "{:?}", messages(&report));
+        assert_eq!(bench.keys(|key| matches!(key, StorageKey::Segment(..))), [own]);
+    }
+}
+
+fn keyless_report(bench: &Bench) -> CheckReport {
+    let storage: Arc<dyn Storage> = bench.storage.clone();
+    keyless(&storage, &CheckOptions { threads: 1, ..CheckOptions::default() }, &Silent).unwrap()
+}
+
+fn damaged_objects(report: &CheckReport) -> Vec<StorageKey> {
+    let damages = report.findings.iter().filter(|f| f.severity == Severity::Damage);
+    let mut keys: Vec<_> = damages
+        .filter_map(|f| match f.subject {
+            Subject::Object(key) => Some(key),
+            _ => None,
+        })
+        .collect();
+    keys.sort();
+    keys
+}
+
+fn add_key(bench: &Bench, byte: u8, label: &str) -> StorageKey {
+    let credential = crate::crypto::slot::Credential::KeyFile([byte; 32].into());
+    StorageKey::KeySlot(bench.store.add_key_slot(&credential, Default::default(), label).unwrap())
+}
+
+#[test]
+fn any_byte_of_a_key_slot_that_was_changed_is_found_also_under_the_name_that_fits() {
+    let bench = Bench::new();
+    let other = add_key(&bench, 8, "the other one");
+    assert!(!check(&bench, ReadData::No).is_damaged());
+    let bytes = bench.storage.get(&other, usize::MAX).unwrap();
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        let renamed = StorageKey::KeySlot(crate::crypto::hash::object_id(&changed));
+        bench.storage.delete(&other).unwrap();
+        bench.storage.replace(&renamed, changed);
+        // What needs no key finds it; now and then it is asked whether the other does too.
+        let with_keys = (at % 37 == 0).then(|| check(&bench, ReadData::No));
+        for report in with_keys.into_iter().chain([keyless_report(&bench)]) {
+            let damaged = damaged_objects(&report);
+            assert!(damaged.contains(&other), "byte {at}: the slot that is gone: {:?}", messages(&report));
+            let foreign = (10..26).contains(&at);
+            assert_eq!(damaged.contains(&renamed), !foreign, "byte {at}: {:?}", messages(&report));
+        }
+        bench.storage.delete(&renamed).unwrap();
+        bench.storage.replace(&other, bytes.clone());
+    }
+    assert!(!check(&bench, ReadData::No).is_damaged() && !keyless_report(&bench).is_damaged());
+}
+
+#[test]
+fn a_slot_that_was_removed_and_comes_back_is_damage_and_is_removed_again() {
+    let bench = Bench::new();
+    let StorageKey::KeySlot(id) = add_key(&bench, 8, "left the team") else { unreachable!() };
+    let key = StorageKey::KeySlot(id);
+    let bytes = bench.storage.get(&key, usize::MAX).unwrap();
+    bench.store.remove_key_slot(id).unwrap();
+    assert!(!check(&bench, ReadData::No).is_damaged());
+    bench.storage.replace(&key, bytes);
+    assert_eq!(damaged_objects(&check(&bench, ReadData::No)), [key]);
+    let store = bench.open(bench.storage.clone()).unwrap();
+    assert_eq!(store.key_slots().unwrap().len(), 2);
+    assert!(store.take_notices().iter().any(|notice| notice.contains("not listed")));
+    store.remove_key_slot(id).unwrap();
+    assert!(!check(&bench, ReadData::No).is_damaged());
+    // One that is lost can be struck off.
+    let key = add_key(&bench, 9, "");
+    bench.storage.delete(&key).unwrap();
+    assert_eq!(damaged_objects(&keyless_report(&bench)), [key]);
+    let StorageKey::KeySlot(id) = key else { unreachable!() };
+    assert_eq!(crate::ops::keys::remove(&store, &id.to_string()[..8]).unwrap(), id);
+    assert!(!keyless_report(&bench).is_damaged());
+}
+
+#[test]
+fn the_last_slot_that_opens_a_store_is_not_removed_beside_one_that_was_slipped_in() {
+    let bench = Bench::new();
+    let own = bench.keys(|key| matches!(key, StorageKey::KeySlot(_)))[0];
+    let mut forged = bench.storage.get(&own, usize::MAX).unwrap();
+    *forged.last_mut().unwrap() ^= 1;
+    let name = crate::crypto::hash::object_id(&forged);
+    bench.storage.replace(&StorageKey::KeySlot(name), forged);
+    let StorageKey::KeySlot(own) = own else { unreachable!() };
+    assert!(matches!(bench.store.remove_key_slot(own), Err(StoreError::Refused(_))));
+    bench.store.remove_key_slot(name).unwrap();
+    assert!(!check(&bench, ReadData::No).is_damaged());
+}
+
+#[test]
+fn slots_of_a_store_that_does_not_list_them_are_listed_by_the_first_change() {
+    let bench = Bench::new();
+    // As an earlier version left it.
+    let maintainer = bench.store.maintainer.as_ref().unwrap();
+    let mut config = bench.store.config.clone();
+    config.extensions.clear();
+    let mut signed = crate::format::config::SignedConfig { config, signer: maintainer.public(), signature: [0; 64] };
+    let message = crate::format::config::SignedConfig::signed_bytes(&signed.config, &signed.signer);
+    signed.signature = maintainer.sign(crate::crypto::sign::Domain::Config, &bench.store.id(), &message);
+    bench.storage.replace(&StorageKey::Config(0), signed.encode());
+    assert_eq!(bench.store.listed_slots().unwrap(), None);
+    assert_eq!(check(&bench, ReadData::No).counts, [0; 4]);
+    let added = add_key(&bench, 8, "");
+    assert_eq!(bench.store.listed_slots().unwrap().map(|listed| listed.len()), Some(2));
+    assert!(!check(&bench, ReadData::No).is_damaged());
+    bench.storage.delete(&added).unwrap();
+    assert!(check(&bench, ReadData::No).is_damaged());
+}
+
+#[test]
+fn keys_added_at_the_same_time_are_all_listed() {
+    let bench = Bench::new();
+    std::thread::scope(|scope| {
+        for byte in 20..24 {
+            let bench = &bench;
+            scope.spawn(move || add_key(bench, byte, ""));
+        }
+    });
+    assert_eq!(bench.store.listed_slots().unwrap().map(|listed| listed.len()), Some(5));
+    assert!(!check(&bench, ReadData::No).is_damaged());
+}
+
+#[test]
+fn adding_or_removing_a_key_that_is_cut_short_locks_nobody_out_and_is_done_again() {
+    use crate::storage::layer::{Fault, FaultStorage, Plan};
+    for fault in [Fault::NotApplied, Fault::LostAnswer, Fault::Gone] {
+        for at in 0..14 {
+            let bench = Bench::new();
+            let second = add_key(&bench, 8, "");
+            let StorageKey::KeySlot(second) = second else { unreachable!() };
+            let faulty = Arc::new(FaultStorage::new(bench.storage.clone(), None));
+            let store = bench.open(faulty.clone()).unwrap();
+            faulty.arm(Plan::at(at, fault));
+            let third = crate::crypto::slot::Credential::KeyFile([9; 32].into());
+            let added = store.add_key_slot(&third, Default::default(), "");
+            let removed = added.is_ok().then(|| store.remove_key_slot(second));
+            let done = matches!(removed, Some(Ok(())));
+            let after = bench.open(bench.storage.clone()).unwrap();
+            // Whatever is left over is named, and can be taken away.
+            for key in damaged_objects(&keyless_report(&bench)) {
+                assert!(!done, "{fault:?} at {at}");
+                let StorageKey::KeySlot(id) = key else { panic!("{key}") };
+                after.remove_key_slot(id).unwrap();
+            }
+            assert!(!check(&bench, ReadData::No).is_damaged(), "{fault:?} at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_from_the_future_is_a_notice() {
+    let bench = Bench::new();
+    let options = crate::ops::backup::BackupOptions {
+        host: "here".into(),
+        time: Some(crate::base::time::Time { s: 2_208_988_800, ns: 0 }),
+        ..Default::default()
+    };
+    let made = crate::ops::backup::run(&bench.store, &entries(1), &options, Arc::new(Silent)).unwrap();
+    let report = check(&bench, ReadData::No);
+    assert!(says(&report, Severity::Notice, made.snapshot.unwrap(), "future") && !report.is_damaged());
+}

@@ -154,8 +154,8 @@ fn rules_choose_and_directories_above_are_made_with_their_attributes() {
     let bench = Bench::new();
     bench.backup(&sample());
     let folder = tempfile::tempdir().unwrap();
-    let include = vec!["/b/deep/f1*".to_string(), "big".into()];
-    let exclude = vec!["f11".to_string()];
+    let include = vec!["/b/deep/f1*".into(), "big".into()];
+    let exclude = vec!["f11".into()];
     let stats = restore(&bench, &RestoreOptions { include, exclude, ..options(&folder.path().join("t")) });
     assert_no_problems(&stats);
     let picture = picture(&folder.path().join("t"));
@@ -416,8 +416,8 @@ fn a_lost_part_of_the_tree_is_said_and_the_rest_is_restored() {
     assert!(stats.files > 0 && stats.files < 1200, "{} files", stats.files);
     // What is lost is not deleted; where nothing is lost, what the snapshot lacks goes.
     let delete = RestoreOptions { delete: true, overwrite: Overwrite::IfChanged, ..options(kept.path()) };
-    let stats = restore(&bench, &delete);
-    assert!(stats.deleted > 0 && stats.deleted < 31, "{} deleted", stats.deleted);
+    let deleted = restore(&bench, &delete).deleted;
+    assert!(deleted > 0 && deleted < 31, "{deleted} deleted");
     assert!(kept.path().join("extra").exists(), "the root's own entries are lost");
     let after = picture(kept.path());
     assert!(before.keys().all(|name| after.contains_key(name)));

@@ -3,14 +3,17 @@
 use super::budget::Budget;
 use super::told::Told;
 use crate::base::id::ContentId;
+use crate::base::path::path_of;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
 use crate::format::config::Config;
+use crate::format::tree::{Entry, Meta};
 use crate::index::{Claims, Index};
 use crate::monitor::{Counter, Monitor, Problem};
 use crate::object::Keyring;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::meter::Meter;
+use crate::source::Description;
 use crate::store::adopt::Adoptable;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -86,6 +89,54 @@ pub struct Counts {
     pub directories: AtomicU64,
 }
 
+/// Whether the snapshot would say what its parent says. Asked for by `--skip-if-unchanged`.
+pub struct Comparison {
+    /// The sources: what lies on the way to them does not count.
+    paths: Vec<Vec<u8>>,
+    /// Times are not the source's own, but those of the run (a stream): they do not count either.
+    made_up_times: bool,
+    /// Something is different, or must be listed in a snapshot to be found again.
+    pub differs: AtomicBool,
+}
+
+impl Comparison {
+    /// Of a run with this source.
+    pub fn new(source: &Description) -> Comparison {
+        let Description { paths, stable_identity, .. } = source.clone();
+        Comparison { paths, made_up_times: !stable_identity, differs: AtomicBool::new(false) }
+    }
+
+    /// Something is different.
+    pub fn found_difference(&self) {
+        self.differs.store(true, Relaxed);
+    }
+
+    /// Holds an entry against the parent's. The device's number does not count: it changes from mount to mount.
+    pub fn compare(&self, entry: &Entry, parent: Option<&Entry>) {
+        let equal = |old: &Entry| {
+            let mut meta = Meta { device: entry.meta.device, ..old.meta.clone() };
+            if self.made_up_times {
+                (meta.mtime, meta.ctime) = (entry.meta.mtime, entry.meta.ctime);
+            }
+            (&old.key, &old.content, old.changed_while_read) == (&entry.key, &entry.content, entry.changed_while_read)
+                && old.extensions == entry.extensions
+                && meta == entry.meta
+        };
+        if !self.differs.load(Relaxed) && !self.is_on_the_way(&entry.key) && !parent.is_some_and(equal) {
+            self.found_difference();
+        }
+    }
+
+    /// Whether a key is that of a directory above a source.
+    fn is_on_the_way(&self, key: &[u8]) -> bool {
+        let path = path_of(key);
+        self.paths.iter().any(|source| match source.strip_prefix(path.as_slice()) {
+            Some(rest) => !rest.is_empty() && (rest[0] == b'/' || path == b"/"),
+            None => false,
+        })
+    }
+}
+
 /// Everything the stages share. Tasks hold it by `Arc`.
 pub struct Context {
     /// The store's config.
@@ -122,6 +173,8 @@ pub struct Context {
     pub counts: Counts,
     /// Problems and skipped paths.
     pub told: Mutex<Told>,
+    /// Holds what is backed up against the parent, where that is asked for.
+    pub comparison: Option<Comparison>,
 }
 
 impl Context {

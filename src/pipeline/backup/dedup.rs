@@ -35,6 +35,10 @@ pub fn run(
                 context.failure.guard(|| {
                     let mut adopted = Vec::new();
                     claim(context, &mut batch, &mut adopted);
+                    let novel = batch.buffer.chunks.iter().any(|chunk| chunk.state == ChunkState::Novel);
+                    if let (Some(comparison), true) = (&context.comparison, novel || !adopted.is_empty()) {
+                        comparison.found_difference();
+                    }
                     match session {
                         Some(_) if adopted.is_empty() => {}
                         Some(session) => context.claims.release(session.adopted(&adopted)?),

@@ -6,7 +6,7 @@ use crate::base::memory::Pages;
 use crate::chunking::Hits;
 use crate::format::list::Item;
 use crate::format::pack::TableBlob;
-use crate::format::tree::{Content, Xattr};
+use crate::format::tree::{Content, Entry, Xattr};
 use crate::object::pack::{ClosedPack, Inside, OpenPack};
 use crate::source::{Found, SourceFile};
 use std::ops::Range;
@@ -117,6 +117,8 @@ pub struct BatchEntry {
     pub changed: bool,
     /// What the parent snapshot has under its key, when it is read again.
     pub before: Option<Content>,
+    /// All that the parent snapshot has under its key, when the two are compared.
+    pub parent: Option<Box<Entry>>,
 }
 
 /// A file above one batch, or one with holes, or a stream. Its entry travels with its last segment.

@@ -15,7 +15,7 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::index::Index;
 use crate::monitor::Counter;
-use crate::source::{Fingerprint, Found, Source, Walked};
+use crate::source::{Fingerprint, Found, Handle, Source, Walked};
 use crate::store::StoreError;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
@@ -92,7 +92,15 @@ impl Scanner<'_> {
             chunks: 0..0,
             changed: false,
             before: None,
+            parent: None,
         };
+        if let (Some(comparison), Some(old)) = (&self.context.comparison, &before) {
+            entry.parent = Some(Box::new(old.clone()));
+            if !self.is_stored(&old.content) && old.content != Content::Unreadable {
+                // The store lost it: what is stored anew must come into a snapshot to count.
+                comparison.found_difference();
+            }
+        }
         if let (Some(old), Some(limit)) = (&before, trusted_before) {
             // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
             if self.trust_unchanged && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
@@ -137,6 +145,8 @@ impl Scanner<'_> {
         let Some(limit) = trusted_before else { return false };
         self.trust_unchanged
             && old.meta.kind == EntryKind::File
+            // What is written to a device changes no time of its node.
+            && !matches!(found.handle, Handle::Device(_))
             && !old.changed_while_read
             && old.content != Content::Unreadable
             && Fingerprint::of(&old.meta) == Fingerprint::of(&found.meta)
@@ -303,22 +313,28 @@ impl Scanner<'_> {
     /// A stream is read here, since only reading tells where it ends.
     fn stream(&mut self, file: &Arc<BigFile>, entry: BatchEntry) {
         let mut offset = 0;
-        while let Some(open) = super::read::open_big(self.context, self.source, file) {
+        // Neither half a stream nor one that could not begin is a backup of it.
+        let failed = |error| {
+            let path = String::from_utf8_lossy(&path_of(&file.found.key)).into_owned();
+            self.context.failure.set(StoreError::Local {
+                what: "nothing was committed: cannot read",
+                path,
+                source: error,
+            });
+        };
+        let open = match self.source.open(&file.found) {
+            Ok(open) => open,
+            Err(error) => return failed(error),
+        };
+        open.give_up_when(self.context.failure.flag());
+        loop {
             let Some(mut batch) = self.open_batch() else { return };
             let read = open.read_at(offset, &mut batch.buffer.plain[HEADROOM..][..BATCH_BYTES]);
             let len = match read {
                 Ok(len) => len,
                 // Told to stop while it waited: the run ends as interrupted.
                 Err(_) if self.context.stopping() => return,
-                Err(error) => {
-                    // Half a stream is no backup of it.
-                    self.context.failure.set(StoreError::Local {
-                        what: "read",
-                        path: String::from_utf8_lossy(&path_of(&file.found.key)).into_owned(),
-                        source: error,
-                    });
-                    return;
-                }
+                Err(error) => return failed(error),
             };
             self.context.monitor.add(Counter::BytesRead, len as u64);
             file.size.fetch_add(len as u64, Relaxed);

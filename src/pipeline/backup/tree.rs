@@ -116,7 +116,7 @@ impl<'a> TreeBuilder<'a> {
     }
 
     fn entry(&mut self, batch_entry: BatchEntry, content: EntryContent) -> Result<(), StoreError> {
-        let BatchEntry { found, plan, xattrs, mut changed, before, .. } = batch_entry;
+        let BatchEntry { found, plan, xattrs, mut changed, before, parent, .. } = batch_entry;
         let (mut meta, mut flags) = (found.meta, found.flags);
         meta.xattrs = xattrs.unwrap_or_default();
         let mut content = match content {
@@ -153,7 +153,11 @@ impl<'a> TreeBuilder<'a> {
             self.store.context.counts.changed_while_read.fetch_add(1, Relaxed);
         }
         let extensions = with_file_flags(flags);
-        self.push(&Entry { key: found.key, meta, content, changed_while_read: changed, extensions })
+        let entry = Entry { key: found.key, meta, content, changed_while_read: changed, extensions };
+        if let Some(comparison) = &self.store.context.comparison {
+            comparison.compare(&entry, parent.as_deref());
+        }
+        self.push(&entry)
     }
 
     /// The content of the first link. The scanner saw it, so it is here unless the inode changed hands meanwhile.

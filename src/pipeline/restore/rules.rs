@@ -1,16 +1,18 @@
 //! What is restored: include and exclude rules over paths in the snapshot.
 
+use crate::base::pattern::{self, Hits, Reading, RulesBuilder};
+use crate::source::Remark;
 use crate::store::StoreError;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// Compiled rules.
 pub struct Rules {
-    include: Option<Gitignore>,
-    exclude: Option<Gitignore>,
+    include: pattern::Rules,
+    exclude: pattern::Rules,
+    /// Where a path's part below the folder that is restored begins.
+    below: usize,
     listed: Option<Listed>,
 }
 
@@ -45,9 +47,12 @@ pub enum Choice {
 }
 
 impl Rules {
-    /// Compiles patterns in `.gitignore` syntax; those with a slash begin at the path `base`. None to include means all.
-    pub fn new(base: &[u8], include: &[String], exclude: &[String]) -> Result<Rules, StoreError> {
-        Ok(Rules { include: compile(base, include)?, exclude: compile(base, exclude)?, listed: None })
+    /// Compiles patterns in `.gitignore` syntax, of any bytes: the last that matches decides. Those with a slash begin at
+    /// the path `base`; one that begins with a slash can also be a whole path. None to include means all.
+    pub fn new<P: AsRef<OsStr>>(base: &[u8], include: &[P], exclude: &[P]) -> Result<Rules, StoreError> {
+        let below = if base == b"/" { 1 } else { base.len() + 1 };
+        let (include, exclude) = (compile("--include", include)?, compile("--exclude", exclude)?);
+        Ok(Rules { include, exclude, below, listed: None })
     }
 
     /// Of what these allow, only these absolute paths and what lies below them.
@@ -77,7 +82,7 @@ impl Rules {
 
     /// Whether every entry is restored.
     pub fn take_all(&self) -> bool {
-        self.include.is_none() && self.exclude.is_none() && self.listed.is_none()
+        self.include.is_empty() && self.exclude.is_empty() && self.listed.is_none()
     }
 
     /// What becomes of the entry at an absolute `path` whose directory has the choice `parent`.
@@ -86,48 +91,54 @@ impl Rules {
             let choice = listed.choose(path, directory);
             return if choice == Choice::No || !self.excludes(path, directory) { choice } else { Choice::No };
         }
-        let path = Path::new(OsStr::from_bytes(path));
-        let matches = |rules: &Gitignore| rules.matched(path, directory).is_ignore();
-        if parent == Choice::No || self.exclude.as_ref().is_some_and(matches) {
+        if parent == Choice::No || self.excludes(path, directory) {
             return Choice::No;
         }
-        match &self.include {
-            Some(include) if parent == Choice::Below && !matches(include) => {
-                if directory {
-                    Choice::Below
-                } else {
-                    Choice::No
-                }
-            }
-            _ => Choice::Yes,
+        if self.include.is_empty() || parent == Choice::Yes || self.matches(&self.include, path, directory) {
+            Choice::Yes
+        } else if directory {
+            Choice::Below
+        } else {
+            Choice::No
         }
     }
 
     fn excludes(&self, path: &[u8], directory: bool) -> bool {
-        let path = Path::new(OsStr::from_bytes(path));
-        self.exclude.as_ref().is_some_and(|exclude| exclude.matched(path, directory).is_ignore())
+        self.matches(&self.exclude, path, directory)
+    }
+
+    fn matches(&self, rules: &pattern::Rules, path: &[u8], directory: bool) -> bool {
+        !rules.is_empty() && rules.decide(path, self.below, directory, &mut Hits::default()) == Some(true)
+    }
+
+    /// What there is to say of the rules once everything was chosen: those that matched nothing.
+    pub fn remarks(&self) -> Vec<String> {
+        let all = [&self.include, &self.exclude].into_iter();
+        all.flat_map(|rules| Remark::of_rules(rules.rules(), "the folder that is restored"))
+            .map(|r| r.message)
+            .collect()
     }
 
     /// The choice for the outermost directory, which has this path.
     pub fn outermost(&self, path: &[u8]) -> Choice {
         match &self.listed {
             Some(listed) => listed.choose(path, true),
-            None if self.include.is_some() => Choice::Below,
+            None if !self.include.is_empty() => Choice::Below,
             None => Choice::Yes,
         }
     }
 }
 
-fn compile(base: &[u8], patterns: &[String]) -> Result<Option<Gitignore>, StoreError> {
-    if patterns.is_empty() {
-        return Ok(None);
-    }
-    let bad = |pattern: &str, e: ignore::Error| StoreError::Refused(format!("pattern {pattern:?}: {e}"));
-    let mut builder = GitignoreBuilder::new(OsStr::from_bytes(base));
+fn compile<P: AsRef<OsStr>>(option: &str, patterns: &[P]) -> Result<pattern::Rules, StoreError> {
+    let bad = |what: String, e: String| StoreError::Refused(format!("{what}: {e}"));
+    let mut builder = RulesBuilder::default();
+    let reading = Reading { also_at_base: true, ..Reading::default() };
     for pattern in patterns {
-        builder.add_line(None, pattern).map_err(|e| bad(pattern, e))?;
+        let bytes = pattern.as_ref().as_bytes();
+        let name = || format!("pattern '{}'", crate::base::escape::name(bytes));
+        builder.add(bytes, reading, || option.into()).map_err(|e| bad(name(), e))?;
     }
-    builder.build().map(Some).map_err(|e| bad("all together", e))
+    builder.build().map_err(|e| bad("all patterns together".into(), e))
 }
 
 #[cfg(test)]
@@ -135,8 +146,7 @@ mod tests {
     use super::*;
 
     fn rules(include: &[&str], exclude: &[&str]) -> Rules {
-        let owned = |patterns: &[&str]| patterns.iter().map(|p| p.to_string()).collect::<Vec<_>>();
-        Rules::new(b"/", &owned(include), &owned(exclude)).unwrap()
+        Rules::new(b"/", include, exclude).unwrap()
     }
 
     #[test]
@@ -187,7 +197,18 @@ mod tests {
 
     #[test]
     fn a_bad_pattern_is_refused_with_its_text() {
-        let error = Rules::new(b"/", &["[z-a]".into()], &[]).map(|_| ()).unwrap_err();
+        let error = Rules::new(b"/", &["[z-a]"], &[]).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("[z-a]"), "{error}");
+    }
+
+    #[test]
+    fn the_last_rule_that_matches_decides_and_a_slash_says_where_it_begins() {
+        let rules = Rules::new(b"/home/me", &[], &["*.log", "!/home/me/keep.log", "/dev", "./tmp", "/etc"]).unwrap();
+        assert_eq!(rules.choose(b"/home/me/keep.log", false, Choice::Yes), Choice::Yes);
+        assert_eq!(rules.choose(b"/home/me/a/keep.log", false, Choice::Yes), Choice::No);
+        assert_eq!(rules.choose(b"/home/me/dev", true, Choice::Yes), Choice::No);
+        assert_eq!(rules.choose(b"/home/me/tmp", true, Choice::Yes), Choice::No);
+        let remarks = rules.remarks().join("\n");
+        assert_eq!(remarks, "rule '/etc' (--exclude) matched nothing");
     }
 }

@@ -100,7 +100,8 @@ pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
         }
     };
     let never = |node| request.never.contains(&node);
-    let mut sweep = Sweep { decide: &decide, never: &never, tell: &mut tell, dry_run: request.dry_run };
+    let mut sweep =
+        Sweep { names: &swept.names, decide: &decide, never: &never, tell: &mut tell, dry_run: request.dry_run };
     if let Err(error) = destination.sweep(handle, &mut sweep) {
         tally.problem(swept.folder.path(), format!("what the snapshot lacks in it cannot be deleted: {error}"));
     }

@@ -70,6 +70,8 @@ pub struct Directory {
     pub(super) root: usize,
     /// Exclude rules of the directories above it, nearest first.
     pub(super) rules: Option<Arc<Chain>>,
+    /// A link was followed on the way to it, or it stands elsewhere in the snapshot: its path is not where it lies.
+    elsewhere: bool,
     open: Mutex<Option<Arc<OwnedFd>>>,
     pool: Arc<Pool>,
 }
@@ -81,6 +83,7 @@ pub(super) struct Inherited {
     pub device: u64,
     pub root: usize,
     pub rules: Option<Arc<Chain>>,
+    pub elsewhere: bool,
 }
 
 /// For going through, whatever the permission to list.
@@ -91,13 +94,24 @@ pub(super) const LIST: OFlags =
 
 impl Directory {
     pub(super) fn new(place: Place, prefix: Box<[u8]>, inherited: Inherited, pool: Arc<Pool>) -> Arc<Directory> {
-        let Inherited { full, node, device, root, rules } = inherited;
-        Arc::new(Directory { place, prefix, full, node, device, root, rules, open: Mutex::new(None), pool })
+        let Inherited { full, node, device, root, rules, elsewhere } = inherited;
+        let open = Mutex::new(None);
+        Arc::new(Directory { place, prefix, full, node, device, root, rules, elsewhere, open, pool })
     }
 
     /// What the keys of everything below it begin with.
     pub(super) fn prefix(&self) -> &[u8] {
         &self.prefix
+    }
+
+    /// Whether its path in the snapshot is not that under which the system has it.
+    pub(super) fn elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+
+    /// Whether it is a root.
+    pub(super) fn is_root(&self) -> bool {
+        self.full && self.root == self.prefix.len()
     }
 
     /// Its path in the snapshot.

@@ -1,12 +1,18 @@
 //! Names of a directory, sorted, and what the system says of them, block by block.
 
 use super::directory::{Directory, lock};
+use super::marks;
 use super::meta::{Seen, kind_of, look, made_up_directory};
+use super::mounts::{self, Mounts, covered};
+use super::open::device_size;
 use super::roots::{Kind, Roots};
 use crate::base::limits::PATH_BYTES_MAX;
+use crate::base::pattern::Hits;
+use crate::format::extension::FLAG_NODUMP;
 use crate::format::tree::{EntryKind, Meta};
-use crate::source::filter::{CACHEDIR_TAG, Chain, Filter, RULE_FILE_BYTES_MAX};
-use rustix::fs::{CWD, FileType, Mode, OFlags, RawDir, openat, readlinkat_raw};
+use crate::source::Remark;
+use crate::source::filter::{Chain, Filter};
+use rustix::fs::{CWD, FileType, RawDir, readlinkat_raw};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsString};
@@ -24,6 +30,11 @@ pub(super) const BLOCK: usize = 1024;
 /// No node among the roots.
 pub(super) const NO_NODE: u32 = u32::MAX;
 
+/// Why a mount is not entered.
+const OTHER: &str = "another file system is mounted here";
+/// The same, of one that leads to a source.
+const OTHER_LEADING: &str = "another file system is mounted here; of it only what was named is taken";
+
 /// Names, each with a zero byte behind, in one piece of memory.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -39,8 +50,10 @@ struct Name {
     len: u16,
     /// The kind, where the listing told.
     kind: Option<EntryKind>,
-    /// Rules leave it out, but it leads to a root that a person named.
+    /// It is left out, but it leads to a root that a person named.
     on_the_way: bool,
+    /// Something is mounted here that is not to be touched.
+    mounted: Option<mounts::Kind>,
 }
 
 impl Names {
@@ -63,7 +76,7 @@ impl Names {
         let len = u16::try_from(name.len()).map_err(|_| io::Error::from(Errno::NAMETOOLONG))?;
         self.bytes.extend_from_slice(name);
         self.bytes.push(0);
-        self.names.push(Name { start, len, kind, on_the_way: false });
+        self.names.push(Name { start, len, kind, on_the_way: false, mounted: None });
         Ok(())
     }
 
@@ -73,7 +86,19 @@ impl Names {
         self.names.sort_unstable_by(|a, b| of(a).cmp(of(b)));
     }
 
-    fn position(&self, name: &[u8]) -> Option<usize> {
+    /// Keeps the names for which `keep` says so. It is told the kind, where that is known, and may mark a name as one
+    /// that is left out but for what a person named below it.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], Option<EntryKind>, &mut bool) -> bool) {
+        let Names { bytes, names } = self;
+        names.retain_mut(|n| keep(&bytes[n.start as usize..][..n.len as usize], n.kind, &mut n.on_the_way));
+    }
+
+    /// A name's kind, where the listing told.
+    pub fn kind(&self, at: usize) -> Option<EntryKind> {
+        self.names[at].kind
+    }
+
+    pub fn position(&self, name: &[u8]) -> Option<usize> {
         let of = |n: &Name| &self.bytes[n.start as usize..][..n.len as usize];
         self.names.binary_search_by(|n| of(n).cmp(name)).ok()
     }
@@ -93,8 +118,15 @@ pub(super) enum Looked {
         path: Option<PathBuf>,
         through: bool,
     },
-    /// A directory on which another file system lies, that is not entered.
-    Mount(Meta),
+    /// A root that is a block device, or leads to one, and is to be read: as the regular file of its content.
+    Device {
+        meta: Meta,
+        path: PathBuf,
+    },
+    /// A directory on which another file system lies, that is not entered, and why.
+    Mount(Meta, &'static str),
+    /// The same where it was not even looked at: what it covers.
+    Covered(Meta, &'static str),
     Error(io::Error),
     Skipped(&'static str),
     /// Left out by a rule.
@@ -102,9 +134,14 @@ pub(super) enum Looked {
 }
 
 impl Looked {
+    /// Whether it puts an entry into the snapshot, or is named as a problem.
+    pub fn is_told(&self) -> bool {
+        !matches!(self, Looked::Nothing | Looked::Skipped(_))
+    }
+
     fn meta(&self) -> Option<&Meta> {
         match self {
-            Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } => Some(meta),
+            Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } | Looked::Device { meta, .. } => Some(meta),
             _ => None,
         }
     }
@@ -149,8 +186,10 @@ pub(super) struct Listing {
     pub names: Names,
     /// Rules for what lies in it.
     pub rules: Option<Arc<Chain>>,
-    /// What went wrong beside: a rule file that cannot be read.
+    /// What went wrong beside: a rule file that cannot be read, a root that is not there.
     pub errors: Mutex<Vec<(Vec<u8>, io::Error)>>,
+    /// Something in it was left out.
+    pub shortened: bool,
 }
 
 /// What a walk is told.
@@ -159,19 +198,25 @@ pub(super) struct Lister<'a> {
     pub roots: &'a Roots,
     pub filter: &'a Filter,
     pub one_file_system: bool,
+    /// With `one_file_system`: what is mounted.
+    pub mounts: Mounts,
     pub never: &'a HashSet<(u64, u64)>,
+    pub read_special: bool,
     pub stop: AtomicBool,
+    /// What a person should know of the walk.
+    pub remarks: &'a Mutex<Vec<Remark>>,
 }
 
 /// Memory of one thread, used again and again.
 pub(super) struct Scratch {
     entries: Box<[MaybeUninit<u8>]>,
-    path: Vec<u8>,
+    pub path: Vec<u8>,
+    pub hits: Hits,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { entries: Box::new_uninit_slice(64 << 10), path: Vec::new() }
+        Scratch { entries: Box::new_uninit_slice(64 << 10), path: Vec::new(), hits: Hits::default() }
     }
 }
 
@@ -205,8 +250,12 @@ impl Lister<'_> {
         }
         names.sort();
         let rules = directory.rules.clone();
-        let mut listing = Listing { directory, names, rules, errors: Mutex::default() };
-        if !self.filter.is_empty() || self.filter.cache_dirs() {
+        let mut listing = Listing { directory, names, rules, errors: Mutex::default(), shortened: false };
+        self.missing_roots(&listing);
+        if !self.mounts.is_empty() {
+            self.find_mounts(&mut listing, &fd, scratch);
+        }
+        if !self.filter.keeps_all_names() {
             self.apply_rules(&mut listing, &fd, scratch);
         }
         Ok(listing)
@@ -219,45 +268,145 @@ impl Lister<'_> {
             names.push(&self.roots.node(child).name, None)?;
         }
         let rules = directory.rules.clone();
-        Ok(Listing { directory, names, rules, errors: Mutex::default() })
+        Ok(Listing { directory, names, rules, errors: Mutex::default(), shortened: false })
     }
 
-    /// Looks for rule files and tags, then takes away the names that are left out.
+    /// Roots in a directory that is taken whole: one that is not there is an error, and so is one behind a link, which
+    /// stays a link.
+    fn missing_roots(&self, listing: &Listing) {
+        let Some(node) = listing.directory.node else { return };
+        for &child in &self.roots.node(node).children {
+            let name = &self.roots.node(child).name;
+            let error = match listing.names.position(name).map(|at| listing.names.kind(at)) {
+                None => io::Error::from(Errno::NOENT),
+                Some(Some(EntryKind::Symlink)) if !self.roots.node(child).children.is_empty() => io::Error::other(
+                    "is kept as the link that it is: paths that were given through it are not followed; give them \
+                     without it",
+                ),
+                Some(_) => continue,
+            };
+            lock(&listing.errors).push((name.to_vec(), error));
+        }
+    }
+
+    /// Marks the names on which something is mounted that is not to be touched.
+    fn find_mounts(&self, listing: &mut Listing, fd: &OwnedFd, scratch: &mut Scratch) {
+        let directory = &listing.directory;
+        set_path(&mut scratch.path, directory.prefix());
+        if directory.elsewhere() {
+            // Reached through a link: the table has it under its own path.
+            let path = path_of_fd(fd);
+            scratch.path = [&path.unwrap_or_default()[..], b"/"].concat();
+            if scratch.path.starts_with(b"//") {
+                scratch.path.remove(0);
+            }
+        }
+        for (name, kind) in self.mounts.untouchable(&scratch.path, fd, directory.device) {
+            let node = directory.node.and_then(|node| self.roots.child(node, name));
+            // What leads to a root is touched, and so is a file on which a file is mounted: it is no way elsewhere.
+            let Some(at) = listing.names.position(name).filter(|_| node.is_none()) else { continue };
+            let found = &mut listing.names.names[at];
+            if found.kind.is_none_or(|kind| kind == EntryKind::Directory) {
+                found.mounted = Some(kind);
+            }
+        }
+    }
+
+    /// Looks for rule files and markers, then takes away the names that are left out.
     fn apply_rules(&self, listing: &mut Listing, fd: &OwnedFd, scratch: &mut Scratch) {
-        const TAG: &[u8] = b"CACHEDIR.TAG";
+        let before = listing.names.len();
+        self.apply_markers(listing, fd);
+        let own_rules = self.rule_files(listing, fd, scratch);
         let directory = listing.directory.clone();
         let below = set_path(&mut scratch.path, directory.prefix());
+        let Listing { names, rules, .. } = listing;
+        let Scratch { path, hits, .. } = scratch;
+        let mut leaves_out = |rules: &Option<Arc<Chain>>, name: &[u8], is_directory: bool| {
+            path.truncate(below);
+            path.extend_from_slice(name);
+            self.filter.leaves_out(path, directory.root + 1, rules.as_ref(), is_directory, hits)
+        };
+        if own_rules && self.is_named_root(&directory) {
+            let is_directory = |at: usize| match names.kind(at) {
+                Some(kind) => kind == EntryKind::Directory,
+                None => look(fd.as_fd(), names.c_str(at), false).is_ok_and(|(m, _)| m.kind == EntryKind::Directory),
+            };
+            let is_rule_file = |name: &[u8]| self.filter.rule_files().iter().any(|own| own == name);
+            let stays = |at: usize| {
+                let name = names.get(at);
+                !is_rule_file(name) && !leaves_out(rules, name, is_directory(at))
+            };
+            let any = (0..names.len()).any(|at| !is_rule_file(names.get(at)));
+            if any && !(0..names.len()).any(stays) {
+                *rules = directory.rules.clone();
+                self.remark(Remark::rules_pass_over(&directory.path()));
+            }
+        }
+        names.retain(|name, kind, on_the_way| {
+            let Some(kind) = kind else { return true };
+            if !leaves_out(rules, name, kind == EntryKind::Directory) {
+                return true;
+            }
+            *on_the_way = self.leads_to_named(&directory, name);
+            *on_the_way
+        });
+        listing.shortened = listing.names.len() < before;
+    }
+
+    /// What lies beside a marker is left out, but for what a person named. In a directory that was named itself a marker
+    /// does not count.
+    fn apply_markers(&self, listing: &mut Listing, fd: &OwnedFd) {
+        let Some(marker) = marks::marker(self.filter, &listing.names, fd) else { return };
+        let directory = listing.directory.clone();
+        if self.is_named_root(&directory) {
+            return self.remark(Remark::marker_passed_over(&directory.path(), marker));
+        }
+        listing.names.retain(|name, _, on_the_way| {
+            *on_the_way = name != marker && self.leads_to_named(&directory, name);
+            name == marker || *on_the_way
+        });
+    }
+
+    /// Reads the rule files of a directory; tells whether there are rules in one.
+    fn rule_files(&self, listing: &mut Listing, fd: &OwnedFd, scratch: &mut Scratch) -> bool {
+        let below = set_path(&mut scratch.path, listing.directory.prefix());
+        let mut any = false;
         for name in self.filter.rule_files() {
             if listing.names.position(name).is_none() {
                 continue;
             }
-            match read_regular(fd, name, RULE_FILE_BYTES_MAX) {
+            match marks::rule_file(fd, name) {
                 Ok(None) => {}
-                Ok(Some(text)) => listing.rules = Chain::add(&text, below, listing.rules.take()),
+                Ok(Some(text)) => {
+                    listing.rules = Chain::add(&text, below, listing.rules.take());
+                    any = true;
+                }
                 Err(error) => lock(&listing.errors).push((name.clone(), error)),
             }
         }
-        if self.filter.cache_dirs() && listing.names.position(TAG).is_some() {
-            let tag = read_regular(fd, TAG, CACHEDIR_TAG.len());
-            if tag.is_ok_and(|tag| tag.is_some_and(|tag| tag == CACHEDIR_TAG)) {
-                let Names { bytes, names } = &mut listing.names;
-                names.retain(|n| &bytes[n.start as usize..][..n.len as usize] == TAG);
-                return;
-            }
+        any
+    }
+
+    /// Whether a directory is a root that a person named.
+    fn is_named_root(&self, directory: &Directory) -> bool {
+        directory.is_root() && directory.node.is_some_and(|node| self.roots.node(node).root == Some(Kind::Named))
+    }
+
+    /// Says of a root that a person named when nothing of it came into the snapshot.
+    pub fn say_when_empty(&self, listing: &Listing, found: &[Looked]) {
+        let directory = &listing.directory;
+        if self.is_named_root(directory)
+            && lock(&listing.errors).is_empty()
+            && !found.iter().any(Looked::is_told)
+            && !self.stop.load(Relaxed)
+        {
+            let left_out = listing.shortened || !found.is_empty();
+            self.remark(Remark::empty(&directory.path(), left_out));
         }
-        let Listing { names: Names { bytes, names }, rules, .. } = listing;
-        names.retain_mut(|n| {
-            let Some(kind) = n.kind else { return true };
-            let name = &bytes[n.start as usize..][..n.len as usize];
-            scratch.path.truncate(below);
-            scratch.path.extend_from_slice(name);
-            let is_directory = kind == EntryKind::Directory;
-            if !self.filter.leaves_out(&scratch.path, directory.root + 1, rules.as_ref(), is_directory) {
-                return true;
-            }
-            n.on_the_way = self.leads_to_named(&directory, name);
-            n.on_the_way
-        });
+    }
+
+    fn remark(&self, remark: Remark) {
+        lock(self.remarks).push(remark);
     }
 
     fn leads_to_named(&self, directory: &Directory, name: &[u8]) -> bool {
@@ -292,8 +441,9 @@ impl Lister<'_> {
                 continue;
             }
             let node = directory.node.and_then(|node| self.roots.child(node, name));
-            let mut looked = match (directory.full, node) {
-                (false, Some(node)) => self.look_named(directory, fd, listing.names.c_str(at), node),
+            let mut looked = match (directory.full, node, listing.names.names[at].mounted, fd) {
+                (false, Some(node), ..) => self.look_named(directory, fd, listing.names.c_str(at), node),
+                (_, _, Some(kind), Some(fd)) => Looked::Covered(covered(fd, listing.names.c_str(at)), kind.reason()),
                 _ => self.look_plain(fd, listing.names.c_str(at)),
             };
             let mut on_the_way = listing.names.names[at].on_the_way;
@@ -301,7 +451,8 @@ impl Lister<'_> {
             if let (Some(meta), true) = (looked.meta(), unknown) {
                 scratch.path.truncate(below);
                 scratch.path.extend_from_slice(name);
-                if self.left_out(listing, node, &scratch.path, meta.kind == EntryKind::Directory) {
+                let is_directory = meta.kind == EntryKind::Directory;
+                if self.left_out(listing, node, &scratch.path, is_directory, &mut scratch.hits) {
                     on_the_way = node.is_some_and(|node| self.roots.node(node).leads_to_named);
                     if !on_the_way {
                         looked = Looked::Nothing;
@@ -315,9 +466,12 @@ impl Lister<'_> {
 
     fn look_plain(&self, fd: Option<BorrowedFd<'_>>, name: &CStr) -> Looked {
         let Some(fd) = fd else { return Looked::Error(Errno::NOENT.into()) };
-        let read = look(fd, name, false).and_then(|(mut meta, seen)| {
+        let read = look(fd, name, false).and_then(|(mut meta, mut seen)| {
             if meta.kind == EntryKind::Symlink {
                 meta.target = link_target(fd, name)?;
+            }
+            if self.filter.no_dump() && !seen.tells_no_dump && marks::no_dump(fd, name, meta.kind) {
+                seen.flags |= FLAG_NODUMP;
             }
             Ok(Looked::Entry { meta, seen })
         });
@@ -327,6 +481,12 @@ impl Lister<'_> {
     /// A root or a directory on the way to one.
     fn look_named(&self, directory: &Directory, fd: Option<BorrowedFd<'_>>, name: &CStr, number: u32) -> Looked {
         let node = self.roots.node(number);
+        if self.read_special && node.root.is_some() && node.children.is_empty() {
+            let here = || PathBuf::from(OsString::from_vec([&directory.path(), &b"/"[..], name.to_bytes()].concat()));
+            if let Some(device) = look_device(self.roots.real.clone().unwrap_or_else(here)) {
+                return device;
+            }
+        }
         if let (Some(_), Some(real)) = (node.root, &self.roots.real) {
             return match self.look_plain(Some(CWD), &c_path(real)) {
                 Looked::Entry { meta, seen } => {
@@ -356,13 +516,13 @@ impl Lister<'_> {
     }
 
     /// Whether rules leave out an entry whose kind the listing did not tell. Of the roots, they hold for those of a list.
-    fn left_out(&self, listing: &Listing, node: Option<u32>, path: &[u8], is_directory: bool) -> bool {
+    fn left_out(&self, listing: &Listing, node: Option<u32>, path: &[u8], is_directory: bool, hits: &mut Hits) -> bool {
         let directory = &listing.directory;
         if directory.full {
-            return self.filter.leaves_out(path, directory.root + 1, listing.rules.as_ref(), is_directory);
+            return self.filter.leaves_out(path, directory.root + 1, listing.rules.as_ref(), is_directory, hits);
         }
         let listed = node.is_some_and(|node| self.roots.node(node).root == Some(Kind::Listed));
-        listed && self.filter.leaves_out_listed(path, is_directory)
+        listed && self.filter.leaves_out_listed(path, is_directory, hits)
     }
 
     /// Decides whether an entry is kept and entered.
@@ -371,7 +531,7 @@ impl Lister<'_> {
         directory: &Directory,
         looked: Looked,
         node: Option<u32>,
-        on_the_way: bool,
+        mut on_the_way: bool,
         name: &[u8],
         subs: &mut Subs,
     ) -> Looked {
@@ -379,17 +539,29 @@ impl Lister<'_> {
         if !self.never.is_empty() && self.never.contains(&(meta.device, meta.inode)) {
             return Looked::Skipped("it belongs to the store or its cache");
         }
-        if meta.kind != EntryKind::Directory {
-            return looked;
-        }
         let root = node.and_then(|node| self.roots.node(node).root);
+        let no_dump = matches!(looked, Looked::Entry { seen, .. } if seen.flags & FLAG_NODUMP != 0);
+        if no_dump && self.filter.no_dump() && root != Some(Kind::Named) && directory.full {
+            on_the_way |= node.is_some_and(|node| self.roots.node(node).leads_to_named);
+            if !on_the_way {
+                return Looked::Nothing;
+            }
+        }
+        if meta.kind != EntryKind::Directory {
+            let is_file = meta.kind == EntryKind::File && root != Some(Kind::Named);
+            return if is_file && self.filter.is_too_large(meta.size) { Looked::Nothing } else { looked };
+        }
         // What rules leave out is entered as far as it leads to roots that a person named.
         let full = if on_the_way { root == Some(Kind::Named) } else { root.is_some() || directory.full };
         let root = root.is_some();
         let other = self.one_file_system && directory.full && !root && meta.device != directory.device;
         if other {
+            let node = node.filter(|&node| !self.roots.node(node).children.is_empty());
+            if let Some(node) = node {
+                subs.push(name, Sub { node, full: false, through: false, device: meta.device });
+            }
             return match looked {
-                Looked::Entry { meta, .. } => Looked::Mount(meta),
+                Looked::Entry { meta, .. } => Looked::Mount(meta, if node.is_some() { OTHER_LEADING } else { OTHER }),
                 other => other,
             };
         }
@@ -398,6 +570,17 @@ impl Lister<'_> {
         subs.push(name, Sub { node: node.unwrap_or(NO_NODE), full, through, device });
         looked
     }
+}
+
+/// A block device, or where a link to one leads, as a regular file; `None` for anything else.
+fn look_device(path: PathBuf) -> Option<Looked> {
+    let (meta, _) = look(CWD, path.as_path(), true).ok().filter(|(meta, _)| meta.kind == EntryKind::BlockDevice)?;
+    let path = std::fs::canonicalize(&path).unwrap_or(path);
+    Some(match device_size(&path) {
+        // Its node may have other names; its content stands for itself.
+        Ok(size) => Looked::Device { meta: Meta { kind: EntryKind::File, size, rdev: (0, 0), nlink: 1, ..meta }, path },
+        Err(error) => Looked::Error(error),
+    })
 }
 
 /// Puts the absolute path of a directory into `path`, with a slash behind; gives its length.
@@ -421,19 +604,9 @@ fn link_target(fd: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<Vec<u8>> {
     Ok(rustix::fs::readlinkat(fd, name, Vec::new())?.into_bytes())
 }
 
-/// The first bytes of a regular file; `None` for anything else. Never follows a link, never waits.
-fn read_regular(fd: &OwnedFd, name: &[u8], max: usize) -> io::Result<Option<Vec<u8>>> {
-    use std::io::Read;
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match openat(fd, name, flags, Mode::empty()) {
-        Ok(file) => std::fs::File::from(file),
-        Err(Errno::LOOP | Errno::NXIO) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
-    let mut text = Vec::new();
-    file.take(max as u64).read_to_end(&mut text)?;
-    Ok(Some(text))
+/// Where an open directory lies.
+fn path_of_fd(fd: &OwnedFd) -> Option<Vec<u8>> {
+    use std::os::fd::AsRawFd;
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    Some(link.into_os_string().into_vec())
 }

@@ -4,7 +4,7 @@ use crate::base::limits::OWNER_NAME_BYTES_MAX;
 use crate::base::time::Time;
 use crate::format::extension::{FLAG_APPEND, FLAG_IMMUTABLE, FLAG_NODUMP};
 use crate::format::tree::{EntryKind, Meta};
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, StatxTimestamp, makedev, statx};
+use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags, StatxTimestamp, makedev, statx};
 use rustix::path::Arg;
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -18,6 +18,8 @@ pub(super) struct Seen {
     pub sparse: bool,
     /// File flags: those of them that looking tells.
     pub flags: u32,
+    /// The file system tells whether there is the no-dump flag.
+    pub tells_no_dump: bool,
 }
 
 /// lstat, or stat when `follow`. Owner names, target and attributes are still empty.
@@ -30,7 +32,8 @@ pub(super) fn look(dir: BorrowedFd<'_>, name: impl Arg, follow: bool) -> rustix:
     let told = FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP;
     let has_flags = matches!(meta.kind, EntryKind::File | EntryKind::Directory);
     let flags = if has_flags { stat.stx_attributes.bits() as u32 & told } else { 0 };
-    Ok((meta, Seen { sparse, flags }))
+    let tells_no_dump = stat.stx_attributes_mask.contains(StatxAttributes::NODUMP);
+    Ok((meta, Seen { sparse, flags, tells_no_dump }))
 }
 
 /// The kind of an entry by its mode's bits; what is none of the known kinds is taken as a socket: recorded, never opened.

@@ -48,14 +48,15 @@ impl Opener {
             Errno::LOOP | Errno::NXIO => no_file(),
             error => error.into(),
         })?;
-        let mapped = self.read == ReadMode::Mmap;
-        Ok(FsFile { fd, mapped, device: found.meta.device, opener: self.clone() })
+        let special = matches!(found.handle, Handle::Device(_)).then(|| Fingerprint::of(&found.meta));
+        let mapped = self.read == ReadMode::Mmap && special.is_none();
+        Ok(FsFile { fd, mapped, device: found.meta.device, special, opener: self.clone() })
     }
 
     fn open_with(&self, found: &Found, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         match &found.handle {
             Handle::At(directory) => openat(directory.fd()?, name_of(&found.key), flags, Mode::empty()),
-            Handle::Path(path) => openat(CWD, path, flags, Mode::empty()),
+            Handle::Path(path) | Handle::Device(path) => openat(CWD, path, flags, Mode::empty()),
             Handle::Key => Err(Errno::NOENT),
         }
     }
@@ -86,7 +87,8 @@ impl Opener {
             }
             Handle::At(directory) => self.without.of_path(&path_in(directory, name_of(&found.key)), device),
             Handle::Path(path) => self.without.of_path(path, device),
-            Handle::Key => Ok(Vec::new()),
+            // Those of a node say who may use the device, nothing of its content.
+            Handle::Device(_) | Handle::Key => Ok(Vec::new()),
         }
     }
 }
@@ -115,6 +117,15 @@ fn no_file() -> io::Error {
     io::Error::other("it is no regular file any more")
 }
 
+/// How many bytes a block device holds.
+pub(super) fn device_size(path: &Path) -> io::Result<u64> {
+    let fd = openat(CWD, path, OPEN, Mode::empty())?;
+    match seek(&fd, SeekFrom::End(0))? {
+        0 => Err(io::Error::other("the device is empty: nothing is attached to it, or no medium is in it")),
+        size => Ok(size),
+    }
+}
+
 /// Fewer bytes are not worth a map.
 const MAP_BYTES_MIN: usize = 256 << 10;
 
@@ -124,12 +135,21 @@ pub(super) struct FsFile {
     fd: OwnedFd,
     mapped: bool,
     device: u64,
+    /// It is a block device, which the walk saw like this.
+    special: Option<Fingerprint>,
     opener: Arc<Opener>,
 }
 
 impl FsFile {
     fn look(&self) -> io::Result<Fingerprint> {
         let stat = fstat(&self.fd)?;
+        if let Some(seen) = self.special {
+            if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
+                return Err(io::Error::other("it is no block device any more"));
+            }
+            // Its times say nothing of its content.
+            return Ok(Fingerprint { size: seek(&self.fd, SeekFrom::End(0))?, ..seen });
+        }
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(no_file());
         }
@@ -193,7 +213,7 @@ impl SourceFile for FsFile {
     }
 
     fn xattrs(&self) -> io::Result<Vec<Xattr>> {
-        if self.opener.no_xattrs || self.opener.without.holds(self.device) {
+        if self.opener.no_xattrs || self.special.is_some() || self.opener.without.holds(self.device) {
             return Ok(Vec::new());
         }
         self.opener.without.of_file(self.fd.as_fd(), self.device)

@@ -2,8 +2,11 @@
 
 use crate::base::limits::{MANIFEST_BYTES_MAX, MANIFEST_LIST_MAX};
 use crate::base::path::{components, key_of};
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 /// Why a node is more than a directory on the way.
@@ -30,6 +33,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Roots {
     nodes: Vec<Node>,
+    /// Roots inside others that are no part of them, since those end at their file system: sorted.
+    apart: Vec<Vec<u8>>,
     /// Where the single root lies when it appears in the snapshot under another path.
     pub real: Option<PathBuf>,
 }
@@ -67,7 +72,7 @@ impl Roots {
             }
             path.iter_mut().for_each(|b| *b = if *b == 0 { b'/' } else { *b });
         }
-        Ok(Roots { nodes, real })
+        Ok(Roots { nodes, apart: Vec::new(), real })
     }
 
     /// A node by its number; 0 is `/`.
@@ -84,7 +89,7 @@ impl Roots {
     /// The outermost roots' paths, sorted as bytes. So many that a manifest would not hold them become the deepest
     /// directory that holds them all.
     pub fn paths(&self) -> Vec<Vec<u8>> {
-        let (mut found, mut bytes) = (Vec::new(), 0);
+        let (mut found, mut bytes) = (self.apart.clone(), self.apart.iter().map(|path| path.len() + 4).sum::<usize>());
         let mut stack = vec![(0, Vec::new())];
         while let Some((number, path)) = stack.pop() {
             let node = self.node(number);
@@ -105,6 +110,38 @@ impl Roots {
         found
     }
 
+    /// Finds the roots that a person named inside others but on another file system, for walks that keep to one.
+    pub fn find_apart(&mut self) {
+        let device = |path: &[u8]| std::fs::symlink_metadata(OsStr::from_bytes(path)).ok().map(|meta| meta.dev());
+        let mut apart = Vec::new();
+        // Nodes with the file system of the root that they lie in, and whether that root reaches them.
+        let mut stack = vec![(0, b"/".to_vec(), None, false)];
+        while let Some((number, path, within, mut reached)) = stack.pop() {
+            let node = self.node(number);
+            if !node.leads_to_named {
+                continue;
+            }
+            let mut within = within;
+            if node.root.is_some() || within.is_some() {
+                let here = device(&path);
+                reached &= here == within;
+                if node.root.is_some() {
+                    if within.is_some() && !reached {
+                        apart.push(path.clone());
+                    }
+                    (within, reached) = (here, true);
+                }
+            }
+            for &child in &node.children {
+                let name = &self.node(child).name[..];
+                let below = if path == b"/" { [b"/", name].concat() } else { [&path[..], b"/", name].concat() };
+                stack.push((child, below, within, reached));
+            }
+        }
+        apart.sort();
+        self.apart = apart;
+    }
+
     /// The deepest directory that holds every root.
     fn common(&self) -> Vec<u8> {
         let (mut number, mut path) = (0, Vec::new());
@@ -115,6 +152,34 @@ impl Roots {
         }
         if path.is_empty() { b"/".to_vec() } else { path }
     }
+}
+
+/// Paths that a person named inside other roots, through a link in those: they become the paths without links, since
+/// the links stay links. Gives what was changed: as given, and as it is now.
+pub(super) fn without_inner_links(paths: &mut [(Vec<u8>, Kind)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let roots: HashSet<Vec<u8>> = paths.iter().map(|(path, _)| path.clone()).collect();
+    let mut changed = Vec::new();
+    for (path, _) in paths.iter_mut().filter(|(_, kind)| *kind == Kind::Named) {
+        let above: Vec<&Path> = Path::new(OsStr::from_bytes(path)).ancestors().skip(1).collect();
+        let Some(outer) = above.iter().rposition(|a| roots.contains(a.as_os_str().as_bytes())) else { continue };
+        let whole = Path::new(OsStr::from_bytes(path));
+        let link_on_the_way = above[..outer].iter().any(|between| between.is_symlink());
+        // A link to what is no directory stands for itself.
+        let is_place = whole.is_dir() || !whole.is_symlink();
+        let real = match (link_on_the_way || whole.is_symlink(), is_place, whole.parent(), whole.file_name()) {
+            (false, ..) => continue,
+            (true, true, ..) => std::fs::canonicalize(whole),
+            (true, false, Some(parent), Some(name)) if link_on_the_way => {
+                std::fs::canonicalize(parent).map(|parent| parent.join(name))
+            }
+            _ => continue,
+        };
+        if let Ok(real) = real {
+            let real = real.into_os_string().into_vec();
+            changed.push((std::mem::replace(path, real.clone()), real));
+        }
+    }
+    changed
 }
 
 /// Absolute and clean, as it will stand in the snapshot. Links stay in it as names, but for those before a `..`,

@@ -11,12 +11,14 @@
 use super::directory::{Directory, Inherited, Place, Pool, lock, path_of_prefix};
 use super::list::{BLOCK, Lister, Listing, Looked, NO_NODE, Scratch, Sub, Subs};
 use super::meta::{Owners, Seen, look};
+use super::roots::Kind;
 use crate::base::path::path_of;
 use crate::format::tree::{EntryKind, Meta};
 use crate::source::{Found, Handle, Walked};
 use rustix::fs::CWD;
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -148,7 +150,8 @@ impl<'a> Walk<'a> {
             return false;
         }
         let full = top.root.is_some();
-        let inherited = Inherited { full, node: Some(0), device, root: 0, rules: None };
+        let elsewhere = real.as_path() != Path::new("/");
+        let inherited = Inherited { full, node: Some(0), device, root: 0, rules: None, elsewhere };
         let directory = Directory::new(Place::Path(real), Box::default(), inherited, self.pool.clone());
         let mut scratch = Scratch::default();
         lock(&self.state).doing.push(Vec::new());
@@ -251,9 +254,17 @@ impl<'a> Walk<'a> {
             _ if through => Place::Through(above.clone()),
             _ => Place::Below(above.clone()),
         };
+        let elsewhere = above.elsewhere() || !matches!(place, Place::Below(_));
         let root = if root { prefix.len() } else { above.root };
-        let rules = if full { level.rules.clone() } else { None };
-        Directory::new(place, prefix, Inherited { full, node: number, device, root, rules }, self.pool.clone())
+        // A root that a person named is as if it had been named alone: rule files above it do not hold in it.
+        let named = number.is_some_and(|n| roots.node(n).root == Some(Kind::Named));
+        let rules = if full && !named { level.rules.clone() } else { None };
+        Directory::new(
+            place,
+            prefix,
+            Inherited { full, node: number, device, root, rules, elsewhere },
+            self.pool.clone(),
+        )
     }
 
     /// Helps until the walk ends.
@@ -326,6 +337,7 @@ impl<'a> Walk<'a> {
             return self.later_block(&large, 0, work, scratch);
         }
         let (found, subs) = self.lister.look(&listing, 0..names, scratch);
+        self.lister.say_when_empty(&listing, &found);
         *work = Level::of(&listing, subs);
         Done::Block { listing, first: 0, found }
     }
@@ -454,15 +466,20 @@ impl Emitter<'_> {
             Looked::Nothing => true,
             Looked::Error(error) => (self.emit)(Walked::Error { path: path_of(&key), error }),
             Looked::Skipped(reason) => (self.emit)(Walked::Skipped { path: path_of(&key), reason }),
-            Looked::Mount(meta) => {
+            Looked::Mount(meta, reason) => {
                 let path = path_of(&key);
-                self.plain(directory, key, meta, Seen::default())
-                    && (self.emit)(Walked::Skipped { path, reason: "another file system is mounted here" })
+                self.plain(directory, key, meta, Seen::default()) && (self.emit)(Walked::Skipped { path, reason })
+            }
+            Looked::Covered(meta, reason) => {
+                let path = path_of(&key);
+                // Nothing more is asked of it.
+                self.found(key, meta, Handle::Key, Seen::default()) && (self.emit)(Walked::Skipped { path, reason })
             }
             Looked::Elsewhere { meta, seen, path, .. } => {
                 let handle = path.map_or(Handle::Key, Handle::Path);
                 self.found(key, meta, handle, seen)
             }
+            Looked::Device { meta, path } => self.found(key, meta, Handle::Device(path), Seen::default()),
             Looked::Entry { meta, seen } => self.plain(directory, key, meta, seen),
         }
     }

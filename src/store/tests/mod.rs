@@ -2,6 +2,7 @@
 
 mod adoption;
 mod creation;
+mod damage;
 mod faults;
 mod listing;
 mod reading;
@@ -131,13 +132,18 @@ fn store_tree(session: &Session, host: &str, content: &[u8]) -> Result<Manifest,
     let entries = vec![entry(b"", EntryKind::Directory, Content::Empty), entry(b"\0file", EntryKind::File, items)];
     let node = Node::Leaf(entries);
     let root = put(session, BlobKind::Node, &node.encode())?;
+    Ok(Manifest { root, totals: node.totals(), session: session.id(), host: host.into(), ..manifest() })
+}
+
+/// A manifest of nothing.
+pub(crate) fn manifest() -> Manifest {
     let now = Time::now();
-    Ok(Manifest {
-        root,
+    Manifest {
+        root: ContentId([0; 32]),
         root_level: 0,
-        totals: node.totals(),
-        session: session.id(),
-        host: host.into(),
+        totals: Default::default(),
+        session: crate::base::id::SessionId([0; 16]),
+        host: "host".into(),
         user: "me".into(),
         paths: vec![b"/".to_vec()],
         tags: Vec::new(),
@@ -154,7 +160,7 @@ fn store_tree(session: &Session, host: &str, content: &[u8]) -> Result<Manifest,
         parent: None,
         options: Vec::new(),
         extensions: Vec::new(),
-    })
+    }
 }
 
 /// A whole small backup.

@@ -19,7 +19,7 @@ fn summary(ran: &Ran) -> Value {
     ran.objects().pop().expect("a summary")
 }
 
-fn feed(sandbox: &Sandbox, words: &[&str], input: &[u8]) -> Ran {
+pub fn feed(sandbox: &Sandbox, words: &[&str], input: &[u8]) -> Ran {
     let mut command = sandbox.command(words);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -58,7 +58,7 @@ fn exclusions_leave_out_what_they_name() {
     }
     sandbox.write("source/cache/CACHEDIR.TAG", "Signature: 8a477f597d28d172789f06886806bc55\n");
     sandbox.write("source/git/.gitignore", "skip\n");
-    let rules = sandbox.write("rules", "# comment\n/sub/keep\n");
+    let rules = sandbox.write("rules", "# comment\n./sub/keep\n");
     let words =
         ["backup", "source", "--exclude", "*.o", "--exclude-caches", "--ignore-file", ".gitignore", "--exclude-file"];
     sandbox.ok(words.iter().map(AsRef::as_ref).chain([rules.as_os_str()]));
@@ -78,6 +78,10 @@ fn standard_input_becomes_a_file() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sandbox.ok(["cat", "latest:/dumps/db.sql"]).bytes, content);
     let empty = feed(&sandbox, &["backup", "--stdin", "empty"], b"");
+    assert_eq!(empty.code, 1, "a producer that failed before its first byte looks like this: {empty:?}");
+    assert!(empty.stderr.contains("--allow-empty"), "{}", empty.stderr);
+    assert_eq!(sandbox.ok(["snapshots", "--json"]).objects().len(), 1);
+    let empty = feed(&sandbox, &["backup", "--stdin", "empty", "--allow-empty"], b"");
     assert_eq!(empty.code, 0, "{empty:?}");
     assert_eq!(sandbox.ok(["cat", "latest:/empty"]).bytes, b"");
     assert_eq!(sandbox.run(["backup", "--stdin", "/"]).code, 2);
@@ -102,6 +106,12 @@ fn lists_of_paths_come_from_files_or_standard_input() {
     sandbox.write("list", "\n");
     assert_eq!(sandbox.run(["backup", "--files-from", "list"]).code, 1, "an empty list");
     assert_eq!(sandbox.run(["backup", "--files-from", "none"]).code, 1);
+    let cut = feed(&sandbox, &["backup", "--files-from0", "-"], b"source/one\0source/thr");
+    assert_eq!(cut.code, 1, "a list that was cut off: {cut:?}");
+    assert!(cut.stderr.contains("cut off"), "{}", cut.stderr);
+    let open = feed(&sandbox, &["backup", "--files-from", "-"], b"source/one\nsource/three");
+    assert_eq!(open.code, 0, "many programs write lists like this");
+    assert!(open.stderr.contains("in the middle of a line"), "{}", open.stderr);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 fn deleted(ran: &Ran) -> Vec<String> {
-    let prefix = |line: &str| line.strip_prefix("deleted   ").map(str::to_string);
+    let prefix =
+        |line: &str| line.strip_prefix("deleted   ").or(line.strip_prefix("would delete ")).map(str::to_string);
     ran.stdout.lines().filter_map(prefix).map(|path| path.rsplit("source/").next().unwrap().to_string()).collect()
 }
 
@@ -79,9 +80,9 @@ fn delete_stays_within_the_selection_and_the_sources() {
     assert_eq!(left(), ["top", "home/other/diary"]);
     // Nonsense is refused before anything is done.
     let never = sandbox.run(["restore", "latest", "--to", "root", "--delete", "--overwrite", "never"]);
-    assert_eq!(never.code, 1, "{never:?}");
+    assert_eq!(never.code, 11, "{never:?}");
     let file = sandbox.run(["restore", "latest:/home/me/docs/letter", "--to", "root", "--delete"]);
-    assert!(file.code == 1 && file.stderr.contains("not a directory"), "{file:?}");
+    assert!(file.code == 11 && file.stderr.contains("not a directory"), "{file:?}");
 }
 
 #[test]
@@ -176,5 +177,39 @@ fn lists_and_pattern_files_select() {
     assert!(ran.stdout.contains("d/gone") && ran.stdout.contains("the snapshot has nothing of this path"), "{ran:?}");
     tree.sandbox.write("list", "/somewhere/else\n");
     let ran = fresh(&["--files-from", "list"]);
-    assert!(ran.code == 1 && ran.stderr.contains("somewhere/else"), "{ran:?}");
+    assert!(ran.code == 11 && ran.stderr.contains("somewhere/else"), "{ran:?}");
+}
+
+#[test]
+fn delete_keeps_what_the_target_spells_otherwise() {
+    if !in_namespace("deleting::delete_keeps_what_the_target_spells_otherwise") {
+        return;
+    }
+    let tree = Tree::new(|source| {
+        fs::create_dir(source.join("Folder")).unwrap();
+        fs::write(source.join("Folder/one"), "1").unwrap();
+        fs::write(source.join("README"), "read").unwrap();
+    });
+    let disk = tree.sandbox.path("disk");
+    fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
+    fs::create_dir(tree.sandbox.path("fs")).unwrap();
+    let at = |name: &str| tree.sandbox.path("fs/target").join(name);
+    let (disk, mounted) = (text(&disk), text(&tree.sandbox.path("fs")));
+    if !tool(&["mkfs.ext4", "-q", "-O", "casefold", &disk]) || !tool(&["mount", "-o", "loop", &disk, &mounted]) {
+        return;
+    }
+    fs::create_dir_all(at("")).unwrap();
+    if tool(&["chattr", "+F", &text(&at(""))]) {
+        fs::create_dir(at("folder")).unwrap();
+        fs::write(at("folder/extra"), "x").unwrap();
+        fs::write(at("readme"), "other").unwrap();
+        fs::write(at("more"), "x").unwrap();
+        let place = format!("latest:{}", text(&tree.source));
+        let to = text(&at(""));
+        tree.sandbox.ok(["restore", &place, "--to", &to, "--delete", "--overwrite", "if-changed"]);
+        assert_eq!(fs::read_to_string(at("README")).unwrap(), "read");
+        assert_eq!(names(&at("")).len(), 2, "{:?}", names(&at("")));
+        assert_eq!(names(&at("folder")), ["one"]);
+    }
+    assert!(tool(&["umount", &mounted]));
 }

@@ -2,9 +2,14 @@
 
 mod words;
 mod opening;
+mod choosing;
+mod unusable;
 mod reading;
 mod backing_up;
 mod restoring;
+mod streams;
+mod archives;
+mod leaving_out;
 mod deleting;
 #[cfg(feature = "harness")]
 mod bench;

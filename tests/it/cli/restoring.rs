@@ -560,3 +560,42 @@ fn a_user_over_his_own_tree_gets_what_rsync_gives() {
     assert_eq!(fs::read_to_string(sandbox.path("by-larder/other")).unwrap(), "other\n");
     assert_eq!(fs::read_to_string(sandbox.path("by-larder/own")).unwrap(), "own\n");
 }
+
+#[test]
+fn a_restore_of_the_live_system_follows_absolute_links_beneath_its_root() {
+    if !in_namespace("restoring::a_restore_of_the_live_system_follows_absolute_links_beneath_its_root") {
+        return;
+    }
+    // A root directory of its own: this machine's, with whatever is written lying in memory.
+    let sandbox = Sandbox::new();
+    let memory = sandbox.path("memory");
+    fs::create_dir(&memory).unwrap();
+    assert!(tool(&["mount", "-t", "tmpfs", "none", &text(&memory)]));
+    for name in ["upper", "work", "root"] {
+        fs::create_dir(memory.join(name)).unwrap();
+    }
+    let at = |name: &str| text(&memory.join(name));
+    let layers = format!("lowerdir=/,upperdir={},workdir={}", at("upper"), at("work"));
+    if !tool(&["mount", "-t", "overlay", "overlay", "-o", &layers, &at("root")]) {
+        return;
+    }
+    let root = memory.join("root");
+    fs::copy(env!("CARGO_BIN_EXE_larder"), root.join("larder")).unwrap();
+    let script = r#"
+        set -e
+        mount -t proc none /proc
+        mkdir -p /larder-test/data/homes/other /larder-test/me/docs /home-of-larder
+        export HOME=/home-of-larder
+        echo dear > /larder-test/me/docs/letter
+        echo private > /larder-test/data/homes/other/diary
+        ln -s /larder-test/data/homes /larder-test/homes
+        ./larder backup /larder-test/me --as /larder-test/homes/me
+        ./larder restore latest --to / --overwrite if-changed
+        test -L /larder-test/homes
+        cat /larder-test/data/homes/me/docs/letter /larder-test/homes/other/diary
+    "#;
+    let output = Command::new("chroot").arg(&root).args(["/bin/sh", "-c", script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.ends_with("dear\nprivate\n"), "{said}");
+}

@@ -1,5 +1,7 @@
 //! What a backup tells at its end.
 
+use super::words::Words;
+use crate::base::escape;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::remarks::problem_line;
@@ -8,10 +10,13 @@ use crate::cli::{human, json};
 use crate::codec::Compression;
 use crate::monitor::{Problem, StageTimes};
 use crate::ops::backup::{BackupOptions, BackupStats};
+use crate::source::{Remark, RemarkKind};
 use serde::Serialize;
 
 /// Problems shown to people; the rest is counted.
 const PROBLEMS_SHOWN: usize = 10;
+/// So many rules that matched nothing have a line each.
+const RULES_SHOWN: usize = 5;
 /// A source is judged by at least so many new bytes.
 const JUDGED_BYTES_MIN: u64 = 16 << 20;
 
@@ -43,6 +48,8 @@ struct Summary {
     problem_list: Option<json::Path>,
     skipped: usize,
     looks_encrypted: bool,
+    snapshot_skipped: bool,
+    command_stderr: Option<Vec<String>>,
     duration_s: f64,
     stages: Vec<stages::StageObject>,
 }
@@ -53,11 +60,14 @@ pub fn tell(
     options: &BackupOptions,
     stats: &BackupStats,
     stages: &[(&'static str, StageTimes)],
+    words: &Words,
+    remarks: &[Remark],
 ) -> Result<(), Failure> {
     if out.json {
+        remarks_as_objects(out, remarks)?;
         problems_as_objects(out, "skipped", &stats.skipped)?;
         problems_as_objects(out, "problem", &stats.problems)?;
-        return out.object(&summary(options, stats, stages));
+        return out.object(&summary(options, stats, stages, words));
     }
     if !out.quiet {
         lines(options, stats).iter().try_for_each(|line| out.line(line))?;
@@ -67,13 +77,58 @@ pub fn tell(
         if looks_encrypted(options.compression, stats) {
             out.note("this source looks encrypted or compressed already: neither deduplication nor compression gained anything");
         }
+        if let Some((command, lines)) = words.heard().filter(|(_, lines)| !lines.is_empty()) {
+            let what = if lines.len() == 1 { "a line" } else { "lines" };
+            out.note(&format!("{command} ended well, but wrote {what} to its standard error (above)"));
+        }
         stats.skipped.iter().for_each(|skipped| out.note(&format!("left out {}", problem_line(skipped))));
+        remark_lines(remarks).iter().for_each(|line| out.note(line));
     }
     shown_problems(out, &stats.problems, stats.problem_count, "could not be read");
     if let Some(list) = &stats.problem_list {
         out.warn(&format!("all of them are listed in {}", list.display()));
     }
     Ok(())
+}
+
+/// Remarks as lines of `--json`.
+fn remarks_as_objects(out: &Output, remarks: &[Remark]) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct RemarkObject<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        remark: &'static str,
+        #[serde(flatten)]
+        path: Option<json::Path>,
+        rule: Option<String>,
+        message: &'a str,
+    }
+    remarks.iter().try_for_each(|remark| {
+        let is_path = !remark.is_of_a_rule() && !remark.subject.is_empty();
+        out.object(&RemarkObject {
+            kind: "remark",
+            remark: remark.kind.word(),
+            path: is_path.then(|| json::Path::new(&remark.subject)),
+            rule: remark.is_of_a_rule().then(|| escape::name(&remark.subject)),
+            message: &remark.message,
+        })
+    })
+}
+
+/// Remarks for people. Rules that matched nothing share a line when they are many: a list for many machines has many.
+fn remark_lines(remarks: &[Remark]) -> Vec<String> {
+    let (unmatched, others): (Vec<_>, Vec<_>) =
+        remarks.iter().partition(|remark| remark.kind == RemarkKind::RuleWithoutMatch);
+    let mut lines: Vec<String> = others.iter().map(|remark| remark.message.clone()).collect();
+    if unmatched.len() <= RULES_SHOWN {
+        lines.extend(unmatched.iter().map(|remark| remark.message.clone()));
+    } else {
+        let first: Vec<_> =
+            unmatched.iter().take(RULES_SHOWN).map(|r| format!("'{}'", escape::name(&r.subject))).collect();
+        let (count, more) = (human::count(unmatched.len() as u64), unmatched.len() - RULES_SHOWN);
+        lines.push(format!("{count} rules matched nothing: {} and {more} more; --json lists them", first.join(", ")));
+    }
+    lines
 }
 
 /// The first problems as warnings, and how many there are.
@@ -102,7 +157,12 @@ pub fn problems_as_objects(out: &Output, kind: &'static str, problems: &[Problem
     })
 }
 
-fn summary(options: &BackupOptions, stats: &BackupStats, stages: &[(&'static str, StageTimes)]) -> Summary {
+fn summary(
+    options: &BackupOptions,
+    stats: &BackupStats,
+    stages: &[(&'static str, StageTimes)],
+    words: &Words,
+) -> Summary {
     Summary {
         kind: "summary",
         snapshot: stats.snapshot.map(|id| id.to_string()),
@@ -128,6 +188,8 @@ fn summary(options: &BackupOptions, stats: &BackupStats, stages: &[(&'static str
         problem_list: stats.problem_list.as_ref().map(|list| json::Path::new(list.as_os_str().as_encoded_bytes())),
         skipped: stats.skipped.len(),
         looks_encrypted: looks_encrypted(options.compression, stats),
+        snapshot_skipped: stats.snapshot_skipped,
+        command_stderr: words.heard().map(|(_, lines)| lines),
         duration_s: stats.duration.as_secs_f64(),
         stages: stages::objects(stages),
     }
@@ -187,6 +249,9 @@ fn lines(options: &BackupOptions, stats: &BackupStats) -> Vec<String> {
     }
     if let Some(id) = stats.snapshot {
         lines.push(format!("snapshot  {id}"));
+    }
+    if let (true, Some(parent)) = (stats.snapshot_skipped, stats.parent) {
+        lines.push(format!("snapshot  none: nothing has changed since {parent}"));
     }
     lines
 }

@@ -1,8 +1,9 @@
 //! What rules leave out.
 
 use super::{Seen, source};
-use crate::source::filter::Excludes;
+use crate::source::filter::{Excludes, Given, GivenIn};
 use crate::source::fs::{FsOptions, FsSource};
+use crate::source::{RemarkKind, Source};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,7 @@ fn tree(paths: &[&str]) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn patterns(patterns: &[&str]) -> Excludes {
-    Excludes { patterns: patterns.iter().map(|p| p.to_string()).collect(), ..Excludes::default() }
+    Excludes { rules: patterns.iter().map(|p| Given::from(*p)).collect(), ..Excludes::default() }
 }
 
 fn walked(root: &Path, excludes: Excludes) -> Vec<String> {
@@ -32,7 +33,7 @@ fn patterns_have_the_meaning_they_have_for_git() {
     let all = walked(&root, Excludes::default());
     assert_eq!(all.len(), 13);
     assert_eq!(
-        walked(&root, patterns(&["*.o", "!keep.o", "/build", "target/", "log/*", "!log/1"])),
+        walked(&root, patterns(&["*.o", "!keep.o", "./build", "target/", "log/*", "!log/1"])),
         ["log", "src", "target", "log/1", "log/1/x", "src/build", "src/keep.o", "src/build/y"]
     );
     let absolute = format!("{}/src/build", root.display());
@@ -56,16 +57,17 @@ fn pattern_files_and_wrong_patterns_name_their_place() {
     let (_folder, root) = tree(&["a.o", "b.o", "c"]);
     let rules = tempfile::NamedTempFile::new().unwrap();
     fs::write(rules.path(), "# objects\n*.o\r\n\n").unwrap();
-    let excludes = Excludes { files: vec![rules.path().into()], ..patterns(&["!b.o"]) };
-    assert_eq!(walked(&root, excludes), ["b.o", "c"], "what is typed has the last word");
+    let file = |path: &Path| Given { place: GivenIn::File(path.into()), ignore_case: false };
+    let of_files = |path: &Path| Excludes { rules: vec![file(path)], ..Excludes::default() };
+    let with_typed = |rules: Vec<Given>| walked(&root, Excludes { rules, ..Excludes::default() });
+    assert_eq!(with_typed(vec![file(rules.path()), "!b.o".into()]), ["b.o", "c"], "the last word decides");
+    assert_eq!(with_typed(vec!["!b.o".into(), file(rules.path())]), ["c"]);
     let error = |excludes| FsSource::new(FsOptions { roots: vec![root.clone()], excludes, ..FsOptions::default() });
     fs::write(rules.path(), "fine\n[wrong\n").unwrap();
-    let files = Excludes { files: vec![rules.path().into()], ..Excludes::default() };
-    let message = error(files).unwrap_err().to_string();
+    let message = error(of_files(rules.path())).unwrap_err().to_string();
     assert!(message.contains(":2: "), "{message}");
     assert!(error(patterns(&["{a"])).unwrap_err().to_string().contains("{a"));
-    let missing = Excludes { files: vec![root.join("no")], ..Excludes::default() };
-    assert!(error(missing).unwrap_err().to_string().contains("/no"));
+    assert!(error(of_files(&root.join("no"))).unwrap_err().to_string().contains("/no"));
     let name = Excludes { per_directory: vec!["a/b".into()], ..Excludes::default() };
     assert!(error(name).is_err());
 }
@@ -93,7 +95,7 @@ fn rule_files_of_directories_hold_below_them_and_the_nearest_decides() {
     ];
     assert_eq!(walked(&root, excludes()), expected);
     // What a person types goes before what lies in directories.
-    let typed = Excludes { patterns: vec!["c".into(), "!/a/x.log".into()], ..excludes() };
+    let typed = Excludes { rules: vec!["c".into(), "!./a/x.log".into()], ..excludes() };
     let left = walked(&root, typed);
     assert!(left.contains(&"a/x.log".into()) && !left.contains(&"a/b/c".into()));
 }
@@ -127,4 +129,143 @@ fn no_rule_leaves_out_a_root_that_a_person_named() {
     let options = FsOptions { listed, excludes: patterns(&["*.o", "/a/"]), ..FsOptions::default() };
     let seen = Seen::well(&source(options));
     assert_eq!(seen.below(&root), ["a", "listed", "a/x", "listed/z"], "rules hold for paths from lists");
+}
+
+/// Paths below a root and the remarks of a walk.
+fn told(roots: &[PathBuf], excludes: Excludes) -> (Vec<String>, Vec<(RemarkKind, String)>) {
+    let source = source(FsOptions { roots: roots.to_vec(), excludes, ..FsOptions::default() });
+    let left = Seen::well(&source).below(&roots[0]);
+    (left, source.remarks().into_iter().map(|remark| (remark.kind, remark.message)).collect())
+}
+
+#[test]
+fn the_last_rule_decides_and_an_absolute_one_begins_at_the_root_of_all() {
+    let (_folder, root) = tree(&["x.log", "keep.log", "dev/a", "tmp/h/deep", "tmp/other"]);
+    let at = |path: &str| format!("{}/{path}", root.display());
+    let left = |rules: &[&str]| walked(&root, patterns(rules));
+    assert!(left(&["*.log", &format!("!{}", at("keep.log"))]).contains(&"keep.log".into()));
+    assert!(left(&["*.log", "!./keep.log"]).contains(&"keep.log".into()));
+    assert!(!left(&[&format!("!{}", at("keep.log")), "*.log"]).contains(&"keep.log".into()));
+    let (_, remarks) = told(&[root.clone()], patterns(&["/dev"]));
+    assert!(left(&["/dev"]).contains(&"dev/a".into()));
+    assert!(remarks[0].0 == RemarkKind::RuleChanged && remarks[0].1.contains("write './dev'"), "{remarks:?}");
+    assert!(!left(&["./dev"]).contains(&"dev".into()));
+    let list = [at("*"), format!("!{}", at("tmp")), at("tmp/*"), format!("!{}", at("tmp/h"))];
+    let list: Vec<&str> = list.iter().map(String::as_str).collect();
+    assert_eq!(left(&list), ["tmp", "tmp/h", "tmp/h/deep"]);
+    for named in ["tmp", "tmp/h"] {
+        let (left, _) = told(&[root.join(named)], patterns(&list));
+        assert!(left.contains(&"deep".into()) || left.contains(&"h/deep".into()), "{named}: {left:?}");
+    }
+}
+
+#[test]
+fn rules_without_a_match_and_sources_that_end_empty_are_said() {
+    let (_folder, root) = tree(&["a/x.o", "b/y", "full/z"]);
+    fs::create_dir(root.join("void")).unwrap();
+    let roots = ["full", "a", "void"].map(|name| root.join(name));
+    let (_, remarks) = told(&roots, patterns(&["*.o", "*.gone", "!w"]));
+    let of = |kind| remarks.iter().filter(|r| r.0 == kind).map(|r| r.1.as_str()).collect::<Vec<_>>().join("\n");
+    let empty = of(RemarkKind::SourceEmpty);
+    assert!(empty.contains("/a is in the snapshot: everything in it was left out"), "{remarks:?}");
+    assert!(empty.contains("/void is in the snapshot: the directory is empty"), "{remarks:?}");
+    assert!(!empty.contains("/full"), "{remarks:?}");
+    let unmatched = of(RemarkKind::RuleWithoutMatch);
+    assert!(unmatched.contains("'*.gone'") && unmatched.contains("'!w'") && !unmatched.contains("*.o"), "{remarks:?}");
+}
+
+#[test]
+fn markers_leave_out_what_lies_beside_them_but_not_a_folder_that_was_named() {
+    let (_folder, root) =
+        tree(&["a/.nobackup", "a/x", "a/named/y", "b/CACHEDIR.TAG", "b/x", "c/.ignore", "c/x", "c/d/y"]);
+    fs::write(root.join("b/CACHEDIR.TAG"), crate::source::filter::CACHEDIR_TAG).unwrap();
+    fs::write(root.join("c/.ignore"), "*\n!.ignore\n").unwrap();
+    let excludes = || Excludes {
+        cache_dirs: true,
+        if_present: vec![".nobackup".into()],
+        per_directory: vec![".ignore".into()],
+        ..Excludes::default()
+    };
+    assert_eq!(walked(&root, excludes()), ["a", "b", "c", "a/.nobackup", "b/CACHEDIR.TAG", "c/.ignore"]);
+    for (name, all) in [("a", 4), ("b", 2), ("c", 4)] {
+        let (left, remarks) = told(&[root.join(name)], excludes());
+        assert_eq!(left.len(), all, "{name}: {left:?}");
+        assert_eq!(remarks.iter().map(|r| r.0).collect::<Vec<_>>(), [RemarkKind::MarkerPassedOver], "{remarks:?}");
+    }
+    // What was named below a marker stays, and nothing else there.
+    let (left, _) = told(&[root.clone(), root.join("a/named"), root.join("c/d")], excludes());
+    let expected =
+        ["a", "b", "c", "a/.nobackup", "a/named", "a/named/y", "b/CACHEDIR.TAG", "c/.ignore", "c/d", "c/d/y"];
+    assert_eq!(left, expected);
+    let bad = Excludes { if_present: vec!["a/b".into()], ..Excludes::default() };
+    assert!(FsSource::new(FsOptions { roots: vec![root], excludes: bad, ..FsOptions::default() }).is_err());
+}
+
+#[test]
+fn files_above_a_size_are_left_out_and_counted_but_not_one_that_was_named() {
+    let (_folder, root) = tree(&["small", "large", "d/named"]);
+    for name in ["large", "d/named"] {
+        fs::write(root.join(name), [0; 101]).unwrap();
+    }
+    fs::write(root.join("small"), [0; 100]).unwrap();
+    let excludes = Excludes { larger_than: Some(100), ..Excludes::default() };
+    let (left, remarks) = told(&[root.clone(), root.join("d/named")], excludes);
+    assert_eq!(left, ["d", "small", "d/named"]);
+    assert!(remarks[0].1.starts_with("1 file was left out"), "{remarks:?}");
+}
+
+#[test]
+fn what_has_the_no_dump_flag_is_left_out_when_asked_for() {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let (_folder, root) = tree(&["file", "dir/x", "dir/named/y", "other", "flagged/z"]);
+    for name in ["file", "dir", "flagged"] {
+        let file = fs::File::open(root.join(name)).unwrap();
+        let set = ioctl_getflags(&file).and_then(|flags| ioctl_setflags(&file, flags | IFlags::NODUMP));
+        if set.is_err() {
+            // The file system of temporary files has no flags.
+            return;
+        }
+    }
+    assert_eq!(walked(&root, Excludes::default()).len(), 8);
+    let excludes = || Excludes { no_dump: true, ..Excludes::default() };
+    assert_eq!(walked(&root, excludes()), ["other"]);
+    let (left, _) = told(&[root.clone(), root.join("dir/named"), root.join("flagged")], excludes());
+    assert_eq!(left, ["dir", "flagged", "other", "dir/named", "dir/named/y", "flagged/z"]);
+}
+
+#[test]
+fn rules_of_any_bytes_match_names_of_any_bytes() {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let (_folder, root) = tree(&["café", "KEEP"]);
+    for name in [b"caf\xe9", b"old\xff"] {
+        fs::write(root.join(OsStr::from_bytes(name)), b"").unwrap();
+    }
+    fs::write(root.join(".ignore"), b"old\xff\n").unwrap();
+    let rules = vec![
+        Given::pattern(OsString::from_vec(b"caf\xe9".to_vec())),
+        Given { place: GivenIn::Pattern("keep".into()), ignore_case: true },
+    ];
+    let excludes = Excludes { rules, per_directory: vec![".ignore".into()], ..Excludes::default() };
+    assert_eq!(walked(&root, excludes), [".ignore", "café"]);
+}
+
+#[test]
+fn sources_inside_another_are_never_lost() {
+    let (_folder, root) = tree(&["x/a", "elsewhere/deep/b"]);
+    std::os::unix::fs::symlink("../elsewhere", root.join("x/link")).unwrap();
+    let (x, source_of) = (root.join("x"), |named: &[PathBuf], listed: &[PathBuf]| {
+        source(FsOptions { roots: named.to_vec(), listed: listed.to_vec(), ..FsOptions::default() })
+    });
+    for inner in ["x/link", "x/link/deep", "x/link/deep/b"] {
+        let source = source_of(&[x.clone(), root.join(inner)], &[]);
+        let below = Seen::well(&source).below(&root);
+        assert!(below.contains(&"elsewhere/deep/b".into()) && below.contains(&"x/link".into()), "{inner}: {below:?}");
+        assert_eq!(source.remarks()[0].kind, RemarkKind::SourceMoved);
+    }
+    // A list can be long: there it is an error, and so is what is not there.
+    for (inner, said) in [("x/link/deep", "link"), ("x/gone", "No such file")] {
+        let errors = Seen::of(&source_of(&[x.clone()], &[root.join(inner)])).errors;
+        assert!(errors.len() == 1 && errors[0].1.contains(said), "{inner}: {errors:?}");
+    }
 }

@@ -1,0 +1,58 @@
+//! What lies in a directory, or on an entry, and says that it is to be left out: markers, rule files, the no-dump flag.
+
+use super::list::Names;
+use crate::format::tree::EntryKind;
+use crate::source::filter::{CACHEDIR_TAG, CACHEDIR_TAG_NAME, Filter, RULE_FILE_BYTES_MAX};
+use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, openat};
+use rustix::io::Errno;
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// The name among those of a directory that marks it as one to leave out.
+pub(super) fn marker<'a>(filter: &'a Filter, names: &Names, fd: &OwnedFd) -> Option<&'a [u8]> {
+    let present = filter.markers().iter().find(|name| names.position(name).is_some());
+    if let Some(name) = present {
+        return Some(name);
+    }
+    if !filter.cache_dirs() || names.position(CACHEDIR_TAG_NAME).is_none() {
+        return None;
+    }
+    let tag = read_regular(fd, CACHEDIR_TAG_NAME, CACHEDIR_TAG.len());
+    tag.is_ok_and(|tag| tag.is_some_and(|tag| tag == CACHEDIR_TAG)).then_some(CACHEDIR_TAG_NAME)
+}
+
+/// The text of a rule file; `None` for what is no regular file.
+pub(super) fn rule_file(fd: &OwnedFd, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    read_regular(fd, name, RULE_FILE_BYTES_MAX)
+}
+
+/// Whether an entry has the no-dump flag, where the file system does not tell with its metadata. What has no flags, or
+/// cannot be asked, has it not.
+pub(super) fn no_dump(fd: BorrowedFd<'_>, name: &CStr, kind: EntryKind) -> bool {
+    if !matches!(kind, EntryKind::File | EntryKind::Directory) {
+        return false;
+    }
+    let flags = openat(fd, name, OPEN, Mode::empty()).and_then(ioctl_getflags);
+    flags.is_ok_and(|flags| flags.contains(IFlags::NODUMP))
+}
+
+/// Never follows a link, never waits.
+const OPEN: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// The first bytes of a regular file; `None` for anything else. Never follows a link, never waits.
+fn read_regular(fd: &OwnedFd, name: &[u8], max: usize) -> io::Result<Option<Vec<u8>>> {
+    use std::io::Read;
+    let file = match openat(fd, name, OPEN, Mode::empty()) {
+        Ok(file) => std::fs::File::from(file),
+        Err(Errno::LOOP | Errno::NXIO) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    file.take(max as u64).read_to_end(&mut text)?;
+    Ok(Some(text))
+}
