@@ -7,6 +7,7 @@
 //! see `links`.
 
 mod attributes;
+mod bytes;
 mod compare;
 mod copy;
 mod correct;
@@ -18,6 +19,7 @@ mod flush;
 mod grain;
 mod lend;
 mod links;
+mod make;
 mod partial;
 mod sweep;
 
@@ -32,11 +34,10 @@ use crate::base::time::Time;
 use crate::format::compare::{Facts, Fields};
 use crate::format::tree::EntryKind;
 use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
+use bytes::{Back, read_all_at, write_all_at};
 use compare::At;
 use directory::{Born, OpenDirectories, open_beneath};
-use file::{
-    HALF_WRITTEN, OpenFiles, close, create_new, identity, not_renamed, not_written, rename_over, rename_to_new, set_len,
-};
+use file::{HALF_WRITTEN, OpenFiles, identity, not_renamed, rename_to_new, set_len};
 use flags::{Flags, SEALING, explain};
 use flush::Flush;
 use grain::{Grains, Kept, same_time};
@@ -47,7 +48,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -155,84 +156,6 @@ impl FsDestination {
         let acl = (!directory.made() || directory.inherits.load(Relaxed))
             && rustix::fs::fgetxattr_query(fd, ACL_DEFAULT).is_ok();
         Ok(*directory.born.get_or_init(|| Born { uid: stat.st_uid, gid: stat.st_gid, acl }))
-    }
-
-    /// A new inode under `name`, or under a temporary name when `replace` and something is there.
-    fn create_fd(
-        &self,
-        directory: &Arc<FsDirectory>,
-        fd: &OwnedFd,
-        name: &[u8],
-        replace: bool,
-    ) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
-        let created = self.in_writable(directory, fd, || match create_new(fd, name) {
-            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
-                let temporary = self.temporary_name();
-                Ok((create_new(fd, &temporary)?, Some(temporary)))
-            }
-            created => Ok((created?, None)),
-        });
-        created.map_err(|e| explain(e, self.flags_of(directory)))
-    }
-
-    /// Puts what was made under a temporary name in the place of `name`.
-    fn replace(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, temporary: &[u8], name: &[u8]) -> io::Result<()> {
-        rename_over(fd, temporary, name).map_err(|error| {
-            let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
-            not_renamed(explain(error, there | self.flags_of(directory)))
-        })
-    }
-
-    /// All that a file gets whose content is written: `names` are a temporary one, if it has that, and its own.
-    fn complete_file(
-        &self,
-        (directory, directory_fd): (&Arc<FsDirectory>, &OwnedFd),
-        fd: OwnedFd,
-        names: (Option<&[u8]>, &[u8]),
-        attributes: &Attributes<'_>,
-    ) -> io::Result<Losses> {
-        let born = self.born(directory, directory_fd, &fd)?;
-        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
-        self.flags.early(&fd, attributes.flags);
-        if directory.flushes {
-            flush::flush(&fd, &mut losses)?;
-        }
-        let seal = attributes.flags & SEALING != 0;
-        let identified = if seal { Some(identity(&rustix::fs::fstat(&fd)?)) } else { None };
-        close(fd).map_err(not_written)?;
-        if let Some(temporary) = names.0 {
-            self.replace(directory, directory_fd, temporary, names.1)?;
-        }
-        if let Some(identity) = identified {
-            self.flags.late(directory, names.1, attributes.flags, identity);
-        }
-        Ok(losses)
-    }
-
-    /// Makes an entry by `make`, under its name or, when `replace` and something is there, by way of a temporary one.
-    fn make(
-        &self,
-        (place, directory): (&Arc<FsDirectory>, &OwnedFd),
-        name: &[u8],
-        replace: bool,
-        make: impl Fn(&[u8]) -> io::Result<()>,
-        complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
-    ) -> io::Result<Losses> {
-        let made = self.in_writable(place, directory, || match make(name) {
-            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
-                let temporary = self.temporary_name();
-                make(&temporary)?;
-                Ok(Some(temporary))
-            }
-            made => made.map(|()| None),
-        });
-        let temporary = made.map_err(|e| explain(e, self.flags_of(place)))?;
-        let made = temporary.as_deref().unwrap_or(name);
-        let done = complete(made).and_then(|losses| match &temporary {
-            Some(temporary) => self.replace(place, directory, temporary, name).map(|()| losses),
-            None => Ok(losses),
-        });
-        done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
     }
 
     fn open_path(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
@@ -657,51 +580,6 @@ impl Destination for FsDestination {
         let mut notes = self.applier.notes();
         self.flags.notes(&mut notes);
         notes
-    }
-}
-
-fn write_all_at(fd: impl AsFd, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::pwrite(fd.as_fd(), bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n) => {
-                bytes = &bytes[n..];
-                offset += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
-fn read_all_at(fd: impl AsFd, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
-    while !buf.is_empty() {
-        match rustix::io::pread(fd.as_fd(), &mut *buf, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(n) => {
-                buf = &mut buf[n..];
-                offset += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-    Ok(())
-}
-
-struct Back {
-    file: std::fs::File,
-    len: u64,
-}
-
-impl ReadBack for Back {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
     }
 }
 

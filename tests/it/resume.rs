@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-const BIG: usize = 96 << 20;
+const BIG: usize = 68 << 20;
 /// Where the first run is stopped.
-const STOP: u64 = 60 << 20;
+const STOP: u64 = 40 << 20;
 /// What a second run may read: what was not written, and what was on its way.
 const REST: u64 = BIG as u64 - STOP + (16 << 20);
 

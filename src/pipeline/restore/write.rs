@@ -217,7 +217,7 @@ fn make_special<D: Destination>(
 
 /// Another name of a file that is there by now.
 pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>) {
-    let (tally, overwrite) = (context.tally, context.request.overwrite);
+    let tally = context.tally;
     if context.request.dry_run {
         return count(&tally.counts.hard_links);
     }
@@ -240,31 +240,10 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>
     else {
         return;
     };
-    let existing = if other.folder.fresh { Ok(None) } else { destination.look(to, &other.name) };
-    let attributes = other.finish.attributes();
-    let expected = other.itself.expected();
-    match existing {
-        Ok(Some(existing)) if existing.identity == *identity => return count(&tally.counts.unchanged),
-        Ok(Some(existing)) if !overwrite.replaces() && !existing.half_written => {
-            // Where names cannot be told to be one file's, or no file can have two, a like one is right.
-            let like = existing.kind == expected.kind
-                && existing.size == expected.size
-                && destination.same_time(to, &existing, attributes.mtime, false);
-            if like && !destination.links(to) {
-                count(&tally.counts.unchanged);
-                let error = io::Error::other("as an earlier restore left it");
-                return tally.lost(path, vec![Loss { part: Part::Link, error, refused: true }]);
-            }
-            count(&tally.counts.left);
-            tally.absent(path());
-            if overwrite == Overwrite::Refuse {
-                tally.problem(path(), super::IN_THE_WAY.into());
-            }
-            return;
-        }
-        Ok(_) => {}
-        Err(error) => return tally.problem(path(), format!("cannot look at what lies in the target: {error}")),
+    if !other_name_may_come(other, *identity, to, context) {
+        return;
     }
+    let (attributes, expected) = (other.finish.attributes(), other.itself.expected());
     let (from, to) = ((from, &**first_name), (to, &*other.name));
     let replace = !other.folder.fresh;
     match destination.link(from, *identity, to, (&expected, &attributes), replace) {
@@ -290,6 +269,42 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>
     if context.request.verify {
         check_other_name(from, to, *identity, other, context);
     }
+}
+
+/// Whether another name is to be made, given what lies there; anything else is dealt with.
+fn other_name_may_come<D: Destination>(
+    other: &OtherName<D>,
+    identity: Identity,
+    to: &D::Directory,
+    context: &Context<'_, D>,
+) -> bool {
+    let (tally, overwrite) = (context.tally, context.request.overwrite);
+    let Some(destination) = context.destination.filter(|_| !other.folder.fresh) else { return true };
+    let path = || other.folder.path_of(&other.name);
+    let expected = other.itself.expected();
+    match destination.look(to, &other.name) {
+        Ok(Some(existing)) if existing.identity == identity => count(&tally.counts.unchanged),
+        Ok(Some(existing)) if !overwrite.replaces() && !existing.half_written => {
+            // Where names cannot be told to be one file's, or no file can have two, a like one is right.
+            let like = existing.kind == expected.kind
+                && existing.size == expected.size
+                && destination.same_time(to, &existing, other.finish.attributes().mtime, false);
+            if like && !destination.links(to) {
+                count(&tally.counts.unchanged);
+                let error = io::Error::other("as an earlier restore left it");
+                tally.lost(path, vec![Loss { part: Part::Link, error, refused: true }]);
+                return false;
+            }
+            count(&tally.counts.left);
+            tally.absent(path());
+            if overwrite == Overwrite::Refuse {
+                tally.problem(path(), super::IN_THE_WAY.into());
+            }
+        }
+        Ok(_) => return true,
+        Err(error) => tally.problem(path(), format!("cannot look at what lies in the target: {error}")),
+    }
+    false
 }
 
 /// A name that cannot be linked becomes a file of its own, which is said.

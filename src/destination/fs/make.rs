@@ -1,0 +1,96 @@
+//! Entries come to be under their own name, or under a temporary one that then takes the place of what is there.
+
+use super::file::{close, create_new, identity, not_renamed, not_written, rename_over};
+use super::flags::{SEALING, explain};
+use super::{FsDestination, FsDirectory, compare, flush};
+use crate::destination::{Attributes, Losses};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::AtFlags;
+use std::io;
+use std::sync::Arc;
+
+impl FsDestination {
+    /// A new inode under `name`, or under a temporary name when `replace` and something is there.
+    pub(super) fn create_fd(
+        &self,
+        directory: &Arc<FsDirectory>,
+        fd: &OwnedFd,
+        name: &[u8],
+        replace: bool,
+    ) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
+        let created = self.in_writable(directory, fd, || match create_new(fd, name) {
+            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
+                let temporary = self.temporary_name();
+                Ok((create_new(fd, &temporary)?, Some(temporary)))
+            }
+            created => Ok((created?, None)),
+        });
+        created.map_err(|e| explain(e, self.flags_of(directory)))
+    }
+
+    /// Puts what was made under a temporary name in the place of `name`.
+    pub(super) fn replace(
+        &self,
+        directory: &Arc<FsDirectory>,
+        fd: &OwnedFd,
+        temporary: &[u8],
+        name: &[u8],
+    ) -> io::Result<()> {
+        rename_over(fd, temporary, name).map_err(|error| {
+            let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
+            not_renamed(explain(error, there | self.flags_of(directory)))
+        })
+    }
+
+    /// All that a file gets whose content is written: `names` are a temporary one, if it has that, and its own.
+    pub(super) fn complete_file(
+        &self,
+        (directory, directory_fd): (&Arc<FsDirectory>, &OwnedFd),
+        fd: OwnedFd,
+        names: (Option<&[u8]>, &[u8]),
+        attributes: &Attributes<'_>,
+    ) -> io::Result<Losses> {
+        let born = self.born(directory, directory_fd, &fd)?;
+        let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        self.flags.early(&fd, attributes.flags);
+        if directory.flushes {
+            flush::flush(&fd, &mut losses)?;
+        }
+        let seal = attributes.flags & SEALING != 0;
+        let identified = if seal { Some(identity(&rustix::fs::fstat(&fd)?)) } else { None };
+        close(fd).map_err(not_written)?;
+        if let Some(temporary) = names.0 {
+            self.replace(directory, directory_fd, temporary, names.1)?;
+        }
+        if let Some(identity) = identified {
+            self.flags.late(directory, names.1, attributes.flags, identity);
+        }
+        Ok(losses)
+    }
+
+    /// Makes an entry by `make`, under its name or, when `replace` and something is there, by way of a temporary one.
+    pub(super) fn make(
+        &self,
+        (place, directory): (&Arc<FsDirectory>, &OwnedFd),
+        name: &[u8],
+        replace: bool,
+        make: impl Fn(&[u8]) -> io::Result<()>,
+        complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
+    ) -> io::Result<Losses> {
+        let made = self.in_writable(place, directory, || match make(name) {
+            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
+                let temporary = self.temporary_name();
+                make(&temporary)?;
+                Ok(Some(temporary))
+            }
+            made => made.map(|()| None),
+        });
+        let temporary = made.map_err(|e| explain(e, self.flags_of(place)))?;
+        let made = temporary.as_deref().unwrap_or(name);
+        let done = complete(made).and_then(|losses| match &temporary {
+            Some(temporary) => self.replace(place, directory, temporary, name).map(|()| losses),
+            None => Ok(losses),
+        });
+        done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))
+    }
+}
