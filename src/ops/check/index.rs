@@ -10,6 +10,7 @@ use crate::format::pack::{Member, PackKind, PackTable};
 use crate::format::segment::{Row, SegmentPack};
 use crate::index::run::RunBuilder;
 use crate::index::{Index, IndexError, Location};
+use crate::object::ObjectError;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
 use crate::store::{Store, StoreError};
@@ -41,6 +42,13 @@ pub(in crate::ops) struct PackState {
 }
 
 impl PackState {
+    /// A segment lists it, of a session that began then.
+    fn is_listed(&mut self, pack: &SegmentPack, rows: RowSum, since: Option<Time>) {
+        (self.listed, self.header_len, self.listed_len) = (true, pack.header_len, pack.len);
+        self.since = self.since.into_iter().chain(since).min();
+        self.rows.push(rows);
+    }
+
     /// Whether something of it is damaged or missing.
     pub fn is_suspect(&self) -> bool {
         !self.bad.is_empty() || self.is_all_suspect()
@@ -149,12 +157,7 @@ pub(in crate::ops) fn catalogue(
     for key in names(&*store.storage, Area::Index)? {
         let StorageKey::Segment(generation, id) = key else { continue };
         let subject = Subject::Object(key);
-        let read = findings.attempt(&subject, || {
-            // Every row is read before one of them counts.
-            let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
-            reader.rows(&mut |_| {})?;
-            Ok::<_, crate::object::ObjectError>(reader)
-        });
+        let read = findings.attempt(&subject, || read_segment(store, generation, id));
         here.insert(id);
         let mut reader = match read {
             Ok(reader) => reader,
@@ -201,12 +204,9 @@ pub(in crate::ops) fn catalogue(
         if impossible > 0 {
             findings.add(Severity::Damage, subject, format!("{impossible} rows point outside of any pack"));
         }
+        let since = records.began(&reader.header.session);
         for (pack, sum) in named.iter().zip(sums) {
-            let state = packs.entry((pack.kind, pack.id)).or_default();
-            (state.listed, state.header_len, state.listed_len) = (true, pack.header_len, pack.len);
-            let since = records.began(&reader.header.session);
-            state.since = state.since.into_iter().chain(since).min();
-            state.rows.push(sum);
+            packs.entry((pack.kind, pack.id)).or_default().is_listed(pack, sum, since);
         }
     }
     index.install(builder).map_err(failed)?;
@@ -223,6 +223,13 @@ pub(in crate::ops) fn catalogue(
         missing_segments,
         _folder: folder,
     })
+}
+
+/// A segment of which every row was read, before one of them counts.
+fn read_segment(store: &Store, generation: u32, id: ObjectId) -> Result<SegmentReader<'_>, ObjectError> {
+    let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
+    reader.rows(&mut |_| {})?;
+    Ok(reader)
 }
 
 /// Packs that are in the storage.
