@@ -10,6 +10,7 @@ use crate::format::pack::{Member, PackKind, PackTable};
 use crate::format::segment::{Row, SegmentPack};
 use crate::index::run::RunBuilder;
 use crate::index::{Index, IndexError, Location};
+use crate::object::ObjectError;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
 use crate::store::{Store, StoreError};
@@ -41,6 +42,13 @@ pub(in crate::ops) struct PackState {
 }
 
 impl PackState {
+    /// A segment that counts lists it.
+    fn list(&mut self, pack: &SegmentPack, sum: RowSum, since: Option<Time>) {
+        (self.listed, self.header_len, self.listed_len) = (true, pack.header_len, pack.len);
+        self.since = self.since.into_iter().chain(since).min();
+        self.rows.push(sum);
+    }
+
     /// Whether something of it is damaged or missing.
     pub fn is_suspect(&self) -> bool {
         !self.bad.is_empty() || self.is_all_suspect()
@@ -127,6 +135,43 @@ fn local(path: &std::path::Path, source: std::io::Error) -> StoreError {
     StoreError::Local { what: "write", path: path.display().to_string(), source }
 }
 
+/// A segment, every row of which was read: before one of them counts.
+fn open_whole(store: &Store, generation: u32, id: ObjectId) -> Result<SegmentReader<'_>, ObjectError> {
+    let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
+    reader.rows(&mut |_| {})?;
+    Ok(reader)
+}
+
+/// Puts a segment's rows into the index. Gives what it lists of each of its packs, and how many rows there are.
+fn take_rows(
+    reader: &mut SegmentReader<'_>,
+    id: ObjectId,
+    builder: &mut RunBuilder,
+    (findings, subject): (&Findings<'_>, &Subject),
+    failed: &dyn Fn(IndexError) -> StoreError,
+) -> Result<(Vec<(SegmentPack, RowSum)>, u64), StoreError> {
+    builder.segment(id, &reader.footer.packs).map_err(failed)?;
+    let mut sums: Vec<_> = reader.footer.packs.iter().map(|pack| (*pack, RowSum::default())).collect();
+    let (mut result, mut impossible, mut rows) = (Ok(()), 0u64, 0);
+    reader.rows(&mut |block| {
+        for row in block {
+            match sums.get_mut(row.pack as usize) {
+                Some((pack, sum)) if is_possible(row, pack) => sum.add(row),
+                _ => impossible += 1,
+            }
+        }
+        rows += block.len() as u64;
+        if result.is_ok() {
+            result = builder.rows(block);
+        }
+    })?;
+    result.map_err(failed)?;
+    if impossible > 0 {
+        findings.add(Severity::Damage, subject.clone(), format!("{impossible} rows point outside of any pack"));
+    }
+    Ok((sums, rows))
+}
+
 /// Reads every segment into a fresh index, and compares the packs it names with those that are there.
 pub(in crate::ops) fn catalogue(
     store: &Store,
@@ -149,12 +194,7 @@ pub(in crate::ops) fn catalogue(
     for key in names(&*store.storage, Area::Index)? {
         let StorageKey::Segment(generation, id) = key else { continue };
         let subject = Subject::Object(key);
-        let read = findings.attempt(&subject, || {
-            // Every row is read before one of them counts.
-            let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
-            reader.rows(&mut |_| {})?;
-            Ok::<_, crate::object::ObjectError>(reader)
-        });
+        let read = findings.attempt(&subject, || open_whole(store, generation, id));
         here.insert(id);
         let mut reader = match read {
             Ok(reader) => reader,
@@ -181,32 +221,11 @@ pub(in crate::ops) fn catalogue(
             incomplete |= records.is_unreadable(&reader.header.session);
             continue;
         }
-        builder.segment(id, &reader.footer.packs).map_err(failed)?;
-        let mut sums = vec![RowSum::default(); reader.footer.packs.len()];
-        let (mut result, mut impossible) = (Ok(()), 0u64);
-        let named = reader.footer.packs.clone();
-        reader.rows(&mut |block| {
-            for row in block {
-                match named.get(row.pack as usize) {
-                    Some(pack) if is_possible(row, pack) => sums[row.pack as usize].add(row),
-                    _ => impossible += 1,
-                }
-            }
-            rows += block.len() as u64;
-            if result.is_ok() {
-                result = builder.rows(block);
-            }
-        })?;
-        result.map_err(failed)?;
-        if impossible > 0 {
-            findings.add(Severity::Damage, subject, format!("{impossible} rows point outside of any pack"));
-        }
-        for (pack, sum) in named.iter().zip(sums) {
-            let state = packs.entry((pack.kind, pack.id)).or_default();
-            (state.listed, state.header_len, state.listed_len) = (true, pack.header_len, pack.len);
-            let since = records.began(&reader.header.session);
-            state.since = state.since.into_iter().chain(since).min();
-            state.rows.push(sum);
+        let since = records.began(&reader.header.session);
+        let (sums, taken) = take_rows(&mut reader, id, &mut builder, (findings, &subject), &failed)?;
+        rows += taken;
+        for (pack, sum) in sums {
+            packs.entry((pack.kind, pack.id)).or_default().list(&pack, sum, since);
         }
     }
     index.install(builder).map_err(failed)?;
