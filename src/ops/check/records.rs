@@ -271,16 +271,27 @@ fn state(store: &Store, findings: &Findings<'_>) -> Result<State, StoreError> {
     store.fold_state(&counted)
 }
 
+/// The snapshots that outcomes name, and whose.
+fn committed(store: &Store, records: &Records) -> HashMap<ObjectId, SessionId> {
+    let sessions = records.sessions.keys().chain(records.state.settled.keys());
+    let committed = sessions.filter_map(|session| match records.own_standing(store, session) {
+        Standing::Ended(Verdict::Committed(snapshot)) => Some((snapshot, *session)),
+        _ => None,
+    });
+    committed.collect()
+}
+
+/// Says that a snapshot which is there was removed by somebody who may not do that.
+fn ignored_removals(findings: &Findings<'_>, state: &State, id: ObjectId) {
+    for by in state.removed_by(&id) {
+        let message =
+            format!("a removal of it, signed by {}, is ignored: that is neither its host nor a maintainer", hex(by));
+        findings.add(Severity::Notice, Subject::Snapshot(id), message);
+    }
+}
+
 fn snapshots(store: &Store, findings: &Findings<'_>, records: &mut Records) -> Result<(), StoreError> {
-    let committed: HashMap<ObjectId, SessionId> = records
-        .sessions
-        .keys()
-        .chain(records.state.settled.keys())
-        .filter_map(|session| match records.own_standing(store, session) {
-            Standing::Ended(Verdict::Committed(snapshot)) => Some((snapshot, *session)),
-            _ => None,
-        })
-        .collect();
+    let committed = committed(store, records);
     let damaged = |id: ObjectId, message: String| {
         findings.add(Severity::Damage, Subject::Snapshot(id), message);
         findings.affected_snapshot(id);
@@ -308,21 +319,12 @@ fn snapshots(store: &Store, findings: &Findings<'_>, records: &mut Records) -> R
         if store.is_removed(&records.state, &id, Some(&signed.signer)) {
             continue;
         }
-        for by in records.state.removed_by(&id) {
-            let message = format!(
-                "a removal of it, signed by {}, is ignored: that is neither its host nor a maintainer",
-                hex(by)
-            );
-            findings.add(Severity::Notice, Subject::Snapshot(id), message);
-        }
+        ignored_removals(findings, &records.state, id);
         if valid {
             witnesses.hear(id, &signed);
         } else if signed.signer != [0; 32] {
-            findings.add(
-                Severity::Damage,
-                Subject::Object(key),
-                "the snapshot is tampered with: its signature does not fit",
-            );
+            let message = "the snapshot is tampered with: its signature does not fit";
+            findings.add(Severity::Damage, Subject::Object(key), message);
             findings.affected_snapshot(id);
             continue;
         }
