@@ -147,7 +147,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     if stats.found == 0 {
         out.note("nothing found");
     } else {
-        let nothing = |pattern: &OsString| out.note(&format!("nothing found for '{}'", escape::name(pattern.as_bytes())));
+        let nothing =
+            |pattern: &OsString| out.note(&format!("nothing found for '{}'", escape::name(pattern.as_bytes())));
         matcher.without_match().for_each(nothing);
     }
     if stats.damaged > 0 {
