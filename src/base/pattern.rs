@@ -111,7 +111,7 @@ impl RulesBuilder {
             let glob = Compiled::new(&glob, reading)?;
             // Rules that begin somewhere are also held against the other form, to say what they would have matched
             // when both forms counted.
-            if !reading.own_directory && !(reading.also_at_base && anchor == Anchor::Base) {
+            if !(reading.own_directory || reading.also_at_base && anchor == Anchor::Base) {
                 self.by_root.add(number, &glob);
             }
             if reading.own_directory || anchor != Anchor::Anywhere {
@@ -246,9 +246,7 @@ fn parse(line: &[u8], reading: Reading) -> Option<Parsed> {
     }
     let mut line = without_trailing_spaces(line);
     let takes_back = line.starts_with(b"!");
-    if takes_back {
-        line = &line[1..];
-    } else if line.starts_with(b"\\!") || line.starts_with(b"\\#") {
+    if takes_back || line.starts_with(b"\\!") || line.starts_with(b"\\#") {
         line = &line[1..];
     }
     let absolute = line.starts_with(b"/");

@@ -109,7 +109,8 @@ fn keep<'a>(kind: ProblemKind, all: impl Iterator<Item = (&'a [u8], &'a str)>) -
     for (path, message) in all.take(KEPT_MAX).filter(|(path, _)| path.len() <= PATH_BYTES_MAX) {
         let plain = message.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
         let mut message: String = plain.collect();
-        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+        let end = (0..=MESSAGE_BYTES_MAX.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
+        message.truncate(end.unwrap_or(0));
         // A kind, and two lengths of at most three bytes.
         match room.checked_sub(path.len() + message.len() + 7) {
             Some(left) => room = left,

@@ -14,7 +14,7 @@ use crate::storage::StorageKey;
 #[derive(Debug)]
 pub(crate) enum JudgedRecord {
     /// It counts.
-    Counts(SignedRecord),
+    Counts(Box<SignedRecord>),
     /// Its signer may not say such a thing: it is ignored, for this reason.
     Ignored(&'static str),
 }
@@ -36,7 +36,7 @@ impl Store {
     pub(crate) fn judge_record(&self, key: &StorageKey) -> Result<JudgedRecord, ObjectError> {
         let record = self.read_record(key)?;
         Ok(match self.objection(&record) {
-            None => JudgedRecord::Counts(record),
+            None => JudgedRecord::Counts(Box::new(record)),
             Some(why) => JudgedRecord::Ignored(why),
         })
     }

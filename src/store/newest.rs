@@ -66,7 +66,7 @@ impl Wanted {
         let (by_both, by_key, by_name) =
             (|s: &Snapshot| signed(s) && named(s), |s: &Snapshot| signed(s), |s: &Snapshot| named(s));
         let ways: [&dyn Fn(&Snapshot) -> bool; 3] = [&by_both, &by_key, &by_name];
-        if let Some(way) = ways.into_iter().find(|way| snapshots.iter().any(|s| way(s))) {
+        if let Some(way) = ways.into_iter().find(|way| snapshots.iter().any(way)) {
             snapshots.retain(|snapshot| way(snapshot));
         }
         snapshots
@@ -93,7 +93,7 @@ fn is_signed(snapshot: &Snapshot) -> bool {
 type Key = (bool, Option<Time>, u64, Time, ObjectId);
 
 /// Sorts snapshots, the newest last. Those whose signature does not fit come before all others.
-pub fn sort(snapshots: &mut Vec<Snapshot>, now: Time) {
+pub fn sort(snapshots: &mut [Snapshot], now: Time) {
     let mut of_signer: HashMap<[u8; 32], Vec<&Snapshot>> = HashMap::new();
     for snapshot in snapshots.iter().filter(|snapshot| is_signed(snapshot)) {
         of_signer.entry(snapshot.signer).or_default().push(snapshot);

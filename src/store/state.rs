@@ -131,7 +131,7 @@ impl Store {
     /// One record; `None` when it is to be ignored.
     fn record_that_counts(&self, key: &StorageKey) -> Result<Option<SignedRecord>, StoreError> {
         match self.judge_record(key) {
-            Ok(JudgedRecord::Counts(record)) => Ok(Some(record)),
+            Ok(JudgedRecord::Counts(record)) => Ok(Some(*record)),
             Ok(JudgedRecord::Ignored(why)) => {
                 self.notice(format!("{key} is ignored: {why}"));
                 Ok(None)

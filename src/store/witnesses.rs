@@ -28,8 +28,11 @@ pub(crate) struct Witnesses {
     named: HashSet<ObjectId>,
     sequences: HashMap<ObjectId, u64>,
     /// Of each signer, by sequence: when the run began, and the manifest before it.
-    runs: HashMap<[u8; 32], BTreeMap<u64, (Time, Option<ObjectId>)>>,
+    runs: HashMap<[u8; 32], BTreeMap<u64, Run>>,
 }
+
+/// When a run began, and the manifest before its own.
+type Run = (Time, Option<ObjectId>);
 
 impl Witnesses {
     /// Takes in a manifest whose signature fits.

@@ -87,8 +87,8 @@ impl Grains {
             // The directory looks as it did.
             let time = |s, ns: u64| Timespec { tv_sec: s, tv_nsec: ns as i64 };
             let before = Timestamps {
-                last_access: time(stat.st_atime, stat.st_atime_nsec as u64),
-                last_modification: time(stat.st_mtime, stat.st_mtime_nsec as u64),
+                last_access: time(stat.st_atime, stat.st_atime_nsec),
+                last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
             };
             _ = rustix::fs::futimens(directory, &before);
             kept

@@ -261,7 +261,7 @@ fn state(store: &Store, findings: &Findings<'_>) -> Result<State, StoreError> {
     for key in names(&*store.storage, Area::State)? {
         let subject = Subject::Object(key);
         match findings.read(&subject, || store.judge_record(&key)) {
-            Some(JudgedRecord::Counts(record)) => counted.push((key, Arc::new(record))),
+            Some(JudgedRecord::Counts(record)) => counted.push((key, Arc::new(*record))),
             Some(JudgedRecord::Ignored(why)) => {
                 findings.add(Severity::Notice, subject, format!("it is ignored: {why}"))
             }

@@ -24,7 +24,7 @@ impl Nocow {
     pub fn of(&self, fd: BorrowedFd<'_>, device: u64) -> u32 {
         let known = lock(&self.0).get(&device).copied();
         let has = known.unwrap_or_else(|| {
-            let has = fstatfs(fd).is_ok_and(|fs| fs.f_type as i64 == BTRFS);
+            let has = fstatfs(fd).is_ok_and(|fs| fs.f_type == BTRFS);
             lock(&self.0).insert(device, has);
             has
         });

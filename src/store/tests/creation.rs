@@ -164,7 +164,8 @@ fn a_layout_of_a_later_version_is_believed_when_the_maintainer_signed_it_and_fro
         let signature = signer.sign(Domain::Config, &store.id(), &bytes);
         [bytes, signature.to_vec()].concat()
     };
-    let changes: [&dyn Fn(&mut Vec<u8>); 3] = [
+    type Change<'a> = &'a dyn Fn(&mut Vec<u8>);
+    let changes: [Change<'_>; 3] = [
         &|bytes| bytes[8] = 2,
         &|bytes| bytes[14] = 4,
         // Nothing of the layout is as it was.

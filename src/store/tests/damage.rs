@@ -109,9 +109,9 @@ fn a_damaged_pack_of_a_killed_run_is_not_adopted() {
         // Durable, and then the process is gone.
         let session = begin(&store, "host").unwrap();
         put(&session, BlobKind::Chunks, b"left behind").unwrap();
-        let packs =
+        let mut packs =
             memory.keys().into_iter().filter_map(|key| if let StorageKey::Pack(id) = key { Some(id) } else { None });
-        let pack = packs.last().unwrap();
+        let pack = packs.next_back().unwrap();
         drop(session);
         let id = store.ring.id_of(BlobKind::Chunks, b"left behind");
         let session = begin(&store, "host").unwrap();

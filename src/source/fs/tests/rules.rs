@@ -146,7 +146,7 @@ fn the_last_rule_decides_and_an_absolute_one_begins_at_the_root_of_all() {
     assert!(left(&["*.log", &format!("!{}", at("keep.log"))]).contains(&"keep.log".into()));
     assert!(left(&["*.log", "!./keep.log"]).contains(&"keep.log".into()));
     assert!(!left(&[&format!("!{}", at("keep.log")), "*.log"]).contains(&"keep.log".into()));
-    let (_, remarks) = told(&[root.clone()], patterns(&["/dev"]));
+    let (_, remarks) = told(std::slice::from_ref(&root), patterns(&["/dev"]));
     assert!(left(&["/dev"]).contains(&"dev/a".into()));
     assert!(remarks[0].0 == RemarkKind::RuleChanged && remarks[0].1.contains("write './dev'"), "{remarks:?}");
     assert!(!left(&["./dev"]).contains(&"dev".into()));
@@ -265,7 +265,7 @@ fn sources_inside_another_are_never_lost() {
     }
     // A list can be long: there it is an error, and so is what is not there.
     for (inner, said) in [("x/link/deep", "link"), ("x/gone", "No such file")] {
-        let errors = Seen::of(&source_of(&[x.clone()], &[root.join(inner)])).errors;
+        let errors = Seen::of(&source_of(std::slice::from_ref(&x), &[root.join(inner)])).errors;
         assert!(errors.len() == 1 && errors[0].1.contains(said), "{inner}: {errors:?}");
     }
 }
