@@ -8,6 +8,7 @@ mod list;
 mod marks;
 pub(super) mod meta;
 mod mounts;
+mod names;
 mod nocow;
 mod open;
 mod roots;

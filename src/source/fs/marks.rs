@@ -1,6 +1,6 @@
 //! What lies in a directory, or on an entry, and says that it is to be left out: markers, rule files, the no-dump flag.
 
-use super::list::Names;
+use super::names::Names;
 use crate::format::tree::EntryKind;
 use crate::source::filter::{CACHEDIR_TAG, CACHEDIR_TAG_NAME, Filter, RULE_FILE_BYTES_MAX};
 use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, openat};
