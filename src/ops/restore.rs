@@ -79,10 +79,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     let tally = Tally::new(monitor);
     doubt(&snapshot, &tally);
     if base.is_empty() && rules.take_all() {
-        let totals = &snapshot.manifest.totals;
-        monitor.expect(Counter::Entries, totals.entries);
-        monitor.expect(Counter::Files, totals.files);
-        monitor.expect(Counter::Bytes, totals.bytes);
+        expect(&snapshot, monitor);
     }
     let lease = Lease::begin(store, options, &snapshot, monitor)?;
     // Nothing is made for a path that is not there.
@@ -141,6 +138,14 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     stats.snapshot = Some(snapshot.id);
     stats.duration = start.elapsed();
     Ok(stats)
+}
+
+/// How much a whole snapshot is.
+fn expect(snapshot: &Snapshot, monitor: &dyn Monitor) {
+    let totals = &snapshot.manifest.totals;
+    monitor.expect(Counter::Entries, totals.entries);
+    monitor.expect(Counter::Files, totals.files);
+    monitor.expect(Counter::Bytes, totals.bytes);
 }
 
 /// What is chosen by patterns and lists.

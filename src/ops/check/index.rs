@@ -42,11 +42,11 @@ pub(in crate::ops) struct PackState {
 }
 
 impl PackState {
-    /// A segment lists it, of a session that began then.
-    fn is_listed(&mut self, pack: &SegmentPack, rows: RowSum, since: Option<Time>) {
+    /// A segment that counts lists it.
+    fn list(&mut self, pack: &SegmentPack, sum: RowSum, since: Option<Time>) {
         (self.listed, self.header_len, self.listed_len) = (true, pack.header_len, pack.len);
         self.since = self.since.into_iter().chain(since).min();
-        self.rows.push(rows);
+        self.rows.push(sum);
     }
 
     /// Whether something of it is damaged or missing.
@@ -135,6 +135,43 @@ fn local(path: &std::path::Path, source: std::io::Error) -> StoreError {
     StoreError::Local { what: "write", path: path.display().to_string(), source }
 }
 
+/// A segment, every row of which was read: before one of them counts.
+fn open_whole(store: &Store, generation: u32, id: ObjectId) -> Result<SegmentReader<'_>, ObjectError> {
+    let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
+    reader.rows(&mut |_| {})?;
+    Ok(reader)
+}
+
+/// Puts a segment's rows into the index. Gives what it lists of each of its packs, and how many rows there are.
+fn take_rows(
+    reader: &mut SegmentReader<'_>,
+    id: ObjectId,
+    builder: &mut RunBuilder,
+    (findings, subject): (&Findings<'_>, &Subject),
+    failed: &dyn Fn(IndexError) -> StoreError,
+) -> Result<(Vec<(SegmentPack, RowSum)>, u64), StoreError> {
+    builder.segment(id, &reader.footer.packs).map_err(failed)?;
+    let mut sums: Vec<_> = reader.footer.packs.iter().map(|pack| (*pack, RowSum::default())).collect();
+    let (mut result, mut impossible, mut rows) = (Ok(()), 0u64, 0);
+    reader.rows(&mut |block| {
+        for row in block {
+            match sums.get_mut(row.pack as usize) {
+                Some((pack, sum)) if is_possible(row, pack) => sum.add(row),
+                _ => impossible += 1,
+            }
+        }
+        rows += block.len() as u64;
+        if result.is_ok() {
+            result = builder.rows(block);
+        }
+    })?;
+    result.map_err(failed)?;
+    if impossible > 0 {
+        findings.add(Severity::Damage, subject.clone(), format!("{impossible} rows point outside of any pack"));
+    }
+    Ok((sums, rows))
+}
+
 /// Reads every segment into a fresh index, and compares the packs it names with those that are there.
 pub(in crate::ops) fn catalogue(
     store: &Store,
@@ -157,7 +194,7 @@ pub(in crate::ops) fn catalogue(
     for key in names(&*store.storage, Area::Index)? {
         let StorageKey::Segment(generation, id) = key else { continue };
         let subject = Subject::Object(key);
-        let read = findings.attempt(&subject, || read_segment(store, generation, id));
+        let read = findings.attempt(&subject, || open_whole(store, generation, id));
         here.insert(id);
         let mut reader = match read {
             Ok(reader) => reader,
@@ -184,29 +221,11 @@ pub(in crate::ops) fn catalogue(
             incomplete |= records.is_unreadable(&reader.header.session);
             continue;
         }
-        builder.segment(id, &reader.footer.packs).map_err(failed)?;
-        let mut sums = vec![RowSum::default(); reader.footer.packs.len()];
-        let (mut result, mut impossible) = (Ok(()), 0u64);
-        let named = reader.footer.packs.clone();
-        reader.rows(&mut |block| {
-            for row in block {
-                match named.get(row.pack as usize) {
-                    Some(pack) if is_possible(row, pack) => sums[row.pack as usize].add(row),
-                    _ => impossible += 1,
-                }
-            }
-            rows += block.len() as u64;
-            if result.is_ok() {
-                result = builder.rows(block);
-            }
-        })?;
-        result.map_err(failed)?;
-        if impossible > 0 {
-            findings.add(Severity::Damage, subject, format!("{impossible} rows point outside of any pack"));
-        }
         let since = records.began(&reader.header.session);
-        for (pack, sum) in named.iter().zip(sums) {
-            packs.entry((pack.kind, pack.id)).or_default().is_listed(pack, sum, since);
+        let (sums, taken) = take_rows(&mut reader, id, &mut builder, (findings, &subject), &failed)?;
+        rows += taken;
+        for (pack, sum) in sums {
+            packs.entry((pack.kind, pack.id)).or_default().list(&pack, sum, since);
         }
     }
     index.install(builder).map_err(failed)?;
@@ -223,13 +242,6 @@ pub(in crate::ops) fn catalogue(
         missing_segments,
         _folder: folder,
     })
-}
-
-/// A segment of which every row was read, before one of them counts.
-fn read_segment(store: &Store, generation: u32, id: ObjectId) -> Result<SegmentReader<'_>, ObjectError> {
-    let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
-    reader.rows(&mut |_| {})?;
-    Ok(reader)
 }
 
 /// Packs that are in the storage.
