@@ -196,6 +196,22 @@ fn threads_start_in_few_places() {
     }
 }
 
+/// A test's name in `docs/reliability.md` may be cut by `…`, and `*` stands for all of a file.
+#[test]
+fn the_tests_that_reliability_names_are_there() {
+    let text = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let code: String = files("src").into_iter().chain(files("tests")).map(|(_, text)| text).collect();
+    let mut named = 0;
+    for name in text.split('`').skip(1).step_by(2).filter(|name| name.contains("::")) {
+        let name =
+            name.trim_end_matches("::*").trim_end_matches('…').rsplit("::").next().unwrap().trim_start_matches('…');
+        let is_there = code.contains(&format!("fn {name}")) || code.contains(&format!("mod {name};"));
+        assert!(is_there, "docs/reliability.md names {name}, and there is no such test");
+        named += 1;
+    }
+    assert!(named > 50, "{named}");
+}
+
 #[test]
 fn every_decoder_has_a_fuzz_target() {
     let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
