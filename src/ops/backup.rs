@@ -208,6 +208,7 @@ fn begin(
     paths: &[Vec<u8>],
     monitor: &dyn Monitor,
 ) -> Result<(Option<Session>, Option<Snapshot>), StoreError> {
+    store.confirm_ended()?;
     let mut parent = match options.parent {
         Some(id) => Some(store.find_snapshot(&id.to_string())?),
         None => store.find_parent(&options.host, paths)?,

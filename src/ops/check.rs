@@ -233,9 +233,23 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     }
     report.packs = catalogue.packs.values().filter(|pack| pack.stored_len.is_some()).count() as u64;
     findings.finish(&mut report);
+    if report.findings.iter().any(is_of_the_index) {
+        // What is cached of it would lend to the next backup what no other machine can read.
+        store.forget_index()?;
+    }
     meters.report(monitor);
     report.duration = start.elapsed();
     Ok(report)
+}
+
+/// Whether something is damaged or lost that the cached index was made of.
+fn is_of_the_index(finding: &Finding) -> bool {
+    let subject = &finding.subject;
+    finding.severity == Severity::Damage
+        && matches!(
+            subject,
+            Subject::Object(StorageKey::Segment(..) | StorageKey::Outcome(_)) | Subject::Snapshot(_) | Subject::Store
+        )
 }
 
 /// Says whose snapshots this machine cannot vouch for, and which are from the future. What is damaged is found elsewhere.

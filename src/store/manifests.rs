@@ -161,6 +161,14 @@ impl Store {
         })
     }
 
+    /// Forgets what is cached of manifests.
+    pub(super) fn forget_manifests(&self) {
+        let mut manifests = lock(&self.manifests);
+        manifests.known.clear();
+        (manifests.loaded, manifests.fresh) = (true, false);
+        self.cache.write(NAME, &encode(&manifests.known));
+    }
+
     /// Whether this machine has seen a snapshot committed.
     pub(crate) fn seen_committed(&self, id: &ObjectId) -> Result<bool, StoreError> {
         let mut manifests = lock(&self.manifests);

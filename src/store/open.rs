@@ -309,8 +309,8 @@ pub(super) fn read_slots(storage: &dyn Storage, store: StoreId, listed: &[Object
         match read_slot(storage, id) {
             Ok(slot) if slot.store == store && slots.len() < KEY_SLOTS_MAX => slots.push((id, slot)),
             Ok(_) => {}
-            Err(error) if error.is_damage() => unreadable.push((id, error)),
-            Err(error) => return Err(error),
+            // One that is not needed must not stop whoever has another.
+            Err(error) => unreadable.push((id, error)),
         }
     }
     Ok((slots, unreadable))

@@ -1,7 +1,8 @@
 //! The cached index brought up to date: segments of sessions that ended well, and only of those.
 //!
-//! Whatever lies in the index's cache was accepted once, and a session that ended well stays so: when nothing changed, a
-//! listing and a comparison of sets is all there is to do. What is known of the other segments is cached too.
+//! Whatever lies in the index's cache was accepted once: when nothing changed, a listing and a comparison of sets is all
+//! there is to do. What is known of the other segments is cached too. Who writes looks first whether the outcomes are
+//! still there ([`Store::confirm_ended`]), and a check that finds segments or outcomes damaged has the cache forgotten.
 
 use super::outcome::Standing;
 use super::state::State;
@@ -191,6 +192,47 @@ impl Store {
         reader.rows(&mut |some| rows.extend_from_slice(some))?;
         builder.segment(id, &reader.footer.packs)?;
         builder.rows(rows)?;
+        Ok(())
+    }
+
+    /// For who is about to write: forgets the cached index when a session that ended well has lost its outcome. Its copies of
+    /// chunks do not count then, and nothing may refer to them; what lies there is adopted or stored anew.
+    pub fn confirm_ended(&self) -> Result<(), StoreError> {
+        let ended = self.ended_sessions();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let mut outcomes = HashSet::new();
+        self.storage.list(Area::Sessions, &mut |found| {
+            if let StorageKey::Outcome(session) = found.key {
+                outcomes.insert(session);
+            }
+        })?;
+        let missing: Vec<_> = ended.iter().filter(|session| !outcomes.contains(session)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let settled = self.read_state()?.settled;
+        if missing.iter().any(|session| !settled.contains_key(session)) {
+            self.notice(
+                "a session that had ended well has lost its outcome: what is cached of the store is read anew".into(),
+            );
+            self.forget_index()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is cached of segments and sessions, so that it is read from the store again. For when some of it was
+    /// found to be damaged or lost there: a cache that outlives what it was made of would lend what nobody else has.
+    pub fn forget_index(&self) -> Result<(), StoreError> {
+        {
+            let mut segments = lock(&self.segments);
+            *segments = Segments { loaded: true, ..Segments::default() };
+            self.cache.write(NAME, &segments.encode());
+        }
+        self.forget_manifests();
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.retain_segments(&HashSet::new())?;
         Ok(())
     }
 

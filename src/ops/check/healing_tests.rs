@@ -167,3 +167,47 @@ fn a_backup_that_meets_damage_in_its_parents_tree_heals_it_at_once() {
         }
     }
 }
+
+/// A cache that outlives what it was made of must not lend it: nobody else could read what is built on it.
+#[test]
+fn a_machine_with_its_cache_builds_on_nothing_that_the_store_lost() {
+    let entries = sample();
+    let is_outcome = |key: &StorageKey| matches!(key, StorageKey::Outcome(_));
+    let is_segment = |key: &StorageKey| matches!(key, StorageKey::Segment(..));
+    let is_session = |key: &StorageKey| matches!(key, StorageKey::Outcome(_) | StorageKey::Lease(_));
+    let is_session_or_snapshot = move |key: &StorageKey| is_session(key) || matches!(key, StorageKey::Snapshot(_));
+    // What goes, whether it is deleted, and whether a check must find it first: a backup reads no outcomes and segments
+    // that it knows.
+    let cases: [(&dyn Fn(&StorageKey) -> bool, bool, bool); 6] = [
+        (&is_outcome, true, false),
+        (&is_outcome, true, true),
+        (&is_outcome, false, true),
+        (&is_segment, false, true),
+        (&is_segment, true, false),
+        (&is_session_or_snapshot, true, false),
+    ];
+    for (at, (is_lost, deleted, checked)) in cases.into_iter().enumerate() {
+        for force in [false, true] {
+            let what = format!("case {at}, force {force}");
+            let bench = Bench::new();
+            backup(&bench.store, &entries, true);
+            let lost: Vec<_> = bench.storage.keys().into_iter().filter(|key| is_lost(key)).collect();
+            assert!(!lost.is_empty(), "{what}");
+            for key in lost {
+                match deleted {
+                    true => bench.storage.delete(&key).unwrap(),
+                    false => bench.damage(&key, |bytes| *bytes.last_mut().unwrap() ^= 1),
+                }
+            }
+            if checked {
+                assert!(check(&Arc::new(bench.reopen()), ReadData::No).is_damaged(), "{what}");
+            }
+            let new = backup(&Arc::new(bench.reopen()), &entries, force).snapshot.unwrap();
+            let machine = Machine::of(&bench);
+            let elsewhere = machine.open(&bench.storage);
+            let report = check(&elsewhere, ReadData::All);
+            assert!(!report.affected_snapshots.contains(&new), "{what}: {report:?}");
+            comes_back(&elsewhere, new, &entries, &what);
+        }
+    }
+}
