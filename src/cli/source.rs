@@ -10,6 +10,7 @@ use crate::store::Store;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -22,6 +23,11 @@ pub fn never(context: &Context, store: &Store) -> Result<HashSet<(u64, u64)>, Fa
     let folder = context.store_folder()?;
     let found = [&folder, cache].into_iter().filter_map(|path| fs::metadata(path).ok());
     Ok(found.map(|meta| (meta.dev(), meta.ino())).collect())
+}
+
+/// Where the folders of [`never`] lie.
+pub fn never_at(context: &Context, store: &Store) -> Result<Vec<PathBuf>, Failure> {
+    Ok(vec![context.store_folder()?, store.places.cache.clone()])
 }
 
 /// Files of this machine.

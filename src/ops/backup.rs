@@ -182,7 +182,7 @@ fn back_up(
     }
     let mut stats = stats(&context, &counting.counters);
     stats.parent = parent.as_ref().map(|p| p.id);
-    stats.nothing_read = is_nothing_read(source, &context, &stats);
+    stats.nothing_read = is_nothing_read(source, &context);
     if stats.nothing_read {
         session.map_or(Ok(()), Session::end)?;
     } else if let (Some(session), Some(root)) = (session, root) {
@@ -274,9 +274,9 @@ fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId
     Ok(session.with_rows_max(segment_rows(options)))
 }
 
-/// Whether something went wrong with every root, so that there is nothing to be the newest snapshot.
-fn is_nothing_read(source: &dyn Source, context: &Context, stats: &BackupStats) -> bool {
-    let Some(reached) = source.reached().filter(|_| stats.problem_count > 0) else { return false };
+/// Whether every root failed or was left out, so that there is nothing to be the newest snapshot.
+fn is_nothing_read(source: &dyn Source, context: &Context) -> bool {
+    let Some(reached) = source.reached() else { return false };
     // Where no directory was reached, the only files are roots.
     reached.others == 0 && reached.files <= context.counts.files_unreadable.load(Relaxed)
 }

@@ -62,6 +62,9 @@ pub struct FsOptions {
     pub excludes: Excludes,
     /// Directories or files never entered, by (device, inode): the store, the cache.
     pub never: HashSet<(u64, u64)>,
+    /// Where these lie. In a union of file systems others may have the same numbers: a folder that has them is one of these
+    /// only if it is found to be. Empty: the numbers are believed.
+    pub never_at: Vec<PathBuf>,
     /// How big files are read.
     pub read: ReadMode,
     /// Threads that list directories and look at entries, the one that walks among them; 0 chooses.
@@ -80,6 +83,7 @@ pub struct FsSource {
     filter: Filter,
     one_file_system: bool,
     never: HashSet<(u64, u64)>,
+    never_at: Vec<PathBuf>,
     helpers: usize,
     ahead_max: usize,
     open_max: usize,
@@ -107,6 +111,7 @@ impl FsSource {
             filter,
             one_file_system: options.one_file_system,
             never: options.never,
+            never_at: options.never_at,
             helpers: threads - 1,
             ahead_max: AHEAD_MAX,
             open_max: 0,
@@ -125,6 +130,7 @@ impl FsSource {
             one_file_system: self.one_file_system,
             mounts: if self.one_file_system { Mounts::read() } else { Mounts::default() },
             never: &self.never,
+            never_at: &self.never_at,
             read_special: self.read_special,
             stop: AtomicBool::new(false),
             remarks: &self.remarks,

@@ -178,7 +178,8 @@ fn a_machine_with_its_cache_builds_on_nothing_that_the_store_lost() {
     let is_session_or_snapshot = move |key: &StorageKey| is_session(key) || matches!(key, StorageKey::Snapshot(_));
     // What goes, whether it is deleted, and whether a check must find it first: a backup reads no outcomes and segments
     // that it knows.
-    let cases: [(&dyn Fn(&StorageKey) -> bool, bool, bool); 6] = [
+    type IsLost<'a> = &'a dyn Fn(&StorageKey) -> bool;
+    let cases: [(IsLost<'_>, bool, bool); 6] = [
         (&is_outcome, true, false),
         (&is_outcome, true, true),
         (&is_outcome, false, true),

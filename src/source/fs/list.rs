@@ -137,6 +137,8 @@ pub(super) struct Lister<'a> {
     /// With `one_file_system`: what is mounted.
     pub mounts: Mounts,
     pub never: &'a HashSet<(u64, u64)>,
+    /// Where these lie.
+    pub never_at: &'a [PathBuf],
     pub read_special: bool,
     pub stop: AtomicBool,
     /// What a person should know of the walk.
@@ -338,12 +340,14 @@ impl Lister<'_> {
     /// Says of a root that a person named when nothing of it came into the snapshot.
     pub fn say_when_empty(&self, listing: &Listing, found: &[Looked]) {
         let directory = &listing.directory;
-        if self.is_named_root(directory)
+        let left_out = listing.shortened || !found.is_empty();
+        let listed =
+            directory.is_root() && directory.node.is_some_and(|n| self.roots.node(n).root == Some(Kind::Listed));
+        if (self.is_named_root(directory) || listed && left_out)
             && lock(&listing.errors).is_empty()
             && !found.iter().any(Looked::is_told)
             && !self.stop.load(Relaxed)
         {
-            let left_out = listing.shortened || !found.is_empty();
             self.remark(Remark::empty(&directory.path(), left_out));
         }
     }
@@ -488,7 +492,8 @@ impl Lister<'_> {
         subs: &mut Subs,
     ) -> Looked {
         let Some(meta) = looked.meta() else { return looked };
-        if !self.never.is_empty() && self.never.contains(&(meta.device, meta.inode)) {
+        let found = (meta.device, meta.inode);
+        if self.never.contains(&found) && marks::is_one_of(self.never_at, &directory.path(), name) {
             return Looked::Skipped("it belongs to the store or its cache");
         }
         let root = node.and_then(|node| self.roots.node(node).root);

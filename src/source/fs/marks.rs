@@ -5,9 +5,12 @@ use crate::format::tree::EntryKind;
 use crate::source::filter::{CACHEDIR_TAG, CACHEDIR_TAG_NAME, Filter, RULE_FILE_BYTES_MAX};
 use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, openat};
 use rustix::io::Errno;
-use std::ffi::CStr;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, OsString};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 /// The name among those of a directory that marks it as one to leave out.
 pub(super) fn marker<'a>(filter: &'a Filter, names: &Names, fd: &OwnedFd) -> Option<&'a [u8]> {
@@ -55,4 +58,20 @@ fn read_regular(fd: &OwnedFd, name: &[u8], max: usize) -> io::Result<Option<Vec<
     let mut text = Vec::new();
     file.take(max as u64).read_to_end(&mut text)?;
     Ok(Some(text))
+}
+
+/// Whether a name in a directory, whose numbers are those of one of these folders, is that folder: its path without links
+/// is the folder's, or it holds what the folder holds (it may be mounted at two places). Numbers alone prove nothing. What
+/// cannot be found out counts as one.
+pub fn is_one_of(folders: &[PathBuf], directory: &[u8], name: &[u8]) -> bool {
+    let path = PathBuf::from(OsString::from_vec([directory, &b"/"[..], name].concat()));
+    let held = |folder: &Path| -> Option<BTreeSet<OsString>> {
+        std::fs::read_dir(folder).ok()?.map(|entry| entry.ok().map(|entry| entry.file_name())).collect()
+    };
+    let is = |folder: &PathBuf| match (std::fs::canonicalize(&path), std::fs::canonicalize(folder)) {
+        (Ok(path), Ok(folder)) if path == folder => true,
+        (Ok(path), Ok(folder)) => held(&path) == held(&folder),
+        _ => true,
+    };
+    folders.is_empty() || folders.iter().any(is)
 }

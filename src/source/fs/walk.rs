@@ -407,7 +407,8 @@ impl Done {
                         _ => 0,
                     })
                     .sum();
-                found.len() + errors + targets
+                // A directory is told of also when nothing is in it: it was reached, and may be broken off.
+                (found.len() + errors + targets).max(usize::from(*first == 0))
             }
         }
     }

@@ -315,3 +315,23 @@ fn attributes_are_asked_of_each_file_of_a_union() {
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.contains("trusted.note"), "{ran:?}");
 }
+
+#[test]
+fn a_store_as_the_source_and_sources_that_rules_leave_out_make_no_snapshot() {
+    let sandbox = Sandbox::new();
+    sandbox.write("s/keep.log", "1");
+    sandbox.ok(["backup", "s"]);
+    let before = sandbox.ok(["snapshots", "--json"]).stdout;
+    let listed = sandbox.path("s/keep.log");
+    std::fs::write(sandbox.path("list"), format!("{}\n", listed.display())).unwrap();
+    let store = sandbox.path("store").display().to_string();
+    for words in [vec!["backup", "-e", "*.log", "--files-from", "list"], vec!["backup", &store]] {
+        let ran = sandbox.run(&words);
+        assert!(ran.code == 1 && ran.stderr.contains("no snapshot was made"), "{words:?}: {ran:?}");
+    }
+    assert_eq!(sandbox.ok(["snapshots", "--json"]).stdout, before);
+    // A source that is empty was read all the same.
+    std::fs::create_dir(sandbox.path("empty")).unwrap();
+    let ran = sandbox.run(["backup", "empty", "nope"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+}

@@ -161,6 +161,7 @@ pub fn source(
         one_file_system: args.one_file_system,
         excludes: excludes(args),
         never: source::never(context, store)?,
+        never_at: source::never_at(context, store)?,
         read: args.read.into(),
         threads: args.threads,
         no_xattrs: args.no_xattrs,
