@@ -213,3 +213,59 @@ fn delete_keeps_what_the_target_spells_otherwise() {
     }
     assert!(tool(&["umount", &mounted]));
 }
+
+#[test]
+fn delete_leaves_the_files_that_the_command_reads() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/one", "1");
+    sandbox.write("source/two", "2");
+    let at = |name: &str| sandbox.path("target").join(name);
+    sandbox.ok(["-s", "store", "init", "--key-file", "key"]);
+    sandbox.ok(["-s", "store", "--key-file", "key", "backup", "source", "--as", "/s"]);
+    for folder in ["target/keys", "target/gone"] {
+        fs::create_dir_all(sandbox.path(folder)).unwrap();
+    }
+    fs::copy(sandbox.path("key"), at("keys/key")).unwrap();
+    symlink("through/key", at("link")).unwrap();
+    symlink("keys", at("through")).unwrap();
+    sandbox.write("target/list", "/s/one\n/s\n");
+    sandbox.write("target/patterns", "two\n");
+    let restore = ["-s", "store", "restore", "latest:/s", "--to", "target", "--delete", "-v"];
+    let more = ["--exclude-file", "target/patterns", "--files-from", "target/list"];
+    let with_key = [&["--key-file", "target/link"][..], &restore, &more].concat();
+    let ran = sandbox.ok(with_key);
+    assert!(ran.stderr.contains("this command reads it"), "{ran:?}");
+    assert_eq!(names(&sandbox.path("target")), ["keys", "link", "list", "one", "patterns", "through"]);
+    assert_eq!(names(&at("keys")), ["key"]);
+    // The same of the environment.
+    sandbox.write("target/extra", "x");
+    let output = sandbox.command(restore).env("LARDER_KEY_FILE", at("link")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(names(&sandbox.path("target")), ["keys", "link", "one", "through", "two"]);
+    // And of a passphrase.
+    sandbox.write("target/secret", "a passphrase");
+    sandbox.ok(["-s", "other", "init", "--passphrase-file", "target/secret", "--kdf-memory", "8"]);
+    let other = ["-s", "other", "--passphrase-file", "target/secret"];
+    sandbox.ok(other.iter().chain(&["backup", "source", "--as", "/s"]));
+    sandbox.ok(other.iter().chain(&restore[2..]));
+    assert_eq!(names(&sandbox.path("target")), ["one", "secret", "two"]);
+}
+
+#[test]
+fn delete_leaves_every_store() {
+    let sandbox = Sandbox::new();
+    let home = text(&sandbox.home());
+    sandbox.write("home/one", "1");
+    sandbox.ok(["backup", &home, "--as", "/h"]);
+    assert!(tool(&["cp", "-a", &format!("{home}/.larder"), &text(&sandbox.path("clone"))]));
+    sandbox.write("home/extra/file", "x");
+    assert!(tool(&["cp", "-a", &format!("{home}/.larder"), &format!("{home}/extra/inner")]));
+    // What only looks a little like one.
+    sandbox.write("home/app/config/0", "none");
+    let ran = sandbox.ok(["-s", "clone", "restore", "latest:/h", "--to", &home, "--delete", "-v"]);
+    assert!(ran.stderr.contains("it is a store of backups"), "{ran:?}");
+    assert_eq!(names(&sandbox.home().join("extra")), ["inner"]);
+    assert!(!sandbox.home().join("app").exists());
+    sandbox.ok(["check", "--read-data"]);
+    sandbox.ok(["-s", &format!("{home}/extra/inner"), "check", "--read-data"]);
+}
