@@ -272,10 +272,31 @@ impl<D: Destination> Directories<D> {
         self.close_empty(context, window);
     }
 
+    /// Opens the last directory, which nothing was restored into, if the target has it: what the snapshot lacks in it can
+    /// be selected all the same. Nothing is made for that, and no link followed.
+    fn open_existing(&mut self, context: &Context<'_, D>) {
+        let made = self.open.iter().rposition(|open| open.folder.is_some());
+        for at in made.map_or(self.open.len(), |made| made + 1)..self.open.len() {
+            let parent = self.open[at - 1].folder.as_ref().and_then(|folder| folder.handle.clone());
+            let (Some(destination), Some(parent)) = (context.destination, parent) else { return };
+            let prefix = &self.open[at].prefix;
+            let key = directory_key(prefix.strip_suffix(&[0]).unwrap_or(prefix));
+            let name = split_key(&key).unwrap_or_default().1;
+            let Ok(handle) = destination.open_directory(&parent, name) else { return };
+            let folder = Folder { key: key.into(), handle: Some(handle), fresh: false };
+            self.open[at].found = Found::Whole;
+            self.open[at].mounted = self.is_mounted(at, &folder, context);
+            self.open[at].folder = Some(Arc::new(folder));
+        }
+    }
+
     /// The last directory is complete and has no subdirectories to come.
     fn close_empty(&mut self, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
-        if self.last().choice == Choice::Yes && !self.last().refused {
-            self.folder(context);
+        match self.last().choice {
+            _ if self.last().refused => {}
+            Choice::Yes => _ = self.folder(context),
+            choice if context.request.delete && context.request.rules.sweeps(choice) => self.open_existing(context),
+            _ => {}
         }
         if let Some(open) = self.open.pop() {
             complete(open, false, &self.known, context, window);

@@ -71,6 +71,13 @@ fn delete_stays_within_the_selection_and_the_sources() {
     make();
     restore(&["--include", "*.c"]);
     assert_eq!(left(), ["top", "home/other/diary", "home/me/more", "home/me/docs/more", "home/me/src/z.o"]);
+    // Also in directories from which nothing is restored.
+    make();
+    restore(&["--include", "*.o", "--include", "more"]);
+    assert_eq!(left(), ["top", "home/other/diary", "home/me/src/y.c"]);
+    let made = sandbox.path("new");
+    sandbox.ok(["restore", "latest", "--to", &text(&made), "--include", "*.o", "--delete"]);
+    assert_eq!(fs::read_dir(&made).map_or(0, Iterator::count), 0);
     make();
     sandbox.write("list", "/home/me/src\n");
     restore(&["--files-from", "list"]);
