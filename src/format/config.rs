@@ -61,6 +61,11 @@ pub struct ConfigFrame {
     pub signature: [u8; 64],
 }
 
+/// Whether a file that begins like this is a config of some store.
+pub fn begins_config(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 impl ConfigFrame {
     /// Bytes of the signature, which ends a config.
     const SIGNATURE_LEN: usize = 64;

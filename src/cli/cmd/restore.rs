@@ -1,5 +1,7 @@
 //! `larder restore`.
 
+mod never;
+
 use super::backup::report::{problems_as_objects, shown_problems};
 use super::backup::sources::read_list;
 use super::snapshots::short;
@@ -9,16 +11,15 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::select::SelectArgs;
-use crate::cli::{human, source, stages};
+use crate::cli::{human, stages};
 use crate::monitor::{Counter, StageTimes};
 use crate::ops::list::SnapshotPath;
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
 use crate::source::fs::parse_list;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -149,8 +150,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("--include-file: no pattern is in it, and so nothing would be restored"));
     }
     let list = list(&args.files_from, &args.files_from0)?;
+    let named = [args.include_file, args.exclude_file, args.files_from, args.files_from0].concat();
     let store = context.open()?.store;
     let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
+    let never = if args.delete { never::never(context, &store, &named)? } else { HashSet::new() };
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),
@@ -159,7 +162,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         exclude,
         list,
         delete: args.delete,
-        never: if args.delete { never(context, &store)? } else { HashSet::new() },
+        never,
         overwrite: args.overwrite.into(),
         owners_by_name: matches!(args.owners, OwnersMode::ByName),
         owners: args.owners.into(),
@@ -186,13 +189,6 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })?;
     tell(&context.out, &options, &stats, &progress.stages())?;
     Ok(doubts.or(exit_code(&stats)))
-}
-
-/// What is never deleted: the store, the cache and the configuration, without which the store does not open.
-fn never(context: &Context, store: &Store) -> Result<HashSet<(u64, u64)>, Failure> {
-    let mut never = source::never(context, store)?;
-    never.extend(std::fs::metadata(&store.places.config).map(|meta| (meta.dev(), meta.ino())));
-    Ok(never)
 }
 
 /// Patterns of the command line, then those of files, one a line: the last that matches decides.

@@ -5,6 +5,7 @@ use super::compare::look;
 use super::flags::explain;
 use super::{FsDestination, FsDirectory};
 use crate::destination::{Node, Sweep, Swept, Verdict};
+use crate::format::config::begins_config;
 use crate::format::extension::FLAG_IMMUTABLE;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxAttributes};
@@ -13,6 +14,8 @@ use std::collections::HashSet;
 use std::io;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
+
+const OURS: &str = "it belongs to the store, its cache or its configuration, or this command reads it";
 
 /// A directory that is being swept.
 struct Level {
@@ -52,6 +55,12 @@ impl FsDestination {
     pub(super) fn sweep_directory(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
         let mut path = vec![];
         let mut levels = vec![self.level(directory, 0, Verdict::Descend)?];
+        // What the snapshot has of a store it has with its config; without that, the folder was not backed up.
+        let has_config = sweep.names.binary_search_by(|name| (**name).cmp(b"config")).is_ok();
+        let fd = self.directories.fd(directory)?;
+        if !has_config && is_store(&fd) {
+            levels[0].names.clear();
+        }
         let spelt_otherwise = self.spelt_otherwise(&levels[0], sweep.names)?;
         while let Some(level) = levels.last_mut() {
             path.truncate(level.path_len);
@@ -117,7 +126,7 @@ impl FsDestination {
         };
         let node = (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino);
         let directory = is_directory(&stat);
-        if path.len() == name.len() && spelt_otherwise.contains(&node) && (directory || stat.stx_nlink < 2) {
+        if path.len() == name.len() && spelt_otherwise.contains(&node) {
             return Ok(None);
         }
         let verdict = (sweep.decide)(path, directory, level.verdict);
@@ -127,7 +136,7 @@ impl FsDestination {
         }
         if (sweep.never)(node) {
             level.stays = true;
-            (sweep.tell)(path, Swept::Kept("it belongs to the store, its cache or its configuration"));
+            (sweep.tell)(path, Swept::Kept(OURS));
             return Ok(None);
         }
         if directory {
@@ -142,17 +151,38 @@ impl FsDestination {
                 true => self.directories.open(&level.directory, name, false)?,
                 false => self.open_existing(&level.directory, name)?,
             };
+            let fd = self.directories.fd(&opened)?;
+            if is_store(&fd) {
+                level.stays = true;
+                (sweep.tell)(path, Swept::Kept("it is a store of backups"));
+                return Ok(None);
+            }
             return self.level(&opened, path.len(), verdict).map(Some);
         }
         if verdict != Verdict::Remove {
             level.stays = true;
             return Ok(None);
         }
-        if !sweep.dry_run {
-            self.remove(level, name, AtFlags::empty(), stat.stx_attributes.bits() as u32)?;
+        self.leaf(level, name, &stat, path, sweep).map(|()| None)
+    }
+
+    /// Removes what is no directory.
+    fn leaf(&self, level: &mut Level, name: &[u8], stat: &Statx, path: &[u8], sweep: &mut Sweep<'_>) -> io::Result<()> {
+        // File systems below others give their files numbers of their own: only the mark tells.
+        let mounted = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+        let removed = match sweep.dry_run || mounted {
+            true => Ok(()),
+            false => self.remove(level, name, AtFlags::empty(), stat.stx_attributes.bits() as u32),
+        };
+        match removed {
+            Ok(()) if !mounted => (sweep.tell)(path, Swept::Removed),
+            Err(error) if error.kind() != io::ErrorKind::ResourceBusy => return Err(error),
+            _ => {
+                level.stays = true;
+                (sweep.tell)(path, Swept::Kept("another file is mounted there"));
+            }
         }
-        (sweep.tell)(path, Swept::Removed);
-        Ok(None)
+        Ok(())
     }
 
     /// A directory that was gone through; says whether it stays.
@@ -181,6 +211,22 @@ impl FsDestination {
         let stat = self.directories.fd(directory).map(|fd| look(fd.as_fd(), c""));
         stat.map_or(0, |stat| stat.map_or(0, |stat| stat.stx_attributes.bits() as u32))
     }
+}
+
+/// Whether a directory holds a store, of whoever it is: no snapshot of a tree has the stores in it that were left out.
+fn is_store(directory: &OwnedFd) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let Ok(configs) = rustix::fs::openat(directory, c"config", flags | OFlags::DIRECTORY, Mode::empty()) else {
+        return false;
+    };
+    let begins = |name: &[u8]| {
+        let mut begin = [0; 8];
+        let file = rustix::fs::openat(&configs, name, flags, Mode::empty());
+        let read = file.and_then(|file| rustix::io::pread(&file, &mut begin, 0));
+        read.is_ok() && begins_config(&begin)
+    };
+    let is_number = |name: &[u8]| name.iter().all(u8::is_ascii_digit);
+    names(&configs).is_ok_and(|names| names.iter().any(|name| is_number(name) && begins(name)))
 }
 
 /// What lies in a directory.

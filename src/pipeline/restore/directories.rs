@@ -40,6 +40,10 @@ struct Open<D: Destination> {
     refused: bool,
     /// The backup could not list it.
     unlisted: bool,
+    /// In the snapshot it lies on a file system that is mounted within its source and that it may have only a part of.
+    beyond: bool,
+    /// In the target it lies on one that is mounted where the snapshot has a directory of the file system above.
+    mounted: bool,
     /// Names of its entries in the snapshot, where what it lacks is to be removed.
     names: Vec<Box<[u8]>>,
     /// Subdirectories whose entries are still to come.
@@ -81,6 +85,9 @@ impl<D: Destination> Directories<D> {
                 found,
                 refused: false,
                 unlisted: false,
+                // What it lay on is not known.
+                beyond: true,
+                mounted: false,
                 names: vec![],
                 later: VecDeque::new(),
             }],
@@ -167,6 +174,8 @@ impl<D: Destination> Directories<D> {
     fn push(&mut self, later: Later) {
         let last = self.last();
         let refused = last.refused;
+        let beyond = last.beyond && !self.known.is_source(&last.prefix) && self.known.is_in_source(&last.prefix);
+        let beyond = beyond || crosses(last.finish.as_ref(), later.finish.as_ref());
         let mut prefix = Vec::with_capacity(last.prefix.len() + later.name.len() + 1);
         prefix.extend_from_slice(&last.prefix);
         prefix.extend_from_slice(&later.name);
@@ -179,6 +188,8 @@ impl<D: Destination> Directories<D> {
             found: Found::New,
             refused,
             unlisted: later.unlisted,
+            beyond,
+            mounted: false,
             names: vec![],
             later: VecDeque::new(),
         });
@@ -220,6 +231,7 @@ impl<D: Destination> Directories<D> {
             let mut lets = |led: &[Vec<u8>]| lets_through(led, &self.known, &mut self.linked, context);
             match make((prefix, has_entry), &parent, &mut lets, context) {
                 Some((folder, found)) => {
+                    self.open[at].mounted = found != Found::New && self.is_mounted(at, &folder, context);
                     self.open[at].folder = Some(Arc::new(folder));
                     self.open[at].found = found;
                 }
@@ -232,6 +244,25 @@ impl<D: Destination> Directories<D> {
         self.last().folder.clone()
     }
 
+    /// Whether this directory, of those that are open, lies on a file system that is mounted in the target and was not in
+    /// the snapshot: what is on it is something else than what was backed up.
+    fn is_mounted(&self, at: usize, folder: &Folder<D>, context: &Context<'_, D>) -> bool {
+        let (open, above) = (&self.open[at], &self.open[at - 1]);
+        // Above the sources nothing is removed: what is mounted there is where they are wanted.
+        let (true, true) = (context.request.delete, self.known.is_in_source(&open.prefix)) else { return false };
+        let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return false };
+        if !destination.is_mounted_on(handle).unwrap_or(true) {
+            return above.mounted;
+        }
+        let mounted = !crosses(above.finish.as_ref(), open.finish.as_ref());
+        if mounted && context.request.rules.sweeps(open.choice) {
+            let why =
+                "another file system is mounted there, which was not so in the snapshot; nothing is deleted from it";
+            context.tally.monitor.note(&format!("{}: {why}", context.display(&folder.key)));
+        }
+        mounted
+    }
+
     /// The last directory is complete.
     fn close_last(&mut self, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
         while let Some(later) = self.last_mut().later.pop_front() {
@@ -241,10 +272,31 @@ impl<D: Destination> Directories<D> {
         self.close_empty(context, window);
     }
 
+    /// Opens the last directory, which nothing was restored into, if the target has it: what the snapshot lacks in it can
+    /// be selected all the same. Nothing is made for that, and no link followed.
+    fn open_existing(&mut self, context: &Context<'_, D>) {
+        let made = self.open.iter().rposition(|open| open.folder.is_some());
+        for at in made.map_or(self.open.len(), |made| made + 1)..self.open.len() {
+            let parent = self.open[at - 1].folder.as_ref().and_then(|folder| folder.handle.clone());
+            let (Some(destination), Some(parent)) = (context.destination, parent) else { return };
+            let prefix = &self.open[at].prefix;
+            let key = directory_key(prefix.strip_suffix(&[0]).unwrap_or(prefix));
+            let name = split_key(&key).unwrap_or_default().1;
+            let Ok(handle) = destination.open_directory(&parent, name) else { return };
+            let folder = Folder { key: key.into(), handle: Some(handle), fresh: false };
+            self.open[at].found = Found::Whole;
+            self.open[at].mounted = self.is_mounted(at, &folder, context);
+            self.open[at].folder = Some(Arc::new(folder));
+        }
+    }
+
     /// The last directory is complete and has no subdirectories to come.
     fn close_empty(&mut self, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
-        if self.last().choice == Choice::Yes && !self.last().refused {
-            self.folder(context);
+        match self.last().choice {
+            _ if self.last().refused => {}
+            Choice::Yes => _ = self.folder(context),
+            choice if context.request.delete && context.request.rules.sweeps(choice) => self.open_existing(context),
+            _ => {}
         }
         if let Some(open) = self.open.pop() {
             complete(open, false, &self.known, context, window);
@@ -270,6 +322,11 @@ impl<D: Destination> Directories<D> {
             None => {}
         }
     }
+}
+
+/// Whether a directory lay on another file system than the one above it. Of one without an entry nothing is known.
+fn crosses(above: Option<&Finish>, directory: Option<&Finish>) -> bool {
+    above.zip(directory).is_some_and(|(above, directory)| above.device() != directory.device())
 }
 
 /// The key of a directory, given its components joined by 0x00.
@@ -395,10 +452,19 @@ fn complete<D: Destination>(
 ) {
     let Some(folder) = &open.folder else { return };
     let in_source = known.is_in_source(&open.prefix);
+    // With --one-file-system there is nothing of such a directory but what leads to a source.
+    let is_part = open.beyond && known.leads_to_source(&open.prefix);
+    if is_part && in_source && context.request.delete && open.found != Found::New {
+        let why =
+            "the snapshot may have only a part of the file system that was mounted there; nothing is deleted from it";
+        context.tally.monitor.note(&format!("{}: {why}", context.display(&folder.key)));
+    }
     let is_swept = context.request.delete
         && open.found != Found::New
         && in_source
         && !open.unlisted
+        && !is_part
+        && !open.mounted
         && known.is_complete(&open.prefix)
         && context.request.rules.sweeps(open.choice);
     if is_swept {

@@ -47,6 +47,7 @@ pub struct Finish {
     mtime: Time,
     xattrs: Box<[Xattr]>,
     flags: u32,
+    device: u64,
 }
 
 impl Finish {
@@ -55,7 +56,13 @@ impl Finish {
         let flags = file_flags(&entry.extensions);
         let meta = &mut entry.meta;
         let xattrs = std::mem::take(&mut meta.xattrs).into_boxed_slice();
-        Finish { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime: meta.mtime, xattrs, flags }
+        let device = meta.device;
+        Finish { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime: meta.mtime, xattrs, flags, device }
+    }
+
+    /// The file system on which it lay.
+    pub fn device(&self) -> u64 {
+        self.device
     }
 
     /// As a destination takes them.

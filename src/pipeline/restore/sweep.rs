@@ -38,6 +38,16 @@ impl Known {
         self.sources.iter().any(|source| prefix.starts_with(source))
     }
 
+    /// Whether a directory is a source.
+    pub fn is_source(&self, prefix: &[u8]) -> bool {
+        self.sources.iter().any(|source| source == prefix)
+    }
+
+    /// Whether a directory leads to a source, and is none.
+    pub fn leads_to_source(&self, prefix: &[u8]) -> bool {
+        !self.is_source(prefix) && self.sources.iter().any(|source| source.starts_with(prefix))
+    }
+
     /// Whether a directory is disjoint from all sources.
     pub fn is_apart(&self, prefix: &[u8]) -> bool {
         !self.sources.iter().any(|source| prefix.starts_with(source) || source.starts_with(prefix))
@@ -127,6 +137,8 @@ mod tests {
         assert_eq!(is("/home/me2"), (false, true));
         assert_eq!(is("/data/home"), (false, true));
         assert!(Known::below(&[vec![]]).is_in_source(&prefix("/")));
+        let leads = ["/home", "/home/me", "/home/me/a", "/home/me2"].map(|path| known.leads_to_source(&prefix(path)));
+        assert_eq!(leads, [true, false, false, false]);
     }
 
     #[test]

@@ -71,6 +71,13 @@ fn delete_stays_within_the_selection_and_the_sources() {
     make();
     restore(&["--include", "*.c"]);
     assert_eq!(left(), ["top", "home/other/diary", "home/me/more", "home/me/docs/more", "home/me/src/z.o"]);
+    // Also in directories from which nothing is restored.
+    make();
+    restore(&["--include", "*.o", "--include", "more"]);
+    assert_eq!(left(), ["top", "home/other/diary", "home/me/src/y.c"]);
+    let made = sandbox.path("new");
+    sandbox.ok(["restore", "latest", "--to", &text(&made), "--include", "*.o", "--delete"]);
+    assert_eq!(fs::read_dir(&made).map_or(0, Iterator::count), 0);
     make();
     sandbox.write("list", "/home/me/src\n");
     restore(&["--files-from", "list"]);
@@ -128,11 +135,54 @@ fn delete_leaves_what_is_mounted() {
     assert_eq!(names(&at("mounted")), ["inside"]);
     assert_eq!(names(&at("extra")), ["mount"]);
     assert_eq!(names(&at("extra/mount")), ["inside"]);
-    // A mount of which the snapshot has something is swept like any directory.
+    // A disk that was not there when the backup was made is left, though the snapshot has something in its place.
+    fs::create_dir_all(tree.source.join("mounted/deep")).unwrap();
     fs::write(tree.source.join("mounted/known"), "k").unwrap();
+    fs::create_dir_all(at("mounted/deep")).unwrap();
+    fs::write(at("mounted/deep/inside"), "x").unwrap();
     tree.backup();
-    tree.restored(&["--delete", "--overwrite", "if-changed"]);
+    let ran = tree.restored(&["--delete", "--overwrite", "if-changed"]);
+    assert!(ran.stderr.contains("which was not so in the snapshot"), "{ran:?}");
+    assert_eq!(names(&at("mounted")), ["deep", "inside", "known"]);
+    assert_eq!(names(&at("mounted/deep")), ["inside"]);
+    // What was on another file system is swept like any directory.
+    let source = tree.source.join("mounted");
+    assert!(tool(&["mount", "-t", "tmpfs", "none", &text(&source)]));
+    fs::write(source.join("known"), "k").unwrap();
+    tree.backup();
+    // A file on which another is mounted is left, and costs nothing.
+    fs::write(at("extra/file"), "x").unwrap();
+    assert!(tool(&["mount", "--bind", &text(&at("one")), &text(&at("extra/file"))]));
+    let ran = tree.restored(&["--delete", "--overwrite", "if-changed"]);
+    assert!(ran.stderr.contains("another file is mounted there"), "{ran:?}");
     assert_eq!(names(&at("mounted")), ["known"]);
+    assert_eq!(names(&at("extra")), ["file", "mount"]);
+}
+
+#[test]
+fn delete_leaves_a_file_system_of_which_only_a_part_was_named() {
+    if !in_namespace("deleting::delete_leaves_a_file_system_of_which_only_a_part_was_named") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let at = |name: &str| sandbox.path("x").join(name);
+    fs::create_dir_all(at("disk")).unwrap();
+    assert!(tool(&["mount", "-t", "tmpfs", "none", &text(&at("disk"))]));
+    for name in ["x/disk/in/a/file", "x/disk/in/b/precious", "x/disk/c/precious", "x/one"] {
+        sandbox.write(name, "1");
+    }
+    let (x, disk) = (text(&at("")), text(&at("disk")));
+    let (x, a) = (x.trim_end_matches('/'), text(&at("disk/in/a")));
+    sandbox.ok(["backup", "--one-file-system", x, &a]);
+    for (path, to) in [(x, x), (&disk, &disk)] {
+        sandbox.write("x/disk/in/a/extra", "x");
+        let words = ["--overwrite", "if-changed", "--delete"];
+        let ran = sandbox.run(["restore", &format!("latest:{path}"), "--to", to].iter().chain(&words));
+        assert!(ran.stderr.contains("only a part of the file system"), "{ran:?}");
+        assert_eq!(names(&at("disk")), ["c", "in"]);
+        assert_eq!(names(&at("disk/in")), ["a", "b"]);
+        assert_eq!(names(&at("disk/in/a")), ["file"]);
+    }
 }
 
 #[test]
@@ -189,6 +239,7 @@ fn delete_keeps_what_the_target_spells_otherwise() {
         fs::create_dir(source.join("Folder")).unwrap();
         fs::write(source.join("Folder/one"), "1").unwrap();
         fs::write(source.join("README"), "read").unwrap();
+        fs::hard_link(source.join("README"), source.join("TWIN")).unwrap();
     });
     let disk = tree.sandbox.path("disk");
     fs::File::create(&disk).unwrap().set_len(64 << 20).unwrap();
@@ -203,13 +254,73 @@ fn delete_keeps_what_the_target_spells_otherwise() {
         fs::create_dir(at("folder")).unwrap();
         fs::write(at("folder/extra"), "x").unwrap();
         fs::write(at("readme"), "other").unwrap();
+        fs::write(at("twin"), "other").unwrap();
         fs::write(at("more"), "x").unwrap();
         let place = format!("latest:{}", text(&tree.source));
         let to = text(&at(""));
         tree.sandbox.ok(["restore", &place, "--to", &to, "--delete", "--overwrite", "if-changed"]);
         assert_eq!(fs::read_to_string(at("README")).unwrap(), "read");
-        assert_eq!(names(&at("")).len(), 2, "{:?}", names(&at("")));
+        assert_eq!(fs::read_to_string(at("TWIN")).unwrap(), "read");
+        assert_eq!(names(&at("")).len(), 3, "{:?}", names(&at("")));
         assert_eq!(names(&at("folder")), ["one"]);
     }
     assert!(tool(&["umount", &mounted]));
+}
+
+#[test]
+fn delete_leaves_the_files_that_the_command_reads() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/one", "1");
+    sandbox.write("source/two", "2");
+    let at = |name: &str| sandbox.path("target").join(name);
+    sandbox.write("key", (7..39).collect::<Vec<u8>>());
+    assert!(tool(&["chmod", "600", &text(&sandbox.path("key"))]));
+    sandbox.ok(["-s", "store", "init", "--key-file", "key"]);
+    sandbox.ok(["-s", "store", "--key-file", "key", "backup", "source", "--as", "/s"]);
+    for folder in ["target/keys", "target/gone"] {
+        fs::create_dir_all(sandbox.path(folder)).unwrap();
+    }
+    fs::copy(sandbox.path("key"), at("keys/key")).unwrap();
+    symlink("through/key", at("link")).unwrap();
+    symlink("keys", at("through")).unwrap();
+    sandbox.write("target/list", "/s\n");
+    sandbox.write("target/patterns", "two\n");
+    let restore = ["-s", "store", "restore", "latest:/s", "--to", "target", "--delete", "-v"];
+    let more = ["--exclude-file", "target/patterns", "--files-from", "target/list"];
+    let with_key = [&["--key-file", "target/link"][..], &restore, &more].concat();
+    let ran = sandbox.ok(with_key);
+    assert!(ran.stderr.contains("this command reads it"), "{ran:?}");
+    assert_eq!(names(&sandbox.path("target")), ["keys", "link", "list", "one", "patterns", "through"]);
+    assert_eq!(names(&at("keys")), ["key"]);
+    // The same of the environment.
+    sandbox.write("target/extra", "x");
+    let output = sandbox.command(restore).env("LARDER_KEY_FILE", at("link")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(names(&sandbox.path("target")), ["keys", "link", "one", "through", "two"]);
+    // And of a passphrase.
+    sandbox.write("target/secret", "a passphrase");
+    sandbox.ok(["-s", "other", "init", "--passphrase-file", "target/secret", "--kdf-memory", "8"]);
+    let other = ["-s", "other", "--passphrase-file", "target/secret"];
+    sandbox.ok(other.iter().chain(&["backup", "source", "--as", "/s"]));
+    sandbox.ok(other.iter().chain(&restore[2..]));
+    assert_eq!(names(&sandbox.path("target")), ["one", "secret", "two"]);
+}
+
+#[test]
+fn delete_leaves_every_store() {
+    let sandbox = Sandbox::new();
+    let home = text(&sandbox.home());
+    sandbox.write("home/one", "1");
+    sandbox.ok(["backup", &home, "--as", "/h"]);
+    assert!(tool(&["cp", "-a", &format!("{home}/.larder"), &text(&sandbox.path("clone"))]));
+    sandbox.write("home/extra/file", "x");
+    assert!(tool(&["cp", "-a", &format!("{home}/.larder"), &format!("{home}/extra/inner")]));
+    // What only looks a little like one.
+    sandbox.write("home/app/config/0", "none");
+    let ran = sandbox.ok(["-s", "clone", "restore", "latest:/h", "--to", &home, "--delete", "-v"]);
+    assert!(ran.stderr.contains("it is a store of backups"), "{ran:?}");
+    assert_eq!(names(&sandbox.home().join("extra")), ["inner"]);
+    assert!(!sandbox.home().join("app").exists());
+    sandbox.ok(["check", "--read-data"]);
+    sandbox.ok(["-s", &format!("{home}/extra/inner"), "check", "--read-data"]);
 }
