@@ -190,6 +190,9 @@ pub trait ReadBack: Send {
 
     /// Fills `buf` from `offset`.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Whether all of the range reads as zeros.
+    fn is_clear(&self, offset: u64, len: u64) -> io::Result<bool>;
 }
 
 /// A destination of entries. Names are single components, checked by the decoder of the tree; a destination never
@@ -247,6 +250,9 @@ pub trait Destination: Send + Sync {
 
     /// Writes a piece of its content. Pieces come in any order, from any thread.
     fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes a range of a file that an earlier run began read as zeros.
+    fn clear(&self, file: &Self::File, offset: u64, len: u64) -> io::Result<()>;
 
     /// Completes a file; `identify` asks which one it became.
     fn finish(
