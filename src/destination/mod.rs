@@ -92,6 +92,8 @@ pub struct Existing {
     pub mtime: Time,
     /// Which file it is.
     pub identity: Identity,
+    /// How many names it has.
+    pub nlink: u32,
     /// A file that an interrupted restore left half written.
     pub half_written: bool,
     /// Numbers of a device; (0, 0) otherwise.

@@ -199,6 +199,27 @@ fn somebodys_file_that_looks_half_written_is_left_alone() {
 }
 
 #[test]
+fn a_file_that_shares_an_inode_by_chance_gets_its_own_mode() {
+    let tree = tempfile::tempdir().unwrap();
+    for (name, mode) in [("a", 0o600), ("b", 0o644)] {
+        let path = tree.path().join(name);
+        fs::write(&path, "equal").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000)).unwrap();
+    }
+    let setup = Setup::of(tree);
+    setup.run(u64::MAX, Overwrite::Refuse).unwrap();
+    fs::remove_file(setup.at("b")).unwrap();
+    fs::hard_link(setup.at("a"), setup.at("b")).unwrap();
+    let stats = setup.run(u64::MAX, Overwrite::IfChanged).unwrap();
+    assert_eq!(stats.problem_count, 0, "{:?}", stats.problems);
+    for name in ["a", "b"] {
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode();
+        assert_eq!(mode(&setup.at(name)), mode(&setup.tree.path().join(name)), "{name}");
+    }
+}
+
+#[test]
 fn a_killed_program_is_continued() {
     let larder = Sandbox::new();
     let tree = larder.write("tree/big", noise(BIG, 3));

@@ -329,6 +329,10 @@ impl<'a, D: Destination> Planner<'a, D> {
             Overwrite::Never => left(),
             Overwrite::Always => return Some((Action::Replace, Some(existing))),
             Overwrite::IfChanged if !right => return Some((Action::Replace, Some(existing))),
+            // It has names that the snapshot does not link: what is set of it would be set of those as well.
+            Overwrite::IfChanged if !differing.is_empty() && u64::from(existing.nlink) > entry.meta.nlink.max(1) => {
+                return Some((Action::Replace, Some(existing)));
+            }
             Overwrite::Refuse if !right => {
                 left();
                 tally.problem(folder.path_of(name), IN_THE_WAY.into());
