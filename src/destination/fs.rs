@@ -43,6 +43,7 @@ use flush::Flush;
 use grain::{Grains, Kept, same_time};
 use lend::{Lent, NOT_LENT};
 use links::OwnLinks;
+use make::make_directory;
 use partial::{Claims, Partial};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -171,15 +172,6 @@ impl FsDestination {
 fn found(directory: impl AsFd) -> io::Result<Found> {
     let unfinished = rustix::fs::fstat(directory)?.st_mode & 0o7777 == UNFINISHED;
     Ok(if unfinished { Found::Unfinished } else { Found::Whole })
-}
-
-fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
-    let make = |mode| rustix::fs::mkdirat(parent.as_fd(), name, Mode::from_raw_mode(mode));
-    match make(UNFINISHED) {
-        // Some network servers refuse the sticky bit.
-        Err(Errno::INVAL | Errno::PERM | Errno::IO | Errno::OPNOTSUPP) => make(UNFINISHED & 0o777),
-        made => made,
-    }
 }
 
 fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {

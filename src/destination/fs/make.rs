@@ -5,9 +5,20 @@ use super::flags::{SEALING, explain};
 use super::{FsDestination, FsDirectory, UNFINISHED, compare, flush, partial};
 use crate::destination::{Attributes, Losses};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
+
+/// Makes a directory that is known to be incomplete until it is finished.
+pub(super) fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+    let make = |mode| rustix::fs::mkdirat(parent.as_fd(), name, Mode::from_raw_mode(mode));
+    match make(UNFINISHED) {
+        // Some network servers refuse the sticky bit.
+        Err(Errno::INVAL | Errno::PERM | Errno::IO | Errno::OPNOTSUPP) => make(UNFINISHED & 0o777),
+        made => made,
+    }
+}
 
 impl FsDestination {
     /// Whether what looks half written by its mode is what a restore left: the directory it lies in is not complete, or
