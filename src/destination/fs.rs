@@ -43,7 +43,8 @@ use flush::Flush;
 use grain::{Grains, Kept, same_time};
 use lend::{Lent, NOT_LENT};
 use links::OwnLinks;
-use partial::Partial;
+use make::make_directory;
+use partial::{Claims, Partial};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -76,11 +77,14 @@ pub struct FsDestination {
     grains: Grains,
     lent: Lent,
     own_links: OwnLinks,
+    claims: Claims,
     temporary: (u64, AtomicU64),
 }
 
 /// A directory that is not completed: its owner's alone, and with the sticky bit, so that a later run knows it.
 const UNFINISHED: u32 = 0o1700;
+
+const NOT_FOLLOWED: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
@@ -124,6 +128,7 @@ impl FsDestination {
             grains: Grains::default(),
             lent: Lent::default(),
             own_links: OwnLinks::default(),
+            claims: Claims::default(),
             temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
         })
     }
@@ -169,15 +174,6 @@ fn found(directory: impl AsFd) -> io::Result<Found> {
     Ok(if unfinished { Found::Unfinished } else { Found::Whole })
 }
 
-fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
-    let make = |mode| rustix::fs::mkdirat(parent.as_fd(), name, Mode::from_raw_mode(mode));
-    match make(UNFINISHED) {
-        // Some network servers refuse the sticky bit.
-        Err(Errno::INVAL | Errno::PERM | Errno::IO | Errno::OPNOTSUPP) => make(UNFINISHED & 0o777),
-        made => made,
-    }
-}
-
 fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => EntryKind::File,
@@ -200,10 +196,12 @@ impl Destination for FsDestination {
 
     fn look(&self, directory: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Existing>> {
         let fd = self.directories.fd(directory)?;
-        let existing = match compare::look(fd.as_fd(), name) {
+        self.claims.entry(&fd, name)?;
+        let mut existing = match compare::look(fd.as_fd(), name) {
             Err(Errno::NOENT) => return Ok(None),
             stat => compare::existing(&stat?, HALF_WRITTEN),
         };
+        existing.half_written = existing.half_written && self.is_left(&fd, name);
         if existing.kind == EntryKind::Symlink {
             self.own_link(existing.identity);
         }
@@ -286,11 +284,14 @@ impl Destination for FsDestination {
         content: &[u8; 16],
     ) -> io::Result<(Arc<FsFile>, bool)> {
         let fd = self.directories.fd(directory)?;
-        let partial = Partial { directory, fd: &fd, name, size, content };
-        let file = match partial.resume(&|| self.kept(&fd).uid) {
+        self.claims.entry(&fd, name)?;
+        let partial = Partial { directory, fd: &fd, name, size, content, claims: &self.claims };
+        let uid = &|| self.kept(&fd).uid;
+        let file = match partial.resume(uid) {
             Some(file) => file,
             None => {
-                let begin = || partial.begin(replace, |fd| self.flags.at_birth(fd, flags));
+                let at_birth = |fd: &OwnedFd| self.flags.at_birth(fd, flags);
+                let begin = || partial.begin(replace, uid, || self.temporary_name(), at_birth);
                 self.in_writable(directory, &fd, begin).map_err(|e| explain(e, self.flags_of(directory)))?
             }
         };
@@ -313,6 +314,11 @@ impl Destination for FsDestination {
         Ok(())
     }
 
+    fn clear(&self, file: &Arc<FsFile>, offset: u64, len: u64) -> io::Result<()> {
+        let fd = self.files.fd(file, || self.directories.fd(&file.directory))?;
+        bytes::clear(&*fd, offset, len)
+    }
+
     fn finish(
         &self,
         file: &Arc<FsFile>,
@@ -331,17 +337,22 @@ impl Destination for FsDestination {
             flush::flush(&*fd, &mut losses)?;
         }
         let seal = attributes.flags & SEALING != 0;
-        let identified = if identify || seal { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
+        let identified =
+            if identify || seal || file.is_partial { Some(identity(&rustix::fs::fstat(&*fd)?)) } else { None };
         // The last one: what it says of an error in writing is heard.
         drop(fd);
         self.files.close(file)?;
+        if file.is_partial && identified != Some(identity(&rustix::fs::statat(&*directory, &*file.name, NOT_FOLLOWED)?))
+        {
+            return Err(io::Error::other("another file was put in its place while it was being restored"));
+        }
         match &file.replaces {
             Some(name) if file.keeps_others => rename_to_new(&*directory, &file.name, name).map_err(not_renamed)?,
             Some(name) => self.replace(&file.directory, &directory, &file.name, name)?,
             None => {}
         }
         if let Some(journal) = &file.journal {
-            _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
+            self.claims.remove_journal(&directory, journal);
         }
         if let Some(identity) = identified.filter(|_| seal) {
             self.flags.late(&file.directory, file.replaces.as_ref().unwrap_or(&file.name), attributes.flags, identity);
@@ -354,7 +365,7 @@ impl Destination for FsDestination {
         if let Ok(directory) = self.directories.fd(&file.directory) {
             _ = rustix::fs::unlinkat(&*directory, &*file.name, AtFlags::empty());
             if let Some(journal) = &file.journal {
-                _ = rustix::fs::unlinkat(&*directory, &**journal, AtFlags::empty());
+                self.claims.remove_journal(&directory, journal);
             }
         }
     }

@@ -92,6 +92,8 @@ pub struct Existing {
     pub mtime: Time,
     /// Which file it is.
     pub identity: Identity,
+    /// How many names it has.
+    pub nlink: u32,
     /// A file that an interrupted restore left half written.
     pub half_written: bool,
     /// Numbers of a device; (0, 0) otherwise.
@@ -190,6 +192,9 @@ pub trait ReadBack: Send {
 
     /// Fills `buf` from `offset`.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// Whether all of the range reads as zeros.
+    fn is_clear(&self, offset: u64, len: u64) -> io::Result<bool>;
 }
 
 /// A destination of entries. Names are single components, checked by the decoder of the tree; a destination never
@@ -247,6 +252,9 @@ pub trait Destination: Send + Sync {
 
     /// Writes a piece of its content. Pieces come in any order, from any thread.
     fn write_at(&self, file: &Self::File, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes a range of a file that an earlier run began read as zeros.
+    fn clear(&self, file: &Self::File, offset: u64, len: u64) -> io::Result<()>;
 
     /// Completes a file; `identify` asks which one it became.
     fn finish(

@@ -8,7 +8,7 @@ use larder::ops::restore::{Overwrite, RestoreOptions, RestoreStats};
 use larder::store::StoreError;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -40,6 +40,10 @@ impl Setup {
     fn new() -> Setup {
         let tree = tempfile::tempdir().unwrap();
         fs::write(tree.path().join("big"), noise(BIG, 1)).unwrap();
+        Setup::of(tree)
+    }
+
+    fn of(tree: tempfile::TempDir) -> Setup {
         let engine = Engine::new();
         engine.backup(tree.path());
         Setup { engine, tree, target: tempfile::tempdir().unwrap() }
@@ -129,6 +133,90 @@ fn somebody_elses_file_in_its_place_is_left_alone() {
     let stats = setup.run(u64::MAX, Overwrite::Refuse).unwrap();
     assert_eq!((stats.problem_count, stats.left), (1, 1));
     assert_eq!(fs::read_to_string(setup.at("big")).unwrap(), "mine");
+}
+
+#[test]
+fn what_an_interrupted_restore_left_is_restored_as_what_it_is() {
+    let setup = Setup::new();
+    fs::write(setup.at("big"), "what was there").unwrap();
+    setup.interrupt(Overwrite::IfChanged);
+    // The half-written file, its journal and the old one are a tree like any other.
+    let Setup { engine, target: tree, .. } = setup;
+    let left = names(tree.path());
+    assert_eq!(left.len(), 3, "{left:?}");
+    // One that is long enough to be continued itself.
+    fs::write(tree.path().join("big"), noise(BIG, 4)).unwrap();
+    engine.backup(tree.path());
+    let setup = Setup { engine, tree, target: tempfile::tempdir().unwrap() };
+    let is_equal = |stats: &RestoreStats| {
+        assert_eq!(stats.problem_count, 0, "{:?}", stats.problems);
+        assert_eq!(names(setup.target.path()), left);
+        for name in &left {
+            assert!(fs::read(setup.at(name)).unwrap() == fs::read(setup.tree.path().join(name)).unwrap(), "{name}");
+        }
+    };
+    is_equal(&setup.run(u64::MAX, Overwrite::Refuse).unwrap());
+    // And where they lie already.
+    fs::write(setup.at("big"), "another").unwrap();
+    is_equal(&setup.run(u64::MAX, Overwrite::IfChanged).unwrap());
+}
+
+#[test]
+fn a_hole_of_a_continued_file_is_a_hole() {
+    const HOLE: std::ops::Range<u64> = 45 << 20..65 << 20;
+    let tree = tempfile::tempdir().unwrap();
+    let big = fs::File::create(tree.path().join("big")).unwrap();
+    big.write_all_at(&noise(HOLE.start as usize, 5), 0).unwrap();
+    big.write_all_at(&noise(15 << 20, 6), HOLE.end).unwrap();
+    let setup = Setup::of(tree);
+    setup.interrupt(Overwrite::Refuse);
+    let half = fs::File::options().write(true).open(setup.at("big")).unwrap();
+    half.write_all_at(&[7; 1 << 20], HOLE.start + (3 << 20)).unwrap();
+    half.write_all_at(b"junk", HOLE.end - 4).unwrap();
+    drop(half);
+    let stats = setup.run(u64::MAX, Overwrite::Refuse).unwrap();
+    setup.is_whole(&stats);
+    assert!(stats.bytes_read < REST, "{} bytes were read again", stats.bytes_read);
+}
+
+#[test]
+fn somebodys_file_that_looks_half_written_is_left_alone() {
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("small"), "of the snapshot").unwrap();
+    let setup = Setup::of(tree);
+    fs::write(setup.at("small"), "mine").unwrap();
+    fs::set_permissions(setup.at("small"), fs::Permissions::from_mode(0o1600)).unwrap();
+    for (overwrite, problems) in [(Overwrite::Refuse, 1), (Overwrite::Never, 0)] {
+        let stats = setup.run(u64::MAX, overwrite).unwrap();
+        assert_eq!((stats.problem_count, stats.left), (problems, 1), "{:?}", stats.problems);
+        assert_eq!(fs::read_to_string(setup.at("small")).unwrap(), "mine");
+    }
+    // In a directory that no restore completed it is one of its own.
+    fs::set_permissions(setup.target.path(), fs::Permissions::from_mode(0o1700)).unwrap();
+    let stats = setup.run(u64::MAX, Overwrite::Refuse).unwrap();
+    assert_eq!((stats.problem_count, stats.files), (0, 1), "{:?}", stats.problems);
+    assert_eq!(fs::read_to_string(setup.at("small")).unwrap(), "of the snapshot");
+}
+
+#[test]
+fn a_file_that_shares_an_inode_by_chance_gets_its_own_mode() {
+    let tree = tempfile::tempdir().unwrap();
+    for (name, mode) in [("a", 0o600), ("b", 0o644)] {
+        let path = tree.path().join(name);
+        fs::write(&path, "equal").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000)).unwrap();
+    }
+    let setup = Setup::of(tree);
+    setup.run(u64::MAX, Overwrite::Refuse).unwrap();
+    fs::remove_file(setup.at("b")).unwrap();
+    fs::hard_link(setup.at("a"), setup.at("b")).unwrap();
+    let stats = setup.run(u64::MAX, Overwrite::IfChanged).unwrap();
+    assert_eq!(stats.problem_count, 0, "{:?}", stats.problems);
+    for name in ["a", "b"] {
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode();
+        assert_eq!(mode(&setup.at(name)), mode(&setup.tree.path().join(name)), "{name}");
+    }
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub(super) fn existing(stat: &Statx, half_written_mode: u32) -> Existing {
             device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
             inode: stat.stx_ino,
         },
+        nlink: stat.stx_nlink,
         half_written: kind == EntryKind::File && mode == half_written_mode && stat.stx_nlink == 1,
         rdev: if kind.is_device() { (stat.stx_rdev_major, stat.stx_rdev_minor) } else { (0, 0) },
         flags: stat.stx_attributes.bits() as u32 & known,

@@ -30,6 +30,8 @@ pub struct FsFile {
     pub(super) journal: Option<Box<[u8]>>,
     /// What an earlier run wrote of it is there, and is read.
     pub(super) resumed: bool,
+    /// Its temporary name can be foretold: that the name still means this file is looked at before it is renamed.
+    pub(super) is_partial: bool,
     slot: Mutex<Slot>,
 }
 
@@ -59,6 +61,7 @@ impl FsFile {
             end: AtomicU64::new(0),
             journal: None,
             resumed: false,
+            is_partial: false,
             slot: Mutex::new(Slot { fd: Some(Arc::new(fd)), identity: None, failed: None }),
         }
     }

@@ -2,14 +2,32 @@
 
 use super::file::{close, create_new, identity, not_renamed, not_written, rename_over};
 use super::flags::{SEALING, explain};
-use super::{FsDestination, FsDirectory, compare, flush};
+use super::{FsDestination, FsDirectory, UNFINISHED, compare, flush, partial};
 use crate::destination::{Attributes, Losses};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::AtFlags;
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
 
+/// Makes a directory that is known to be incomplete until it is finished.
+pub(super) fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
+    let make = |mode| rustix::fs::mkdirat(parent.as_fd(), name, Mode::from_raw_mode(mode));
+    match make(UNFINISHED) {
+        // Some network servers refuse the sticky bit.
+        Err(Errno::INVAL | Errno::PERM | Errno::IO | Errno::OPNOTSUPP) => make(UNFINISHED & 0o777),
+        made => made,
+    }
+}
+
 impl FsDestination {
+    /// Whether what looks half written by its mode is what a restore left: the directory it lies in is not complete, or
+    /// a journal or its name says so. Anything else of that mode is somebody's file.
+    pub(super) fn is_left(&self, directory: &OwnedFd, name: &[u8]) -> bool {
+        rustix::fs::fstat(directory).is_ok_and(|stat| stat.st_mode & 0o7777 == UNFINISHED)
+            || partial::was_begun(directory, name, &|| self.kept(directory).uid)
+    }
+
     /// A new inode under `name`, or under a temporary name when `replace` and something is there.
     pub(super) fn create_fd(
         &self,
@@ -18,6 +36,7 @@ impl FsDestination {
         name: &[u8],
         replace: bool,
     ) -> io::Result<(OwnedFd, Option<Vec<u8>>)> {
+        self.claims.entry(fd, name)?;
         let created = self.in_writable(directory, fd, || match create_new(fd, name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();
@@ -77,6 +96,7 @@ impl FsDestination {
         make: impl Fn(&[u8]) -> io::Result<()>,
         complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
     ) -> io::Result<Losses> {
+        self.claims.entry(directory, name)?;
         let made = self.in_writable(place, directory, || match make(name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name();

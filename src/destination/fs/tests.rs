@@ -315,3 +315,19 @@ fn root_restores_owners_and_devices() {
         Err(e) => assert_eq!(e.kind(), io::ErrorKind::PermissionDenied),
     }
 }
+
+#[test]
+fn data_in_a_hole_is_seen_and_cleared() {
+    use std::os::unix::fs::FileExt;
+    let s = Setup::new();
+    let (root, _) = s.destination.root();
+    let file = s.destination.create(&root, b"f", 1 << 20, 0, false).unwrap();
+    s.destination.write_at(&file, 0, b"data").unwrap();
+    let is_clear = || s.destination.read_back(&root, b"f").unwrap().is_clear(4, (1 << 20) - 4).unwrap();
+    assert!(is_clear());
+    fs::File::options().write(true).open(s.path("f")).unwrap().write_all_at(b"junk", 700_001).unwrap();
+    assert!(!is_clear());
+    s.destination.clear(&file, 4, (1 << 20) - 4).unwrap();
+    assert!(is_clear());
+    assert_eq!(&fs::read(s.path("f")).unwrap()[..5], b"data\0");
+}

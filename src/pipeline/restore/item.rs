@@ -257,10 +257,13 @@ pub struct Piece {
     pub file_offset: u64,
 }
 
+/// Stands for the id of a hole.
+pub const HOLE: ContentId = ContentId([0; 32]);
+
 /// A chunk that a restored file must hold: read back when the file is there.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
-    /// Its id.
+    /// Its id; [`HOLE`] for one of those.
     pub id: ContentId,
     /// Its length; 0: only the file's own length counts.
     pub len: u32,

@@ -6,7 +6,7 @@
 //! the tree that cannot be read is named and passed over.
 
 use super::directories::{Directories, Entered};
-use super::item::{Fate, File, Finish, FirstName, Folder, Itself, OtherName, Ready, Window};
+use super::item::{Fate, File, Finish, FirstName, Folder, HOLE, Itself, OtherName, Ready, Window};
 use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
@@ -329,6 +329,10 @@ impl<'a, D: Destination> Planner<'a, D> {
             Overwrite::Never => left(),
             Overwrite::Always => return Some((Action::Replace, Some(existing))),
             Overwrite::IfChanged if !right => return Some((Action::Replace, Some(existing))),
+            // It has names that the snapshot does not link: what is set of it would be set of those as well.
+            Overwrite::IfChanged if !differing.is_empty() && u64::from(existing.nlink) > entry.meta.nlink.max(1) => {
+                return Some((Action::Replace, Some(existing)));
+            }
             Overwrite::Refuse if !right => {
                 left();
                 tally.problem(folder.path_of(name), IN_THE_WAY.into());
@@ -461,7 +465,7 @@ impl<'a, D: Destination> Planner<'a, D> {
     fn item(&mut self, file: &Arc<File<D>>, item: Item, at: &mut Pieces) {
         let offset = at.offset;
         at.offset = offset.saturating_add(item.len());
-        let Item::Chunk { id, len } = item else { return };
+        let Item::Chunk { id, len } = item else { return self.hole(file, offset, item.len(), at) };
         if self.verifies() {
             at.checks += 1;
             self.window.check(file, id, len, offset);
@@ -476,6 +480,19 @@ impl<'a, D: Destination> Planner<'a, D> {
         if !self.context.request.dry_run {
             at.pieces += 1;
             self.window.piece(file, id, &location, offset);
+        }
+    }
+
+    fn hole(&mut self, file: &Arc<File<D>>, mut offset: u64, mut len: u64, at: &mut Pieces) {
+        if !at.kept {
+            write::hole(file, offset, len, self.context);
+        }
+        while self.verifies() && len > 0 {
+            let piece = u32::try_from(len).unwrap_or(1 << 31);
+            at.checks += 1;
+            self.window.check(file, HOLE, piece, offset);
+            offset += u64::from(piece);
+            len -= u64::from(piece);
         }
     }
 

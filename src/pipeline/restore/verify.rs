@@ -6,7 +6,7 @@
 //! Files that were lost, or left as they were found, have been named already and are passed over.
 
 use super::Context;
-use super::item::{Check, Fate, File, Finish, Window};
+use super::item::{Check, Fate, File, Finish, HOLE, Window};
 use super::tally::count;
 use crate::crypto::hash::content_id;
 use crate::destination::{Destination, Expected, ReadBack};
@@ -56,12 +56,20 @@ impl Verifier {
         if check.len == 0 {
             return Ok(());
         }
+        let (offset, len) = (check.file_offset, check.len);
+        if check.id == HOLE {
+            if back.is_clear(offset, u64::from(len))? {
+                return Ok(());
+            }
+            return Err(io::Error::other(format!(
+                "the {len} bytes at {offset} are a hole in the snapshot, and hold data"
+            )));
+        }
         self.chunk.resize(check.len as usize, 0);
         back.read_at(check.file_offset, &mut self.chunk)?;
         if content_id(key, &self.chunk) == check.id {
             return Ok(());
         }
-        let (offset, len) = (check.file_offset, check.len);
         Err(io::Error::other(format!("the {len} bytes at {offset} are not those of the snapshot")))
     }
 }

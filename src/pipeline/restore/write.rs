@@ -51,7 +51,9 @@ pub fn write<D: Destination>(file: &Arc<File<D>>, offset: u64, bytes: &[u8], cou
     if let Some(destination) = context.destination
         && file.fate() == Fate::Well
     {
-        if offset == 0 && file.pieces.load(Acquire) == count && file.first_name.is_none() {
+        // One that may be continued may be open already.
+        let at_once = file.first_name.is_none() && file.content.is_none();
+        if offset == 0 && file.pieces.load(Acquire) == count && at_once {
             return whole(file, bytes, destination, context);
         }
         if let Err(error) = write_piece(file, offset, bytes, destination) {
@@ -91,6 +93,24 @@ pub fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::
         }
     };
     Ok(open.insert(made).clone())
+}
+
+/// A hole: where an earlier run began the file, what lies in it is not believed to be one.
+pub fn hole<D: Destination>(file: &File<D>, offset: u64, len: u64, context: &Context<'_, D>) {
+    // What is begun in a directory that was made just now is new.
+    let Some(destination) = context.destination.filter(|_| file.content.is_some() && !file.folder.fresh) else {
+        return;
+    };
+    if file.fate() != Fate::Well || context.request.dry_run {
+        return;
+    }
+    let clear = |open| match file.resumed.load(Acquire) {
+        true => destination.clear(&open, offset, len),
+        false => Ok(()),
+    };
+    if let Err(error) = opened(file, destination).and_then(clear) {
+        fail(file, error, context);
+    }
 }
 
 /// A file all of whose content is here.
