@@ -502,7 +502,7 @@ impl Emitter<'_> {
 
     fn looked(&mut self, directory: &Arc<Directory>, name: &[u8], looked: Looked) -> bool {
         let key = key_in(directory, name);
-        if let Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } = &looked {
+        if let Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } | Looked::Device { meta, .. } = &looked {
             self.count_root(directory, name, meta.kind);
         }
         match looked {

@@ -324,7 +324,7 @@ fn a_store_as_the_source_and_sources_that_rules_leave_out_make_no_snapshot() {
     let before = sandbox.ok(["snapshots", "--json"]).stdout;
     let listed = sandbox.path("s/keep.log");
     std::fs::write(sandbox.path("list"), format!("{}\n", listed.display())).unwrap();
-    let store = sandbox.path("store").display().to_string();
+    let store = sandbox.path("home/.larder").display().to_string();
     for words in [vec!["backup", "-e", "*.log", "--files-from", "list"], vec!["backup", &store]] {
         let ran = sandbox.run(&words);
         assert!(ran.code == 1 && ran.stderr.contains("no snapshot was made"), "{words:?}: {ran:?}");
