@@ -175,15 +175,7 @@ fn found(directory: impl AsFd) -> io::Result<Found> {
 }
 
 fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => EntryKind::File,
-        FileType::Directory => EntryKind::Directory,
-        FileType::Symlink => EntryKind::Symlink,
-        FileType::Fifo => EntryKind::Fifo,
-        FileType::CharacterDevice => EntryKind::CharDevice,
-        FileType::BlockDevice => EntryKind::BlockDevice,
-        _ => EntryKind::Socket,
-    }
+    EntryKind::of_mode(stat.st_mode)
 }
 
 impl Destination for FsDestination {

@@ -45,6 +45,19 @@ impl EntryKind {
         }
     }
 
+    /// The kind by the bits of `st_mode`; what is none of the known kinds is taken as a socket, which is never opened.
+    pub fn of_mode(mode: u32) -> EntryKind {
+        match mode & 0o170000 {
+            0o100000 => EntryKind::File,
+            0o040000 => EntryKind::Directory,
+            0o120000 => EntryKind::Symlink,
+            0o010000 => EntryKind::Fifo,
+            0o020000 => EntryKind::CharDevice,
+            0o060000 => EntryKind::BlockDevice,
+            _ => EntryKind::Socket,
+        }
+    }
+
     /// Whether it is a device node.
     pub fn is_device(self) -> bool {
         matches!(self, EntryKind::CharDevice | EntryKind::BlockDevice)

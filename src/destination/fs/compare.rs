@@ -9,7 +9,7 @@ use crate::format::compare::{Facts, Fields, differences, is_removable};
 use crate::format::extension::{FLAG_APPEND, FLAG_IMMUTABLE, FLAG_NODUMP};
 use crate::format::tree::{EntryKind, Xattr};
 use rustix::fd::{AsRawFd, BorrowedFd};
-use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, statx};
+use rustix::fs::{AtFlags, Statx, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::path::Arg;
 use std::io;
@@ -29,15 +29,7 @@ pub(super) fn look(directory: BorrowedFd<'_>, name: impl Arg) -> rustix::io::Res
 
 /// What it tells.
 pub(super) fn existing(stat: &Statx, half_written_mode: u32) -> Existing {
-    let kind = match FileType::from_raw_mode(stat.stx_mode.into()) {
-        FileType::RegularFile => EntryKind::File,
-        FileType::Directory => EntryKind::Directory,
-        FileType::Symlink => EntryKind::Symlink,
-        FileType::Fifo => EntryKind::Fifo,
-        FileType::CharacterDevice => EntryKind::CharDevice,
-        FileType::BlockDevice => EntryKind::BlockDevice,
-        _ => EntryKind::Socket,
-    };
+    let kind = EntryKind::of_mode(stat.stx_mode.into());
     let mode = u32::from(stat.stx_mode) & 0o7777;
     // The numbers of statx are those of FS_IOC_GETFLAGS for these three.
     let asked = FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP;

@@ -44,15 +44,7 @@ pub(super) fn look_at_open(file: BorrowedFd<'_>) -> rustix::io::Result<Meta> {
 
 /// The kind of an entry by its mode's bits; what is none of the known kinds is taken as a socket: recorded, never opened.
 pub(super) fn kind_of(file_type: FileType) -> EntryKind {
-    match file_type {
-        FileType::RegularFile => EntryKind::File,
-        FileType::Directory => EntryKind::Directory,
-        FileType::Symlink => EntryKind::Symlink,
-        FileType::Fifo => EntryKind::Fifo,
-        FileType::CharacterDevice => EntryKind::CharDevice,
-        FileType::BlockDevice => EntryKind::BlockDevice,
-        _ => EntryKind::Socket,
-    }
+    EntryKind::of_mode(file_type.as_raw_mode())
 }
 
 fn time_of(time: &StatxTimestamp) -> Time {
