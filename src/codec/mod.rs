@@ -14,7 +14,7 @@ use zstd::zstd_safe;
 
 /// Levels of zstd that are offered: above, memory grows past what a backup may take.
 pub const ZSTD_LEVELS: RangeInclusive<i32> = 1..=19;
-/// Level of `zstd` without one: see `docs/performance.md`.
+/// Level of `zstd` without one: see `docs/experiments.md`, "zstd below level 1".
 pub const ZSTD_LEVEL_DEFAULT: i32 = 1;
 
 /// What to compress with.

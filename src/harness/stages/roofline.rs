@@ -155,8 +155,8 @@ impl Roofline {
 mod tests {
     use super::*;
 
-    /// The terms of performance.md for text: 0.14 read, 0.95 cut, 0.27 hash, 4.5 compress, 0.7 seal, 0.2 pack, 1,500 ns a
-    /// chunk, 8,000 ns a file.
+    /// Terms of about the size that text gives: 0.14 read, 0.95 cut, 0.27 hash, 4.5 compress, 0.7 seal, 0.2 pack,
+    /// 1,500 ns a chunk, 8,000 ns a file.
     fn sample() -> Roofline {
         let term = |name, per, one: f64, ordered| Term { name, per, one, all: one / 2.0, ordered };
         Roofline {
