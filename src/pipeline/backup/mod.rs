@@ -56,8 +56,8 @@ pub struct Threads {
     pub readers: usize,
 }
 
-/// The pools of the CPU stages, one each: the system's scheduler shares the cores between early and late stages. One or two
-/// pools for all were not measurably different (`docs/experiments.md`, "Tasks and thread pools").
+/// The pools of the CPU stages, one each: the system's scheduler shares the cores between early and late stages. One
+/// pool or two for all of them took about the same time (`docs/experiments.md`, "Tasks and thread pools").
 struct Pools {
     cut: rayon::ThreadPool,
     compress: rayon::ThreadPool,
