@@ -48,7 +48,7 @@ pub struct StoreKeys {
     pub chunk_id: Key,
     pub list_id: Key,
     pub node_id: Key,
-    /// Boundaries of tree nodes and of list nodes.
+    /// Where tree nodes end. List nodes end by the ids of their chunks.
     pub boundary: Key,
     pub gear: Key,
     pub index: Key,
