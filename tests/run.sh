@@ -25,7 +25,9 @@ say "formatting"
 cargo fmt --check
 say "lints"
 cargo clippy --quiet --all-targets -- -D warnings
+cargo clippy --quiet --no-default-features --features cli --lib -- -D warnings
 cargo check --quiet --no-default-features --lib
+RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-default-features --no-deps --lib
 cargo clippy --quiet --all-targets --features aws-lc -- -D warnings
 say "fuzz targets, ${FUZZ_SECONDS:-2} s each"
 fuzz/run.sh "${FUZZ_SECONDS:-2}"

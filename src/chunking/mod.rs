@@ -9,6 +9,9 @@ pub mod vector;
 #[cfg(test)]
 mod testing;
 
-pub use gear::{Cutter, ParamsError, default_params};
+pub use gear::Cutter;
+#[cfg(any(test, feature = "internals"))]
+pub use gear::default_params;
 pub use scan::{Hits, Selector};
+#[cfg(any(test, feature = "internals"))]
 pub use vector::ScanPath;

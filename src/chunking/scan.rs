@@ -165,6 +165,7 @@ impl Selector {
     }
 
     /// Bytes of the file that belong to no chunk yet: below `max` always (the byte after a chunk may decide its end).
+    #[cfg(any(test, feature = "internals"))]
     pub fn carried(&self) -> usize {
         self.carried
     }

@@ -21,6 +21,7 @@ pub type Bulk = AwsLc;
 /// One key of ChaCha20-Poly1305.
 pub trait Aead {
     /// The library, as `larder bench stages --path aead=…` names it.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     const LIBRARY: &'static str;
 
     /// Takes the key.

@@ -181,14 +181,10 @@ pub struct Sweep<'a> {
 }
 
 /// A file read back for verification.
+#[allow(clippy::len_without_is_empty, reason = "verification compares lengths only")]
 pub trait ReadBack: Send {
     /// Its length.
     fn len(&self) -> u64;
-
-    /// Whether it is empty.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 
     /// Fills `buf` from `offset`.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;

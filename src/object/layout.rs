@@ -71,6 +71,7 @@ impl PackLayout {
     }
 
     /// Bytes of the blobs placed so far (sealed lengths).
+    #[cfg(any(test, feature = "internals"))]
     pub fn placed_bytes(&self) -> u32 {
         (self.end - self.header.len() as u64) as u32
     }

@@ -98,6 +98,7 @@ impl OpenPack {
     }
 
     /// Opens one again and gives its inside.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     pub fn open<'a>(&self, kind: BlobKind, offset: u32, blob: &'a mut [u8]) -> Result<&'a mut [u8], CryptoError> {
         self.key.open(kind, offset, blob)
     }

@@ -61,6 +61,7 @@ pub fn open_pack(
 
 /// Reads a pack's table of contents through its trailer: (header, header length, pack length, table). The header is the
 /// trailer's copy of it.
+#[cfg(any(test, feature = "internals"))]
 pub fn read_table(
     storage: &dyn Storage,
     ring: &Keyring,

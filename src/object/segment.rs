@@ -127,8 +127,6 @@ pub struct SegmentReader<'a> {
     pub header: SegmentHeader,
     /// Its footer.
     pub footer: SegmentFooter,
-    /// Its length in bytes.
-    pub len: u64,
     source: Source<'a>,
     key: PackKey,
 }
@@ -194,6 +192,7 @@ impl Source<'_> {
 }
 
 /// A segment's header alone: which session wrote it. It is not verified: what decides is read with [`SegmentReader`].
+#[cfg(any(test, feature = "internals"))]
 pub fn read_segment_header(
     storage: &dyn Storage,
     generation: u32,
@@ -244,7 +243,7 @@ impl<'a> SegmentReader<'a> {
         if begins as usize != header_len || ends != trailer.footer_offset {
             return Err(source.mismatch());
         }
-        Ok(SegmentReader { header, footer, len, source, key })
+        Ok(SegmentReader { header, footer, source, key })
     }
 
     /// Gives every row in order, block by block.

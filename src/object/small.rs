@@ -49,6 +49,7 @@ pub fn kind_of(bytes: &[u8], object: &str) -> Result<ObjectKind, ObjectError> {
 }
 
 /// Seals and creates an object under a name that is known (session records).
+#[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 pub fn put(
     storage: &dyn Storage,
     ring: &Keyring,

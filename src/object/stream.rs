@@ -54,11 +54,13 @@ impl PackStream {
     }
 
     /// Bytes so far.
+    #[cfg(any(test, feature = "internals"))]
     pub fn len(&self) -> u64 {
         self.len
     }
 
     /// Nothing pushed yet.
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -81,6 +81,7 @@ impl PackWriter {
 
     /// Appends a blob that was opened: its inside, still compressed, as `PackKey::open` gives it, with what its pack's table
     /// says of it. So content moves from one pack to another.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     pub fn append_inside(&mut self, kind: BlobKind, members: Vec<Member>, opened: &[u8]) -> Result<(), ObjectError> {
         let object = || format!("{kind:?} to be moved");
         let decoded = BlobHeader::decode(opened);

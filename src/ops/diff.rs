@@ -245,21 +245,21 @@ impl<N: Nodes> Pair<N> {
         let [a_len, b_len] = self.prefixes;
         let (a_key, a, b_key, b) = match (self.a.peek(), self.b.peek()) {
             (None, None) => return Step::Done,
-            (Some((_, Place::Entry(_))), None) => return Step::OnlyA,
+            (Some((_, Place::Entry)), None) => return Step::OnlyA,
             (Some(_), None) => return Step::DescendA,
-            (None, Some((_, Place::Entry(_)))) => return Step::OnlyB,
+            (None, Some((_, Place::Entry))) => return Step::OnlyB,
             (None, Some(_)) => return Step::DescendB,
             (Some((a_key, a)), Some((b_key, b))) => (a_key, a, b_key, b),
         };
         let order = a_key.get(a_len..).unwrap_or_default().cmp(b_key.get(b_len..).unwrap_or_default());
         match (order, a, b) {
-            (Ordering::Less, Place::Entry(_), _) => Step::OnlyA,
+            (Ordering::Less, Place::Entry, _) => Step::OnlyA,
             (Ordering::Less, _, _) => Step::DescendA,
-            (Ordering::Greater, _, Place::Entry(_)) => Step::OnlyB,
+            (Ordering::Greater, _, Place::Entry) => Step::OnlyB,
             (Ordering::Greater, _, _) => Step::DescendB,
-            (Ordering::Equal, Place::Entry(_), Place::Entry(_)) => Step::Both,
-            (Ordering::Equal, Place::Entry(_), _) => Step::DescendB,
-            (Ordering::Equal, _, Place::Entry(_)) => Step::DescendA,
+            (Ordering::Equal, Place::Entry, Place::Entry) => Step::Both,
+            (Ordering::Equal, Place::Entry, _) => Step::DescendB,
+            (Ordering::Equal, _, Place::Entry) => Step::DescendA,
             (Ordering::Equal, Place::Subtree { id: a, level: a_level }, Place::Subtree { id: b, level: b_level }) => {
                 match a_level.cmp(&b_level) {
                     Ordering::Equal if a == b && self.same_place => Step::SkipBoth,

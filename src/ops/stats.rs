@@ -19,7 +19,7 @@ pub struct AreaStats {
 /// Totals of a store.
 #[derive(Debug)]
 pub struct StoreStats {
-    /// Objects by area, in the order of [`Area::ALL`].
+    /// Objects by area, one each.
     pub areas: [(Area, AreaStats); Area::ALL.len()],
     /// Rows of the index: a chunk with two locations counts twice.
     pub rows: u64,

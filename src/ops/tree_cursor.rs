@@ -22,7 +22,7 @@ pub enum Place<'a> {
         level: u8,
     },
     /// An entry.
-    Entry(&'a Entry),
+    Entry,
 }
 
 enum Frame {
@@ -78,7 +78,7 @@ impl<N: Nodes> TreeCursor<N> {
             }
             Frame::Leaf(entries) => {
                 let entry = entries.as_slice().first()?;
-                (entry.key.as_slice(), Place::Entry(entry))
+                (entry.key.as_slice(), Place::Entry)
             }
         };
         if !to.is_empty() && first >= to.as_slice() {

@@ -235,6 +235,7 @@ pub fn copy(file: BorrowedFd<'_>, offset: u64, buf: &mut [u8]) -> bool {
 /// [`GuardedMap::faulted`] tells. For files whose pages carry checksums, or whose use ends with asking.
 pub struct GuardedMap {
     /// First, so that it goes before the mapping does. `None` when faults could not be covered.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code, reason = "it is there to be dropped"))]
     watch: Option<Watch>,
     map: Mmap,
 }
@@ -259,6 +260,7 @@ impl GuardedMap {
     }
 
     /// Whether a page could not be read: what was taken from the map so far may be zeros instead.
+    #[cfg(any(test, feature = "internals"))]
     pub fn faulted(&self) -> bool {
         self.watch.as_ref().is_some_and(Watch::faulted)
     }

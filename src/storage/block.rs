@@ -119,6 +119,7 @@ impl BlockPool {
     }
 
     /// The next free block, empty; `None` when all are under way.
+    #[cfg(any(test, feature = "internals"))]
     pub fn try_take(&self) -> Option<Block> {
         self.ready().map(|memory| Block { memory, len: 0, home: Some(self.free.0.clone()) })
     }

@@ -5,7 +5,9 @@ pub mod error;
 pub mod block;
 pub mod local;
 pub mod memory;
+#[cfg(any(test, feature = "internals"))]
 pub mod layer;
+#[cfg(any(test, feature = "internals"))]
 pub mod conformance;
 
 use crate::base::time::Time;

@@ -177,6 +177,7 @@ impl LeafEncoder {
     }
 
     /// Whether there is no entry yet.
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -126,7 +126,7 @@ impl Merge<'_> {
             return Ok(ControlFlow::Break(()));
         }
         let before = match self.cursor.peek() {
-            Some((key, Place::Entry(_))) if key == found.key.as_slice() => self.cursor.skip(),
+            Some((key, Place::Entry)) if key == found.key.as_slice() => self.cursor.skip(),
             _ => None,
         };
         let flow = match before {
@@ -143,7 +143,7 @@ impl Merge<'_> {
         loop {
             let (is_entry, first) = match self.cursor.peek() {
                 Some((first, place)) if key.is_none_or(|key| first <= key) => {
-                    (matches!(place, Place::Entry(_)), first.to_vec())
+                    (matches!(place, Place::Entry), first.to_vec())
                 }
                 _ => return Ok(ControlFlow::Continue(())),
             };

@@ -36,6 +36,7 @@ pub fn run(context: &Arc<Context>, source: &dyn Source, input: Receiver<Batch>, 
 }
 
 /// Reads everything a batch wants, for measuring: what has grown beyond the batch is not read.
+#[cfg(any(test, feature = "internals"))]
 pub fn read_batch(context: &Context, source: &dyn Source, batch: &mut Batch) {
     let empty = Batch {
         seq: batch.seq,

@@ -389,8 +389,6 @@ pub struct Swept<D: Destination> {
 
 /// A stretch of the tree, planned: what workers do in any order, and what comes when all of it is done.
 pub struct Window<D: Destination> {
-    /// 0, 1, 2, ….
-    pub number: u64,
     /// Packs by ordinal.
     pub packs: Vec<Arc<Pack>>,
     /// Files by ordinal.

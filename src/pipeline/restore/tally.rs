@@ -197,11 +197,6 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// Whether [`Tally::absent`] was told of it.
-    pub fn is_absent(&self, path: &[u8]) -> bool {
-        lock(&self.absent).contains(path)
-    }
-
     /// The storage failed to give a pack; how many failed since one was read.
     pub fn storage_failed(&self, pack: StorageKey) -> usize {
         self.is_failing.store(true, Relaxed);

@@ -161,7 +161,6 @@ impl<'a, D: Destination> Builder<'a, D> {
             steps.push(Step::Ready(from as u32..(from + READY_PER_STEP).min(ready.len()) as u32));
         }
         let window = Window {
-            number: self.number,
             packs: std::mem::take(&mut self.packs),
             files: std::mem::take(&mut self.files),
             pieces,
