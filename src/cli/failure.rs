@@ -60,6 +60,10 @@ impl From<StoreError> for Failure {
             StoreError::WrongSecret => {
                 failure.hint("give --key-file, --passphrase-file, --passphrase-command or LARDER_PASSPHRASE")
             }
+            StoreError::ConfigLost { .. } | StoreError::KeysLost(_) => failure.hint(
+                "put it back from a copy of the store (a backup of it, another disk); `larder init` makes a new store, in \
+                 another folder",
+            ),
             _ if failure.code == ExitCode::Damage => {
                 failure.hint(
                     "`larder check --read-data` names what is damaged, and the next backup stores anew what it still finds; \

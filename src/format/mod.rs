@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod cursor;
+pub mod damaged_index;
 pub mod extension;
 pub mod envelope;
 pub mod config;

@@ -6,6 +6,7 @@ use crate::base::id::{ObjectId, SessionId};
 use crate::base::limits::STATE_BYTES_MAX;
 use crate::base::time::Time;
 use crate::format::cursor::{Reader, put_object_ids, put_time, put_varint, varint_len};
+use crate::format::damaged_index::DamagedIndex;
 use crate::format::envelope::ObjectKind;
 use crate::format::error::{DecodeError, Reason};
 use crate::format::extension::{Extension, put_extensions, read_extensions};
@@ -67,7 +68,8 @@ pub enum Record {
         /// The lists this one replaces. Sorted.
         replaces: Vec<ObjectId>,
     },
-    /// What lies there reads wrong: it is not to be relied on by what is stored from now on. Sorted by pack.
+    /// What lies there reads wrong: it is not to be relied on by what is stored from now on. Sorted by pack. There may be
+    /// none when an extension ([`DamagedIndex`]) says more.
     Damage {
         /// Which packs, and what of them.
         packs: Vec<DamagedPack>,
@@ -178,11 +180,9 @@ pub fn put_damaged(out: &mut Vec<u8>, packs: &[DamagedPack]) {
     }
 }
 
-/// Damaged packs: at least one.
+/// Damaged packs.
 pub fn read_damaged(reader: &mut Reader<'_>) -> Result<Vec<DamagedPack>, DecodeError> {
-    let at = reader.position();
     let count = reader.count(usize::MAX, ObjectId::LEN + 1)?;
-    reader.check(at, count > 0, Reason::Value)?;
     let mut packs: Vec<DamagedPack> = Vec::with_capacity(count);
     for _ in 0..count {
         let id = ObjectId(reader.array()?);
@@ -247,6 +247,9 @@ impl SignedRecord {
             signer: reader.array()?,
             signature: reader.array()?,
         };
+        let says_nothing = matches!(&signed.record, Record::Damage { packs } if packs.is_empty())
+            && DamagedIndex::of(&signed.extensions).is_empty();
+        reader.check(1, !says_nothing, Reason::Value)?;
         reader.finish()?;
         Ok(signed)
     }

@@ -47,7 +47,8 @@ impl ObjectError {
     pub fn is_damage(&self) -> bool {
         match self {
             ObjectError::Storage(e) => {
-                matches!(e.kind, StorageErrorKind::NotFound | StorageErrorKind::Short | StorageErrorKind::TooLarge)
+                use StorageErrorKind::{NoFile, NotFound, Short, TooLarge};
+                matches!(e.kind, NotFound | NoFile | Short | TooLarge)
             }
             ObjectError::Decode { .. }
             | ObjectError::Crypto { .. }

@@ -226,10 +226,12 @@ fn begin(
         false => Some(register(store, options, parent.as_ref().map(|p| p.id))?),
     };
     match &session {
-        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id)),
+        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id, &p.manifest.session)),
         None => {
+            let state = store.read_state()?;
+            store.look_again(&state)?;
             store.load_index()?;
-            store.mistrust_damaged(&store.read_state()?);
+            store.mistrust_damaged(&state);
         }
     }
     if let Some(parent) = &parent {

@@ -17,6 +17,7 @@ use crate::base::id::{ContentId, ObjectId, hex};
 use crate::base::time::Time;
 use crate::crypto::keys::random_bytes;
 use crate::format::blob::BlobKind;
+use crate::format::damaged_index::DamagedIndex;
 use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::pipeline::parallel;
@@ -204,8 +205,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let mut catalogue = index::catalogue(store, &findings, &records)?;
     meters.index.worked_on(catalogue.segments, mark.elapsed());
     interrupted(options)?;
-    // Of a snapshot or a segment that is lost nobody can tell what it needs.
-    let blind = findings.any_flaw();
+    let sight = findings.sight();
     let bad = read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
     let mark = Instant::now();
     let mut walker = Walker::new(Contents::new(store, &catalogue, &findings), &findings, monitor, &options.cancel);
@@ -215,9 +215,10 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     }
     (report.nodes, report.entries, report.chunks) = (walker.nodes, walker.entries, walker.chunks);
     meters.trees.worked_on(report.nodes, mark.elapsed());
-    let needs = walker.needs(blind);
+    let needs = walker.needs(sight);
     damage::judge(store, &catalogue, &findings, &bad, &needs);
     report.packs_recorded = store.record_damage();
+    store.record_damaged_index(damaged_index(store, &records, &catalogue));
     report.whole_again = needs.whole_again;
     damage::advise(&findings, &records);
     report.snapshots = records.snapshots.len() as u64;
@@ -225,7 +226,7 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     report.leftovers = leftovers(store, &records, &catalogue);
     if findings.any_damage() && report.leftovers.packs > 0 {
         let message = format!(
-            "{} packs are listed by no session that ended: if such a session's outcome was lost, what is missing lies \
+            "packs are listed by no session that ended ({}): if such a session's outcome was lost, what is missing lies \
              there and `larder repair index` lists it again",
             report.leftovers.packs
         );
@@ -240,6 +241,16 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     meters.report(monitor);
     report.duration = start.elapsed();
     Ok(report)
+}
+
+/// Segments and outcomes that are there and read wrong. What is gone every listing shows.
+fn damaged_index(store: &Store, records: &Records, catalogue: &Catalogue) -> DamagedIndex {
+    let damaged = catalogue.damaged_segments.iter().map(|(_, id)| *id);
+    let is_whole_elsewhere = |id: &ObjectId| catalogue.whole_segments.contains(id);
+    DamagedIndex {
+        segments: damaged.filter(|id| !is_whole_elsewhere(id)).collect(),
+        sessions: records.sessions.keys().filter(|id| records.is_damaged(store, id)).copied().collect(),
+    }
 }
 
 /// Whether something is damaged or lost that the cached index was made of.

@@ -4,7 +4,7 @@ use super::keys::{default_key_file, name_key_file, new_pending_key_file};
 use crate::base::id::StoreId;
 use crate::crypto::slot::Credential;
 use crate::storage::{Area, Storage};
-use crate::store::configs::{newest_config, read_config};
+use crate::store::configs::{newest_config, no_config, read_config, remains};
 use crate::store::open::CreateOptions;
 use crate::store::{Places, Store, StoreError};
 use std::path::PathBuf;
@@ -55,7 +55,7 @@ pub fn run(
                 Err(error) => {
                     // Another run made the store, with another key, or nobody did: this one opens nothing. Otherwise it
                     // stays: it may open what was made before the failure.
-                    let made_by_another = matches!(error, StoreError::StoreExists(_));
+                    let made_by_another = matches!(error, StoreError::StoreExists(_) | StoreError::ConfigLost { .. });
                     if made_by_another || matches!(store_id(&*storage), Err(StoreError::NoStore(_))) {
                         _ = std::fs::remove_file(&pending);
                     }
@@ -68,8 +68,19 @@ pub fn run(
 
 /// The name of the store that lies in `storage`, read without any key.
 pub fn store_id(storage: &dyn Storage) -> Result<StoreId, StoreError> {
-    let number = newest_config(storage)?.ok_or_else(|| StoreError::NoStore(storage.location()))?;
+    let number = newest_config(storage)?.ok_or_else(|| no_config(storage))?;
     Ok(read_config(storage, number)?.frame.store)
+}
+
+/// Refuses what is a store, or the rest of one that has lost its config.
+pub fn refuse_store(storage: &dyn Storage) -> Result<(), StoreError> {
+    if newest_config(storage)?.is_some() {
+        return Err(StoreError::StoreExists(storage.location()));
+    }
+    match remains(storage)? {
+        Some(_) => Err(no_config(storage)),
+        None => Ok(()),
+    }
 }
 
 /// Whether all that lies here is what a creation leaves that did not come to its end: no config, and at most the first

@@ -65,7 +65,7 @@ pub fn run(store: &Store) -> Result<StoreStats, StoreError> {
             stats.bytes += listed.len;
         })?;
     }
-    let (snapshots, damaged) = store.snapshots()?;
+    let (snapshots, damaged) = store.snapshots_confirmed()?;
     let mut stats = StoreStats {
         areas,
         rows: 0,

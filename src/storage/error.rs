@@ -12,6 +12,8 @@ pub enum StorageErrorKind {
     Short,
     /// The object is larger than its kind may be.
     TooLarge,
+    /// Something that is no file lies in its place.
+    NoFile,
     /// No room left.
     Full,
     Permission,
@@ -57,6 +59,13 @@ impl StorageError {
     pub fn short(operation: &'static str, object: impl ToString, wanted_end: u64) -> StorageError {
         let what = format!("ends before byte {wanted_end}: cut short or damaged");
         StorageError::new(operation, object, io::Error::new(io::ErrorKind::UnexpectedEof, what))
+    }
+
+    /// Something else than a file in an object's place (or than a folder in an area's): what was there is lost, whatever
+    /// the storage does.
+    pub fn no_file(operation: &'static str, object: impl ToString, what: &str) -> StorageError {
+        let source = io::Error::other(format!("{what} lies in its place: what was there is lost"));
+        StorageError { kind: StorageErrorKind::NoFile, operation, object: object.to_string(), source }
     }
 
     /// An object that is not there.

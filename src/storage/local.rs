@@ -49,7 +49,7 @@ impl LocalStorage {
         LocalStorage::create_watched(folder, None)
     }
 
-    /// Opens a folder that holds a store (a `config` area); `NotFound` otherwise.
+    /// Opens a folder that holds a store (a `config` area, or objects of one that has lost it); `NotFound` otherwise.
     pub fn open(folder: &Path) -> Result<LocalStorage, StorageError> {
         LocalStorage::open_watched(folder, None)
     }
@@ -78,6 +78,8 @@ impl LocalStorage {
         })?;
         match statat(&root, Area::Config.folder(), AtFlags::empty()) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {}
+            // One that has lost it is a store all the same.
+            Ok(_) | Err(Errno::NOENT) if holds_objects(&root).map_err(error)? => {}
             Ok(_) | Err(Errno::NOENT) => {
                 return Err(absent("this folder holds no store (no `config` in it); `larder init` makes one"));
             }
@@ -117,6 +119,26 @@ impl LocalStorage {
             return Err(io::Error::other("not a regular file"));
         }
         Ok((file, stat.st_size as u64))
+    }
+
+    /// What failed at an object: told from something else that lies in its place, which no reading again makes a file.
+    fn failed(&self, operation: &'static str, key: &StorageKey, error: io::Error) -> StorageError {
+        if error.kind() == io::ErrorKind::NotFound {
+            return StorageError::new(operation, key, error);
+        }
+        let what = match statat(&self.disk.root, key.path(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => "a folder",
+                FileType::Symlink => "a link",
+                FileType::Fifo => "a pipe",
+                FileType::Socket => "a socket",
+                FileType::CharacterDevice | FileType::BlockDevice => "a device",
+                _ => return StorageError::new(operation, key, error),
+            },
+            Err(Errno::NOTDIR) => "something that holds no files",
+            Err(_) => return StorageError::new(operation, key, error),
+        };
+        StorageError::no_file(operation, key, what)
     }
 
     /// The object's file, from those kept open when it is a pack or an index segment.
@@ -174,7 +196,7 @@ impl Storage for LocalStorage {
     }
 
     fn get(&self, key: &StorageKey, max: usize) -> Result<Vec<u8>, StorageError> {
-        let error = |e| StorageError::new("read", key, e);
+        let error = |e| self.failed("read", key, e);
         let (file, len) = self.open_object(key).map_err(error)?;
         if len > max as u64 {
             return Err(StorageError::too_large("read", key, len, max));
@@ -193,7 +215,7 @@ impl Storage for LocalStorage {
     }
 
     fn get_range(&self, key: &StorageKey, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        let error = |e| StorageError::new("read", key, e);
+        let error = |e| self.failed("read", key, e);
         let file = self.kept_open(key).map_err(error)?;
         let mut filled = 0;
         while filled < buf.len() {
@@ -208,7 +230,7 @@ impl Storage for LocalStorage {
     }
 
     fn head(&self, key: &StorageKey) -> Result<Listed, StorageError> {
-        let error = |e| StorageError::new("look at", key, e);
+        let error = |e| self.failed("look at", key, e);
         let stat = statat(&self.disk.root, key.path(), AtFlags::SYMLINK_NOFOLLOW).map_err(|e| error(e.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(error(io::Error::other("not a regular file")));
@@ -287,6 +309,27 @@ fn check_free(root: &OwnedFd) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether something lies in this folder that only a store has, beside configs and key slots.
+fn holds_objects(root: &OwnedFd) -> io::Result<bool> {
+    for area in Area::ALL.into_iter().filter(|area| !matches!(area, Area::Config | Area::Keys)) {
+        let folder = match openat(root, area.folder(), FOLDER, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+            folder => folder?,
+        };
+        for name in names(&folder)? {
+            let path = format!("{}/{name}", area.folder());
+            let holds_some = || -> io::Result<bool> {
+                let inside = names(&openat(&folder, &*name, FOLDER, Mode::empty())?)?;
+                Ok(inside.iter().any(|inside| StorageKey::parse(&format!("{path}/{inside}")).is_some()))
+            };
+            if StorageKey::parse(&path).is_some() || (area.holds_folder(&name) && holds_some().unwrap_or(false)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn names(folder: &OwnedFd) -> io::Result<Vec<String>> {

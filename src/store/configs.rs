@@ -7,7 +7,7 @@ use crate::crypto::sign::{Domain, SigningKey, verify};
 use crate::format::config::{Config, ConfigFrame, SignedConfig};
 use crate::format::error::{DecodeError, Reason};
 use crate::object::ObjectError;
-use crate::storage::{Area, Created, Storage, StorageKey};
+use crate::storage::{Area, Created, Storage, StorageErrorKind, StorageKey};
 
 /// Feature bits that this version knows: none yet.
 const FEATURES_KNOWN: u64 = 0;
@@ -22,15 +22,65 @@ pub(crate) struct ReadConfig {
     bytes: Vec<u8>,
 }
 
-/// The number of the newest config; `None`: there is no store.
+/// The number of the newest config; `None`: there is none, nor perhaps a folder for it. See [`no_config`].
 pub(crate) fn newest_config(storage: &dyn Storage) -> Result<Option<u32>, StoreError> {
-    let mut newest = None;
-    storage.list(Area::Config, &mut |found| {
+    Ok(configs(storage)?.last().copied())
+}
+
+/// The numbers of all configs, ascending.
+pub(crate) fn configs(storage: &dyn Storage) -> Result<Vec<u32>, StoreError> {
+    let mut numbers = Vec::new();
+    let listed = storage.list(Area::Config, &mut |found| {
         if let StorageKey::Config(number) = found.key {
-            newest = newest.max(Some(number));
+            numbers.push(number);
         }
-    })?;
-    Ok(newest)
+    });
+    match listed {
+        Err(error) if !matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::NoFile) => {
+            return Err(error.into());
+        }
+        _ => {}
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// What it means that there is no config: there is no store, or it has lost it.
+pub(crate) fn no_config(storage: &dyn Storage) -> StoreError {
+    match remains(storage) {
+        Ok(Some(remains)) => StoreError::ConfigLost { location: storage.location(), remains },
+        Ok(None) => StoreError::NoStore(storage.location()),
+        Err(error) => error,
+    }
+}
+
+/// What lies here that only a store has, beside configs and key slots; `None`: nothing.
+pub(crate) fn remains(storage: &dyn Storage) -> Result<Option<String>, StoreError> {
+    const KINDS: [(&[Area], &str, &str); 5] = [
+        (&[Area::Packs, Area::Trees], "pack", "packs"),
+        (&[Area::Index], "index segment", "index segments"),
+        (&[Area::Snapshots], "snapshot", "snapshots"),
+        (&[Area::Sessions], "record of sessions", "records of sessions"),
+        (&[Area::State], "state record", "state records"),
+    ];
+    let mut kinds = Vec::new();
+    for (areas, one, many) in KINDS {
+        let mut count = 0u64;
+        for area in areas {
+            match storage.list(*area, &mut |_| count += 1) {
+                Err(error) if !matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::NoFile) => {
+                    return Err(error.into());
+                }
+                _ => {}
+            }
+        }
+        match count {
+            0 => {}
+            1 => kinds.push(format!("1 {one}")),
+            _ => kinds.push(format!("{count} {many}")),
+        }
+    }
+    Ok((!kinds.is_empty()).then(|| kinds.join(", ")))
 }
 
 /// Reads a config and verifies what can be verified without a key: that these are the bytes that were signed, and under
@@ -103,7 +153,7 @@ impl Store {
     }
 
     fn newest_config(&self) -> Result<Config, StoreError> {
-        let number = newest_config(&*self.storage)?.ok_or_else(|| StoreError::NoStore(self.storage.location()))?;
+        let number = newest_config(&*self.storage)?.ok_or_else(|| no_config(&*self.storage))?;
         read_config(&*self.storage, number)?.open(&self.maintainer()?.public())
     }
 

@@ -16,6 +16,16 @@ pub enum StoreError {
     Index(#[from] IndexError),
     #[error("no store at {0}; `larder init` makes one")]
     NoStore(String),
+    /// Objects that only a store has, and no config.
+    #[error(
+        "the store at {location} has lost its config, and nobody can open it without a copy of that: {remains} are there, \
+         and nothing in config/"
+    )]
+    ConfigLost { location: String, remains: String },
+    #[error(
+        "the store at {0} has lost its key slots, and nobody can open it without a copy of one: nothing is in keys/"
+    )]
+    KeysLost(String),
     #[error("there is a store at {0} already")]
     StoreExists(String),
     #[error("no key slot of this store opens with that passphrase or key file")]
@@ -60,7 +70,7 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Object(error) => error.is_damage(),
-            StoreError::Doubt { .. } => true,
+            StoreError::Doubt { .. } | StoreError::ConfigLost { .. } | StoreError::KeysLost(_) => true,
             _ => false,
         }
     }

@@ -169,6 +169,25 @@ impl Store {
         self.cache.write(NAME, &encode(&manifests.known));
     }
 
+    /// Forgets what is cached of manifests whose session has no outcome any more, or one that is on record as damaged.
+    pub(super) fn forget_unconfirmed(&self) -> Result<(), StoreError> {
+        let outcomes = self.outcomes()?;
+        // After the listing: an outcome goes when its entry in a settled list is durable.
+        let state = self.read_state()?;
+        let mut manifests = lock(&self.manifests);
+        manifests.load(self);
+        let before = manifests.known.len();
+        manifests.known.retain(|_, known| {
+            let session = &known.signed.manifest.session;
+            let is_there = outcomes.contains(session) || state.settled.contains_key(session);
+            is_there && !state.damaged_index.sessions.contains(session)
+        });
+        if manifests.known.len() != before {
+            self.cache.write(NAME, &encode(&manifests.known));
+        }
+        Ok(())
+    }
+
     /// Whether this machine has seen a snapshot committed.
     pub(crate) fn seen_committed(&self, id: &ObjectId) -> Result<bool, StoreError> {
         let mut manifests = lock(&self.manifests);

@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// What this machine has seen of the store. For reading: nothing, which is noticed, when its file cannot be read.
-    fn seen(&self) -> Result<crate::format::trust::Trust, StoreError> {
+    pub(crate) fn seen(&self) -> Result<crate::format::trust::Trust, StoreError> {
         let mut notices = Vec::new();
         let seen = self.trust.look(&mut notices);
         notices.into_iter().for_each(|notice| self.notice(notice));

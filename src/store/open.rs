@@ -1,7 +1,7 @@
 //! Creating and opening.
 
 use super::cache::Cache;
-use super::configs::{newest_config, read_config, sign_config};
+use super::configs::{newest_config, no_config, read_config, remains, sign_config};
 use super::local;
 use super::trust::{TrustFile, unusable};
 use super::{MAINTAINER, Places, READER, SHUT_OUT, Store, StoreError, WRITER};
@@ -67,6 +67,13 @@ impl Store {
         if newest_config(&*storage)?.is_some() {
             return Err(StoreError::StoreExists(storage.location()));
         }
+        if let Some(remains) = remains(&*storage)? {
+            return Err(match newest_config(&*storage)? {
+                // Made, and used, a moment ago.
+                Some(_) => StoreError::StoreExists(storage.location()),
+                None => StoreError::ConfigLost { location: storage.location(), remains },
+            });
+        }
         if let Some(secret) = &options.store_secret {
             refuse_bench_secret(&*storage, secret)?;
         }
@@ -113,7 +120,7 @@ impl Store {
     ///
     /// Where folders of this machine cannot be used the store opens all the same, for reading, and that is noticed.
     pub fn open(storage: Arc<dyn Storage>, credential: &Credential, places: Places) -> Result<Store, StoreError> {
-        let number = newest_config(&*storage)?.ok_or_else(|| StoreError::NoStore(storage.location()))?;
+        let number = newest_config(&*storage)?.ok_or_else(|| no_config(&*storage))?;
         let read = read_config(&*storage, number)?;
         let id = read.frame.store;
         let mut notices = Vec::new();
@@ -333,6 +340,9 @@ fn find_bundle(
     listed: &[ObjectId],
 ) -> Result<(ObjectId, KeyBundle), StoreError> {
     let (slots, unreadable) = read_slots(storage, store, listed)?;
+    if slots.is_empty() && unreadable.is_empty() {
+        return Err(StoreError::KeysLost(storage.location()));
+    }
     let mut refused = None;
     for (id, slot) in &slots {
         match unwrap(slot, credential) {

@@ -8,7 +8,8 @@ use super::outcome::Standing;
 use super::state::State;
 use super::{Store, StoreError, lock};
 use crate::base::id::{ObjectId, SessionId};
-use crate::format::cursor::{Reader, put_varint};
+use crate::format::cursor::{Reader, put_bytes, put_varint};
+use crate::format::damaged_index::DamagedIndex;
 use crate::format::error::DecodeError;
 use crate::format::segment::Row;
 use crate::format::session::Verdict;
@@ -37,6 +38,8 @@ pub struct Segments {
     waiting: BTreeMap<ObjectId, Waiting>,
     /// Sessions that ended well.
     ended: BTreeSet<SessionId>,
+    /// What is on record as damaged, and was looked at again since.
+    looked_again: DamagedIndex,
 }
 
 impl Segments {
@@ -51,6 +54,7 @@ impl Segments {
         }
         put_varint(&mut out, self.ended.len() as u64);
         self.ended.iter().for_each(|session| out.extend_from_slice(&session.0));
+        put_bytes(&mut out, &self.looked_again.extension().body);
         out
     }
 
@@ -65,6 +69,7 @@ impl Segments {
         for _ in 0..reader.count(usize::MAX, SessionId::LEN)? {
             segments.ended.insert(reader.session()?);
         }
+        segments.looked_again = DamagedIndex::of_body(reader.bytes(usize::MAX)?);
         reader.finish()?;
         Ok(segments)
     }
@@ -202,12 +207,7 @@ impl Store {
         if ended.is_empty() {
             return Ok(());
         }
-        let mut outcomes = HashSet::new();
-        self.storage.list(Area::Sessions, &mut |found| {
-            if let StorageKey::Outcome(session) = found.key {
-                outcomes.insert(session);
-            }
-        })?;
+        let outcomes = self.outcomes()?;
         let missing: Vec<_> = ended.iter().filter(|session| !outcomes.contains(session)).collect();
         if missing.is_empty() {
             return Ok(());
@@ -222,12 +222,54 @@ impl Store {
         Ok(())
     }
 
+    /// The sessions that have an outcome, whatever that says.
+    pub(super) fn outcomes(&self) -> Result<HashSet<SessionId>, StoreError> {
+        let mut outcomes = HashSet::new();
+        self.storage.list(Area::Sessions, &mut |found| {
+            if let StorageKey::Outcome(session) = found.key {
+                outcomes.insert(session);
+            }
+        })?;
+        Ok(outcomes)
+    }
+
+    /// For who is about to write: looks again at what is on record as damaged, and forgets what is cached of it. Each time
+    /// that something new is on record; what reads right after all is taken in again by [`Store::load_index`].
+    pub(crate) fn look_again(&self, state: &State) -> Result<(), StoreError> {
+        let fresh = {
+            let mut segments = lock(&self.segments);
+            self.load_segments(&mut segments);
+            let seen = &segments.looked_again;
+            DamagedIndex {
+                segments: state.damaged_index.segments.difference(&seen.segments).copied().collect(),
+                sessions: state.damaged_index.sessions.difference(&seen.sessions).copied().collect(),
+            }
+        };
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        if fresh.sessions.is_empty() {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut live = index.segments();
+            live.retain(|id| !fresh.segments.contains(id));
+            index.retain_segments(&live)?;
+        } else {
+            self.forget_index()?;
+        }
+        let mut segments = lock(&self.segments);
+        segments.looked_again.extend(fresh);
+        self.cache.write(NAME, &segments.encode());
+        Ok(())
+    }
+
     /// Forgets what is cached of segments and sessions, so that it is read from the store again. For when some of it was
     /// found to be damaged or lost there: a cache that outlives what it was made of would lend what nobody else has.
     pub fn forget_index(&self) -> Result<(), StoreError> {
         {
             let mut segments = lock(&self.segments);
-            *segments = Segments { loaded: true, ..Segments::default() };
+            self.load_segments(&mut segments);
+            let looked_again = std::mem::take(&mut segments.looked_again);
+            *segments = Segments { loaded: true, looked_again, ..Segments::default() };
             self.cache.write(NAME, &segments.encode());
         }
         self.forget_manifests();
@@ -272,6 +314,7 @@ mod tests {
             let waiting = Waiting { session: SessionId([n; 16]), signer: [n; 32], rejected: n == 1 };
             segments.waiting.insert(ObjectId([n; 32]), waiting);
             segments.ended.insert(SessionId([10 + n; 16]));
+            segments.looked_again.segments.insert(ObjectId([20 + n; 32]));
         }
         assert_eq!(Segments::decode(&segments.encode()).as_ref(), Ok(&segments));
         assert!(Segments::decode(&segments.encode()[1..]).is_err());

@@ -142,6 +142,9 @@ impl Session {
         let store = session.store.clone();
         session.state = store.read_state()?;
         lock(&session.progress).seen.clone_from(&session.state.condemnations);
+        if writes {
+            store.look_again(&session.state)?;
+        }
         store.load_index()?;
         if writes && !session.state.condemned_packs.is_empty() {
             let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
@@ -201,10 +204,12 @@ impl Session {
         &self.store
     }
 
-    /// Whether this snapshot may be used as parent (not removed, not condemned).
-    pub fn may_use_parent(&self, snapshot: &ObjectId) -> bool {
+    /// Whether this snapshot may be used as parent: not removed, not condemned, and its session's outcome not on record as
+    /// damaged.
+    pub fn may_use_parent(&self, snapshot: &ObjectId, session: &SessionId) -> bool {
         let signer = self.store.known_signer(snapshot);
-        !self.state.condemned_snapshots.contains(snapshot)
+        !self.state.damaged_index.sessions.contains(session)
+            && !self.state.condemned_snapshots.contains(snapshot)
             && !self.store.is_removed(&self.state, snapshot, signer.as_ref())
     }
 

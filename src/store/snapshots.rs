@@ -75,6 +75,12 @@ impl Store {
         self.snapshots_under(&self.read_state()?)
     }
 
+    /// The same, whatever this machine has cached: what lost the outcome of its session since then is not among them.
+    pub fn snapshots_confirmed(&self) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
+        self.forget_unconfirmed()?;
+        self.snapshots()
+    }
+
     fn snapshots_under(&self, state: &State) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
         let (mut judged, mut damaged) = self.judge_manifests(state)?;
         judged.retain(|judged| !self.is_removed(state, &judged.id, Some(&judged.signed.signer)));

@@ -3,6 +3,7 @@
 use super::judge::JudgedRecord;
 use super::{Store, StoreError, lock};
 use crate::base::id::{ObjectId, SessionId};
+use crate::format::damaged_index::DamagedIndex;
 use crate::format::session::Verdict;
 use crate::format::state::{Record, SignedRecord};
 use crate::index::suspects::Suspects;
@@ -37,6 +38,8 @@ pub struct State {
     pub contested: HashSet<SessionId>,
     /// Places in packs that were found damaged.
     pub damaged: Suspects,
+    /// Index segments and outcomes that were found damaged.
+    pub damaged_index: DamagedIndex,
 }
 
 impl State {
@@ -106,6 +109,7 @@ impl Store {
                 }
                 (_, Record::Damage { packs }) => {
                     packs.iter().for_each(|pack| super::damage::add(&mut state.damaged, pack.id, &pack.blobs));
+                    state.damaged_index.extend(DamagedIndex::of(&record.extensions));
                 }
                 _ => {}
             }

@@ -43,6 +43,11 @@ impl Witnesses {
         self.runs.entry(signed.signer).or_default().insert(manifest.sequence, (manifest.started, manifest.previous));
     }
 
+    /// Every manifest that one of them names.
+    pub fn named(&self) -> impl Iterator<Item = &ObjectId> {
+        self.named.iter()
+    }
+
     /// What they say of this one.
     pub fn of(&self, id: &ObjectId, signed: &SignedManifest) -> Testimony {
         if self.named.contains(id) {

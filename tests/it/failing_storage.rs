@@ -266,6 +266,66 @@ fn a_pack_that_may_not_be_read_is_unreadable_and_not_damaged() {
     sandbox.ok(["check", "--read-data"]);
 }
 
+/// No reading again makes a file of it.
+#[cfg(feature = "cli")]
+#[test]
+fn an_object_in_whose_place_lies_no_file_is_damage_for_every_command() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", crate::roundtrip::noise(9000, 3));
+    sandbox.ok(["backup", "source"]);
+    let store = sandbox.home().join(".larder");
+    let path = sandbox.path("source/a").display().to_string();
+    let aside = sandbox.path("aside");
+    let first_in = |folder: &Path| fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let made: [(&str, &dyn Fn(&Path)); 6] = [
+        ("folder", &|at| fs::create_dir(at).unwrap()),
+        ("folder", &|at| {
+            fs::create_dir(at).unwrap();
+            fs::write(at.join("file"), "x").unwrap();
+        }),
+        ("pipe", &|at| assert!(std::process::Command::new("mkfifo").arg(at).status().unwrap().success())),
+        ("socket", &|at| {
+            // The path of an object is longer than that of a socket may be.
+            drop(std::os::unix::net::UnixListener::bind(sandbox.path("s")).unwrap());
+            fs::rename(sandbox.path("s"), at).unwrap();
+        }),
+        ("link", &|at| std::os::unix::fs::symlink(&aside, at).unwrap()),
+        ("link", &|at| std::os::unix::fs::symlink("nowhere", at).unwrap()),
+    ];
+    for area in ["packs", "trees"] {
+        let object = first_in(&first_in(&store.join(area)));
+        fs::rename(&object, &aside).unwrap();
+        for (what, make) in made {
+            make(&object);
+            let found = format!("latest:{path}");
+            for words in [
+                &["check"][..],
+                &["check", "--read-data"],
+                &["cat", &found],
+                &["restore", &found, "--to", "out", "--overwrite", "always"],
+            ] {
+                let ran = sandbox.run(words.iter().copied());
+                assert_eq!(ran.code, 20, "{area}: {what}: {words:?}: {ran:?}");
+                assert!((ran.stdout.clone() + &ran.stderr).contains(what), "{area}: {what}: {words:?}: {ran:?}");
+            }
+            _ = fs::remove_file(&object);
+            _ = fs::remove_dir_all(&object);
+        }
+        // Nor is it found where its folder is none.
+        let folder = object.parent().unwrap();
+        fs::remove_dir(folder).unwrap();
+        fs::write(folder, "").unwrap();
+        for words in [&["check"][..], &["cat", &format!("latest:{path}")]] {
+            let ran = sandbox.run(words.iter().copied());
+            assert_eq!(ran.code, 20, "{area}: {words:?}: {ran:?}");
+        }
+        fs::remove_file(folder).unwrap();
+        fs::create_dir(folder).unwrap();
+        fs::rename(&aside, &object).unwrap();
+        sandbox.ok(["check", "--read-data"]);
+    }
+}
+
 /// The kinds of reading: who reads gets an error that says what it is.
 #[test]
 fn of_two_copies_one_damaged_and_one_unreadable_the_content_is_unreadable() {
@@ -289,6 +349,57 @@ fn of_two_copies_one_damaged_and_one_unreadable_the_content_is_unreadable() {
     let target = tempfile::tempdir().unwrap();
     let stats = restore(&store, tree.path(), target.path()).unwrap();
     assert!(!stats.is_damaged() && stats.store_unreadable > 0, "{:?}", stats.problems);
+}
+
+fn flip(engine: &Engine, key: &StorageKey) {
+    let mut bytes = engine.storage.get(key, usize::MAX).unwrap();
+    bytes[200] ^= 1;
+    engine.storage.replace(key, bytes);
+}
+
+fn keys(engine: &Engine, is: fn(&StorageKey) -> bool) -> Vec<StorageKey> {
+    engine.storage.keys().into_iter().filter(is).collect()
+}
+
+/// What else is lost or cannot be read says nothing of what has been stored anew; of what has not, it does.
+#[test]
+fn what_was_stored_anew_is_not_called_damaged_again_beside_something_lost_or_unreadable() {
+    let engine = Engine::new();
+    let (other, tree) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(other.path().join("only here"), crate::roundtrip::noise(9000, 8)).unwrap();
+    small_tree(tree.path());
+    let first = StorageKey::Snapshot(engine.backup(other.path()).snapshot.unwrap());
+    let is_pack = |key: &StorageKey| matches!(key, StorageKey::Pack(_));
+    let lone = keys(&engine, is_pack)[0];
+    engine.backup(tree.path());
+    let healed = keys(&engine, is_pack).into_iter().find(|pack| *pack != lone).unwrap();
+    flip(&engine, &healed);
+    let check = |storage: Arc<dyn Storage>| {
+        let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
+        larder::ops::check::run(&engine.open(storage).unwrap(), &options, &Silent).unwrap()
+    };
+    assert!(check(engine.storage.clone()).is_damaged());
+    engine.backup_with(tree.path(), BackupOptions { force: true, ..BackupOptions::default() });
+    let report = check(engine.storage.clone());
+    assert!(!report.is_damaged() && !report.whole_again.is_empty(), "{report:?}");
+    // One that cannot be read, and one that is lost: that is all that is said.
+    let refusing = || Arc::new(Refusing { inner: engine.storage.clone(), key: first });
+    let report = check(refusing());
+    assert_eq!((report.is_damaged(), report.unreadable()), (false, 1), "{report:?}");
+    let bytes = engine.storage.get(&first, usize::MAX).unwrap();
+    flip(&engine, &first);
+    let report = check(engine.storage.clone());
+    assert_eq!(report.counts[1..], [0, 0, 1], "{report:?}");
+    assert!(!report.findings.iter().any(|finding| finding.message.contains("run the backup")), "{report:?}");
+    // What lies nowhere else may have been needed by the one that is lost, or that cannot be read now.
+    flip(&engine, &lone);
+    let report = check(engine.storage.clone());
+    assert!(report.counts[3] > 1 && report.unreadable() == 0, "{report:?}");
+    engine.storage.replace(&first, bytes);
+    let report = check(refusing());
+    assert!(!report.is_damaged() && report.unreadable() > 1, "{report:?}");
+    assert!(report.findings.iter().any(|finding| finding.message.contains("known only when")), "{report:?}");
+    assert!(check(engine.storage.clone()).is_damaged(), "with all read it is known");
 }
 
 /// Gives everything but one object.

@@ -179,6 +179,11 @@ fn what_the_source_has_no_more_stays_lost_and_named() {
     backup(&machine.open(engine.storage.clone()), tree.path(), true);
     let second = check(&machine.open(engine.storage.clone()), ReadData::No);
     assert!(second.is_damaged() && second.whole_again.is_empty(), "{second:?}");
+    let says = |what: &str| second.findings.iter().any(|f| f.message.contains(what));
+    assert!(
+        !says("run the backup of") && says("only if it comes back"),
+        "a backup was run and cannot help: {second:?}"
+    );
     assert_eq!(second.affected, first.affected);
 }
 

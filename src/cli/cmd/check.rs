@@ -150,7 +150,7 @@ fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
     let [_, once, unreadable, damaged] = report.counts;
     if unreadable > 0 {
         out.line(&format!(
-            "could not be read: {}; whether they are whole is not known: see to the storage, then check again",
+            "could not be read: {}; whether anything is lost by that is not known: see to the storage, then check again",
             human::counted(unreadable, "thing", "things")
         ))?;
     }

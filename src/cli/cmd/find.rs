@@ -114,7 +114,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         code = code.or(doubts);
     }
     if args.within.is_empty() {
-        let (all, damaged) = store.snapshots()?;
+        let (all, damaged) = store.snapshots_confirmed()?;
         let select = args.select.select();
         snapshots.extend(all.into_iter().filter(|snapshot| select.selects(snapshot)));
         code = say_doubts(out, &snapshots, &damaged);

@@ -45,8 +45,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let folder = context.store_folder()?;
     let options = CreateOptions { kdf: kdf_cost(args.kdf_memory), label: args.label, ..CreateOptions::default() };
     // What a run that did not come to its end has left is completed.
-    if LocalStorage::open(&folder).is_ok_and(|storage| !init::is_unfinished(&storage).unwrap_or(false)) {
-        return Err(StoreError::StoreExists(folder.display().to_string()).into());
+    if let Ok(storage) = LocalStorage::open(&folder)
+        && !init::is_unfinished(&storage).unwrap_or(false)
+    {
+        init::refuse_store(&storage)?;
     }
     let made = create(context, &folder, options)?;
     let object = serde_json::json!({

@@ -89,7 +89,7 @@ fn problem_objects(list: &ProblemList) -> Vec<ProblemObject> {
 /// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
-    let (mut snapshots, damaged) = store.snapshots()?;
+    let (mut snapshots, damaged) = store.snapshots_confirmed()?;
     let select = args.select.select();
     snapshots.retain(|snapshot| select.selects(snapshot));
     if let Some(last) = args.last {

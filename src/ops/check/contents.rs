@@ -92,14 +92,45 @@ impl<'a> Contents<'a> {
 
     /// Whether nothing that comes later is to rely on this place.
     fn is_suspect(&self, location: &Location) -> bool {
-        let place = (location.pack_kind, location.pack, location.blob_offset);
-        let bad = |pack: &PackState| pack.is_suspect() && (pack.is_all_suspect() || pack.bad.contains(&place.2));
-        self.pack(location).is_none_or(bad) || self.lost.contains_key(&place)
+        self.is_suspect_at((location.pack_kind, location.pack, location.blob_offset))
+    }
+
+    fn is_suspect_at(&self, place: Place) -> bool {
+        let (kind, id, offset) = place;
+        let bad = |pack: &PackState| pack.is_suspect() && (pack.is_all_suspect() || pack.bad.contains(&offset));
+        self.catalogue.packs.get(&(kind, id)).is_none_or(bad) || self.lost.contains_key(&place)
+    }
+
+    /// Whether a damaged place was met, or a pack is damaged or missing.
+    fn is_any_suspect(&self) -> bool {
+        self.any_suspect || !self.lost.is_empty()
+    }
+
+    /// The blobs in damaged places that hold something which the index gives no other place for. `None`: the index cannot
+    /// tell. Reads all of it: asked only when it is not known what is needed.
+    pub fn lying_nowhere_else(&self) -> Option<HashSet<(ObjectId, u32)>> {
+        let (mut lone, mut found) = (HashSet::new(), vec![]);
+        if !self.is_any_suspect() {
+            return Some(lone);
+        }
+        let read = self.catalogue.index.each_row(&mut |pack, row| {
+            let at = (pack.id, row.blob_offset);
+            if lone.contains(&at) || !self.is_suspect_at((pack.kind, pack.id, row.blob_offset)) {
+                return;
+            }
+            found.clear();
+            self.catalogue.index.locate(&row.id, &mut found);
+            let is_same = |l: &Location| l.blob_kind == row.kind && l.inner_len == row.inner_len;
+            if !found.iter().any(|l| is_same(l) && !self.is_suspect(l)) {
+                lone.insert(at);
+            }
+        });
+        read.ok().map(|()| lone)
     }
 
     /// Of the places of something that is needed: which damaged ones are, or since when it lies in another.
     fn weigh(&mut self, found: &[Location]) -> Option<Time> {
-        if (!self.any_suspect && self.lost.is_empty()) || !found.iter().any(|l| self.is_suspect(l)) {
+        if !self.is_any_suspect() || !found.iter().any(|l| self.is_suspect(l)) {
             return None;
         }
         let (mut solid, mut since) = (false, None);
@@ -125,7 +156,8 @@ impl<'a> Contents<'a> {
             Availability::Here(since)
         } else if found.is_empty() && !self.catalogue.incomplete {
             Availability::Unknown
-        } else if found.is_empty() || found.iter().any(|l| self.is_unreadable(l)) {
+        } else if self.catalogue.incomplete || found.iter().any(|l| self.is_unreadable(l)) {
+            // What could not be read of the index may give a good place.
             Availability::Unreadable
         } else {
             Availability::Damaged
@@ -158,6 +190,10 @@ impl<'a> Contents<'a> {
             true => Ok((&self.plain, since)),
             false if found.is_empty() && self.catalogue.incomplete => {
                 Err(Flaw::Unreadable("it is not in what could be read of the index".into()))
+            }
+            false if self.catalogue.incomplete => {
+                let what = flaw.map(|flaw| flaw.to_string()).unwrap_or_default();
+                Err(Flaw::Unreadable(format!("{what} (what could not be read of the index may give another place)")))
             }
             false => Err(flaw.unwrap_or("not in the index of the store".into())),
         }

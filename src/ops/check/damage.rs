@@ -4,30 +4,35 @@ use super::findings::Findings;
 use super::index::Catalogue;
 use super::packs::Bad;
 use super::records::Records;
-use super::tree::Needs;
+use super::tree::{Need, Needs};
 use super::{Severity, Subject};
 use crate::base::id::ObjectId;
+use crate::base::time::Time;
 use crate::object::reader::pack_key;
+use crate::storage::StorageErrorKind;
 use crate::store::Store;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// Said of damage that costs nothing.
 const NEEDLESS: &str = "nothing needs it: what it held lies elsewhere too, or is of no snapshot";
+/// Said of damage while it is not known what that costs.
+const NOT_KNOWN: &str = "whether anything needs it is known only when everything else can be read";
 /// Hosts and paths that are named.
 const SOURCES_SHOWN: usize = 4;
 
 /// Says what is damaged and how bad that is, and notes it for the record.
 pub(super) fn judge(store: &Store, catalogue: &Catalogue, findings: &Findings<'_>, bad: &[Bad], needs: &Needs) {
-    missing(catalogue, findings, needs);
-    let tell = |needed: bool, subject: Subject, what: &str| match needed {
-        true => findings.add(Severity::Damage, subject, what),
-        false => findings.add(Severity::Notice, subject, format!("{what} ({NEEDLESS})")),
-    };
+    missing(store, catalogue, findings, needs);
+    let tell = |need: Need, subject: Subject, what: &str| tell(findings, need, subject, what);
     for Bad { kind, id, listed, unreadable, all, structure, whole, blobs } in bad.iter().filter(|bad| !bad.unreadable) {
         debug_assert!(!unreadable);
         let name = pack_key(*kind, *id);
         // What no segment lists, nothing can need.
-        let of = |offset: Option<u32>| *listed && (*all || needs.needs(id, offset));
+        let of = |offset: Option<u32>| match (listed, all) {
+            (false, _) => Need::No,
+            (true, true) => Need::Yes,
+            (true, false) => needs.of(id, offset),
+        };
         if let Some(what) = whole {
             tell(of(None), Subject::Object(name), what);
         }
@@ -41,53 +46,78 @@ pub(super) fn judge(store: &Store, catalogue: &Catalogue, findings: &Findings<'_
     }
     let named = |id: &ObjectId| bad.iter().any(|bad| bad.id == *id);
     for ((kind, id, offset), what) in needs.lost.iter().filter(|((_, id, _), _)| !named(id)) {
-        tell(needs.needs(id, Some(*offset)), Subject::Blob(pack_key(*kind, *id), *offset), what);
+        tell(needs.of(id, Some(*offset)), Subject::Blob(pack_key(*kind, *id), *offset), what);
         store.note_damage(*id, Some(*offset));
+    }
+}
+
+/// Says of something damaged how bad that is.
+fn tell(findings: &Findings<'_>, need: Need, subject: Subject, what: &str) {
+    match need {
+        Need::Yes => findings.add(Severity::Damage, subject, what),
+        Need::Unknown => findings.add(Severity::Unreadable, subject, format!("{what} ({NOT_KNOWN})")),
+        Need::No => findings.add(Severity::Notice, subject, format!("{what} ({NEEDLESS})")),
     }
 }
 
 /// Packs that the index lists and the storage lacks, or has in another length. Every listing shows them: they need no
 /// record.
-fn missing(catalogue: &Catalogue, findings: &Findings<'_>, needs: &Needs) {
+fn missing(store: &Store, catalogue: &Catalogue, findings: &Findings<'_>, needs: &Needs) {
     let mut packs: Vec<_> = catalogue.packs.iter().filter(|(_, pack)| pack.listed).collect();
     packs.sort_unstable_by_key(|(key, _)| **key);
     for ((kind, id), pack) in packs {
         let what = match pack.stored_len {
-            None => "the pack is missing; the index lists it".to_string(),
+            None => match store.storage.head(&pack_key(*kind, *id)) {
+                Err(error) if error.kind == StorageErrorKind::NoFile => {
+                    format!("the index lists this pack; {}", error.source)
+                }
+                _ => "the pack is missing; the index lists it".to_string(),
+            },
             Some(len) if len != u64::from(pack.listed_len) => {
                 format!("the pack has {len} bytes; the index gives it {}", pack.listed_len)
             }
             Some(_) => continue,
         };
-        let (severity, what) = match needs.needs(id, None) {
-            true => (Severity::Damage, what),
-            false => (Severity::Notice, format!("{what} ({NEEDLESS})")),
-        };
-        findings.add(severity, Subject::Object(pack_key(*kind, *id)), what);
+        tell(findings, needs.of(id, None), Subject::Object(pack_key(*kind, *id)), &what);
     }
 }
 
-/// Says which backups may bring back what is lost.
+/// Says which backups may bring back what is lost, and of which sources none does: the newest snapshot of those lacks
+/// nothing, and a backup that reads the same again finds nothing to store.
 pub(super) fn advise(findings: &Findings<'_>, records: &Records) {
     let affected = findings.affected_snapshots();
-    let sources: BTreeSet<String> = records
-        .snapshots
-        .iter()
-        .filter(|(id, _)| affected.contains(id))
-        .map(|(_, manifest)| {
-            let paths: Vec<_> = manifest.paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
-            format!("of {} on {}", paths.join(" "), manifest.host)
-        })
-        .collect();
-    if sources.is_empty() {
-        return;
+    // Of each source its newest snapshot, and whether any is affected.
+    let mut sources: BTreeMap<(&str, &[Vec<u8>]), (Time, &ObjectId, bool)> = BTreeMap::new();
+    for (id, manifest) in &records.snapshots {
+        let source = sources.entry((&manifest.host, &manifest.paths)).or_insert((manifest.started, id, false));
+        if manifest.started >= source.0 {
+            (source.0, source.1) = (manifest.started, id);
+        }
+        source.2 |= affected.contains(id);
     }
-    let more = if sources.len() > SOURCES_SHOWN { " and others" } else { "" };
-    let some: Vec<String> = sources.into_iter().take(SOURCES_SHOWN).collect();
-    let message = format!(
-        "what is damaged is stored anew by the next backup that still finds it: run the backup {}{more} again, then \
-         check again",
-        some.join(", ")
-    );
-    findings.add(Severity::Notice, Subject::Store, message);
+    let named = |comes_back: bool| {
+        let are_meant = sources.iter().filter(|(_, (_, newest, any))| *any && affected.contains(*newest) == comes_back);
+        let name = |(host, paths): &(&str, &[Vec<u8>])| {
+            let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
+            format!("of {} on {host}", paths.join(" "))
+        };
+        let names: Vec<String> = are_meant.map(|(source, _)| name(source)).collect();
+        let more = if names.len() > SOURCES_SHOWN { " and others" } else { "" };
+        let some: Vec<String> = names.into_iter().take(SOURCES_SHOWN).collect();
+        (!some.is_empty()).then(|| some.join(", ") + more)
+    };
+    if let Some(sources) = named(true) {
+        let message = format!(
+            "what is damaged is stored anew by the next backup that still finds it: run the backup {sources} again, then \
+             check again"
+        );
+        findings.add(Severity::Notice, Subject::Store, message);
+    }
+    if let Some(sources) = named(false) {
+        let message = format!(
+            "of what older snapshots lost, the newest snapshot {sources} holds nothing: another backup brings it back only \
+             if it comes back to its source"
+        );
+        findings.add(Severity::Notice, Subject::Store, message);
+    }
 }

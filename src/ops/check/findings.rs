@@ -82,6 +82,34 @@ impl From<CryptoError> for Flaw {
     }
 }
 
+/// Whether every snapshot is known, and with them all that is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(in crate::ops) enum Sight {
+    /// It is.
+    #[default]
+    Clear,
+    /// Some could not be read: what they need is known once they can be.
+    Unread,
+    /// Some are lost: what they needed is not known any more.
+    Lost,
+}
+
+impl Sight {
+    /// What a finding does to it.
+    fn after(severity: Severity, subject: &Subject) -> Sight {
+        use crate::storage::StorageKey::{Decision, Outcome, Snapshot, State};
+        let hides = matches!(
+            subject,
+            Subject::Snapshot(_) | Subject::Object(Snapshot(_) | Outcome(_) | State(_) | Decision(_))
+        );
+        match severity {
+            Severity::Damage if hides => Sight::Lost,
+            Severity::Unreadable if hides => Sight::Unread,
+            _ => Sight::Clear,
+        }
+    }
+}
+
 /// Findings so far, from any thread.
 pub(in crate::ops) struct Findings<'a> {
     monitor: &'a dyn Monitor,
@@ -92,6 +120,7 @@ pub(in crate::ops) struct Findings<'a> {
 struct Inner {
     findings: Vec<Finding>,
     counts: [u64; 4],
+    sight: Sight,
     affected: Vec<Affected>,
     affected_count: u64,
     snapshots: BTreeSet<ObjectId>,
@@ -114,6 +143,7 @@ impl<'a> Findings<'a> {
         }
         let inner = &mut *self.lock();
         inner.counts[severity as usize] += 1;
+        inner.sight = inner.sight.max(Sight::after(severity, &subject));
         if inner.findings.len() < SOURCE_ERRORS_MAX {
             inner.findings.push(Finding { severity, subject, message });
         }
@@ -124,10 +154,9 @@ impl<'a> Findings<'a> {
         self.lock().counts[Severity::Damage as usize] > 0
     }
 
-    /// Whether anything is damaged or could not be read so far.
-    pub fn any_flaw(&self) -> bool {
-        let counts = self.lock().counts;
-        counts[Severity::Damage as usize] + counts[Severity::Unreadable as usize] > 0
+    /// Whether what was found so far hides what snapshots need.
+    pub fn sight(&self) -> Sight {
+        self.lock().sight
     }
 
     /// Reads something, again if that fails: what succeeds later was a read error, what never does is damage, or could

@@ -212,3 +212,49 @@ fn a_machine_with_its_cache_builds_on_nothing_that_the_store_lost() {
         }
     }
 }
+
+/// What is wrong in its place no listing shows: other machines learn of it from the record.
+#[test]
+fn what_one_machine_finds_damaged_of_the_index_no_other_one_builds_on() {
+    let entries = sample();
+    let is_outcome = |key: &StorageKey| matches!(key, StorageKey::Outcome(_));
+    let is_segment = |key: &StorageKey| matches!(key, StorageKey::Segment(..));
+    let kinds: [&dyn Fn(&StorageKey) -> bool; 2] = [&is_outcome, &is_segment];
+    for (at, is_lost) in kinds.into_iter().enumerate() {
+        for (force, put_back) in [(false, false), (true, false), (true, true)] {
+            let what = format!("kind {at}, force {force}, put back {put_back}");
+            let bench = Bench::new();
+            backup(&bench.store, &entries, true);
+            let (finder, other) = (Machine::of(&bench), Machine::of(&bench));
+            // It caches the index and the snapshots.
+            let cached = other.open(&bench.storage);
+            cached.load_index().unwrap();
+            assert_eq!(cached.snapshots().unwrap().0.len(), 1);
+            drop(cached);
+            let lost = bench.storage.keys().into_iter().find(|key| is_lost(key)).unwrap();
+            let bytes = bench.storage.get(&lost, usize::MAX).unwrap();
+            bench.damage(&lost, |bytes| *bytes.last_mut().unwrap() ^= 1);
+            for _ in 0..2 {
+                assert!(check(&finder.open(&bench.storage), ReadData::No).is_damaged(), "{what}");
+                assert_eq!(records(&bench.storage), 1, "{what}: on record once");
+            }
+            if put_back {
+                bench.storage.replace(&lost, bytes);
+            } else if at == 0 {
+                let (listed, damaged) = other.open(&bench.storage).snapshots_confirmed().unwrap();
+                assert!(listed.is_empty() && damaged.len() == 1, "{what}: what is cached is not said to be there");
+            }
+            let made = backup(&other.open(&bench.storage), &entries, force);
+            assert!(!put_back || made.chunks_novel == 0, "{what}: what reads right again is relied on");
+            let new = made.snapshot.unwrap();
+            let third = Machine::of(&bench);
+            let elsewhere = third.open(&bench.storage);
+            let report = check(&elsewhere, ReadData::All);
+            assert!(!report.affected_snapshots.contains(&new), "{what}: {report:?}");
+            comes_back(&elsewhere, new, &entries, &what);
+            // It looked again once: a later backup relies on what it read then.
+            let again = backup(&other.open(&bench.storage), &entries, true);
+            assert_eq!((again.chunks_novel, again.bytes_novel), (0, 0), "{what}");
+        }
+    }
+}

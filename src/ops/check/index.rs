@@ -119,6 +119,8 @@ pub(in crate::ops) struct Catalogue {
     pub rows: u64,
     /// Segments that are damaged: generation and name.
     pub damaged_segments: Vec<(u32, ObjectId)>,
+    /// Segments that could be read, wherever they lie.
+    pub whole_segments: HashSet<ObjectId>,
     /// Segments that the storage failed to give.
     pub unreadable_segments: Vec<(u32, ObjectId)>,
     /// Part of the index could not be read: what is not found may be there.
@@ -133,6 +135,11 @@ pub(in crate::ops) struct Catalogue {
 
 fn local(path: &std::path::Path, source: std::io::Error) -> StoreError {
     StoreError::Local { what: "write", path: path.display().to_string(), source }
+}
+
+/// Said of a segment that lies in another generation than its own.
+pub(super) fn misplaced(own: &StorageKey) -> String {
+    format!("it belongs to {own}: moved or copied from there. `larder repair index` puts it right")
 }
 
 /// A segment, every row of which was read: before one of them counts.
@@ -207,9 +214,7 @@ pub(in crate::ops) fn catalogue(
         };
         let own = StorageKey::Segment(reader.header.generation(), id);
         if own != key {
-            let message =
-                format!("it belongs to {own}: moved or copied from there. `larder repair index` puts it right");
-            findings.add(Severity::Damage, subject.clone(), message);
+            findings.add(Severity::Damage, subject.clone(), misplaced(&own));
             misplaced_segments.push((key, own));
         }
         // Once, wherever its copies lie.
@@ -236,6 +241,7 @@ pub(in crate::ops) fn catalogue(
         segments,
         rows,
         damaged_segments,
+        whole_segments: read_well,
         unreadable_segments,
         incomplete,
         misplaced_segments,

@@ -1,10 +1,12 @@
 //! What can be checked without any key: names that are hashes, and what is plain.
 
 use super::findings::{Findings, Flaw};
+use super::index::misplaced;
 use super::records::{check_plain, names};
-use super::{CheckOptions, CheckReport, Subject, threads};
+use super::{CheckOptions, CheckReport, Severity, Subject, threads};
 use crate::base::limits::RESTORE_READ_BYTES;
 use crate::crypto::hash::ObjectHasher;
+use crate::format::segment::SegmentHeader;
 use crate::monitor::{Counter, Monitor, Silent};
 use crate::pipeline::parallel;
 use crate::storage::{Area, Storage, StorageKey};
@@ -33,7 +35,11 @@ pub fn keyless(
         if options.cancel.load(Relaxed) {
             return Err(StoreError::Interrupted);
         }
-        findings.read(&Subject::Object(*key), || hash(&**storage, key, piece, &bytes, monitor));
+        let subject = Subject::Object(*key);
+        let own = findings.read(&subject, || hash(&**storage, key, piece, &bytes, monitor)).flatten();
+        if let Some(own) = own.filter(|own| own != key) {
+            findings.add(Severity::Damage, subject, misplaced(&own));
+        }
         monitor.add(Counter::ObjectsChecked, 1);
         Ok(())
     })?;
@@ -57,30 +63,33 @@ pub fn nobody_can_open(storage: &dyn Storage) -> Result<Option<CheckReport>, Sto
     Ok(report.findings.iter().any(|finding| finding.subject == Subject::Store).then_some(report))
 }
 
-/// Compares an object's bytes with its name, piece by piece.
+/// Compares an object's bytes with its name, piece by piece. Gives the name that a segment has by its own header.
 fn hash(
     storage: &dyn Storage,
     key: &StorageKey,
     piece: &mut Vec<u8>,
     bytes: &AtomicU64,
     monitor: &dyn Monitor,
-) -> Result<(), Flaw> {
+) -> Result<Option<StorageKey>, Flaw> {
     let id = match key {
         StorageKey::Pack(id) | StorageKey::Tree(id) | StorageKey::Segment(_, id) => id,
         StorageKey::Snapshot(id) | StorageKey::State(id) => id,
         // Decisions and the like have other names.
-        _ => return Ok(()),
+        _ => return Ok(None),
     };
     let len = storage.head(key)?.len;
     let mut hasher = ObjectHasher::default();
-    let mut at = 0;
+    let (mut at, mut own) = (0, None);
     while at < len {
         piece.resize((len - at).min(RESTORE_READ_BYTES as u64) as usize, 0);
         storage.get_range(key, at, piece)?;
         hasher.update(piece);
+        if let (0, StorageKey::Segment(..)) = (at, key) {
+            own = Some(StorageKey::Segment(SegmentHeader::decode(piece)?.0.generation(), *id));
+        }
         at += piece.len() as u64;
         bytes.fetch_add(piece.len() as u64, Relaxed);
         monitor.add(Counter::BytesChecked, piece.len() as u64);
     }
-    if hasher.finish() == *id { Ok(()) } else { Err("its bytes are not those of its name".into()) }
+    if hasher.finish() == *id { Ok(own) } else { Err("its bytes are not those of its name".into()) }
 }

@@ -13,8 +13,8 @@ use crate::format::session::{Checkpoint, Lease, Verdict};
 use crate::format::snapshot::{Manifest, SignedManifest};
 use crate::monitor::Silent;
 use crate::object::small;
-use crate::storage::{Area, Storage, StorageError, StorageKey};
-use crate::store::configs::{newest_config, read_config};
+use crate::storage::{Area, Storage, StorageError, StorageErrorKind, StorageKey};
+use crate::store::configs::{configs, newest_config, read_config};
 use crate::store::outcome::Standing;
 use crate::store::state::{Counted, State};
 use crate::store::{FoundOutcome, JudgedRecord, Store, StoreError, Testimony, Witnesses};
@@ -73,6 +73,12 @@ impl Records {
         self.sessions.get(session).is_some_and(|session| session.unreadable)
     }
 
+    /// Whether what says how a session ended is there, and cannot be relied on.
+    pub fn is_damaged(&self, store: &Store, id: &SessionId) -> bool {
+        let is_there = |session: &SessionState| !matches!(session.outcome, FoundOutcome::None) && !session.unreadable;
+        self.sessions.get(id).is_some_and(is_there) && matches!(self.own_standing(store, id), Standing::Doubt(_))
+    }
+
     /// How a session stands for something of it that `host` signed.
     pub fn standing(&self, store: &Store, session: &SessionId, host: &[u8; 32]) -> Standing {
         let outcome = self.sessions.get(session).map_or(&FoundOutcome::None, |session| &session.outcome);
@@ -106,12 +112,12 @@ pub(in crate::ops) fn names(storage: &dyn Storage, area: Area) -> Result<Vec<Sto
 
 /// Configs, key slots: what can be read without a key.
 pub(in crate::ops) fn check_plain(storage: &dyn Storage, findings: &Findings<'_>) -> Result<(), StoreError> {
-    let configs = names(storage, Area::Config)?;
+    let configs = configs(storage)?;
     if configs.is_empty() {
         findings.add(Severity::Damage, Subject::Store, "it has no config: nobody can open it without a copy of one");
     }
-    for key in configs {
-        let StorageKey::Config(number) = key else { continue };
+    for number in configs {
+        let key = StorageKey::Config(number);
         let Some(read) = findings.read(&Subject::Object(key), || read_config(storage, number)) else { continue };
         if read.unknown_features() != 0 {
             let message = format!("it needs a newer larder: {}", StoreError::NeedsNewer(read.unknown_features()));
@@ -351,13 +357,62 @@ fn snapshots(store: &Store, findings: &Findings<'_>, records: &mut Records) -> R
             None => records.unnamed_snapshots += 1,
         }
     }
-    for (id, session) in committed.into_iter().filter(|(id, _)| !here.contains(id)) {
-        let host = records.sessions.get(&session).map_or([0; 32], SessionState::host);
-        if !store.is_removed(&records.state, &id, Some(&host)) {
-            damaged(id, format!("it is gone: session {session} committed it, and nobody removed it"));
-        }
+    for (id, message) in absent(store, records, &committed, &here, &witnesses)? {
+        damaged(id, message);
     }
     Ok(())
+}
+
+/// Snapshots that were committed, that nobody removed, and that are not there.
+fn absent(
+    store: &Store,
+    records: &Records,
+    committed: &HashMap<ObjectId, SessionId>,
+    here: &HashSet<ObjectId>,
+    witnesses: &Witnesses,
+) -> Result<Vec<(ObjectId, String)>, StoreError> {
+    let is_known = |id: &ObjectId| here.contains(id) || committed.contains_key(id);
+    let mut absent = gone_with_their_sessions(store, &records.state, witnesses, &is_known)?;
+    for (id, session) in committed.iter().filter(|(id, _)| !here.contains(id)) {
+        let host = records.sessions.get(session).map_or([0; 32], SessionState::host);
+        if !store.is_removed(&records.state, id, Some(&host)) {
+            absent.push((*id, format!("it is gone: session {session} committed it, and nobody removed it")));
+        }
+    }
+    Ok(absent)
+}
+
+/// Snapshots of which nothing is left, that other snapshots name or this machine has seen committed.
+fn gone_with_their_sessions(
+    store: &Store,
+    state: &State,
+    witnesses: &Witnesses,
+    is_known: &dyn Fn(&ObjectId) -> bool,
+) -> Result<Vec<(ObjectId, String)>, StoreError> {
+    // One that was committed a moment ago is there.
+    let is_gone = |id: &ObjectId| {
+        let found = store.storage.head(&StorageKey::Snapshot(*id));
+        found.is_err_and(|e| matches!(e.kind, StorageErrorKind::NotFound | StorageErrorKind::NoFile))
+    };
+    let mut gone = BTreeMap::new();
+    for id in witnesses.named().filter(|id| !is_known(id)) {
+        if !store.is_removed(state, id, None) && is_gone(id) {
+            gone.insert(*id, "another snapshot names it");
+        }
+    }
+    for head in store.seen()?.heads.iter().filter(|head| !is_known(&head.manifest)) {
+        if !store.is_removed(state, &head.manifest, Some(&head.signer)) && is_gone(&head.manifest) {
+            gone.insert(head.manifest, "this machine has seen it committed");
+        }
+    }
+    let say = |(id, who)| {
+        let message = format!(
+            "it is gone, and with it all that its session left: {who}, and nobody removed it. It was lost or deleted, or \
+             the store was put back to an earlier state"
+        );
+        (id, message)
+    };
+    Ok(gone.into_iter().map(say).collect())
 }
 
 /// What is wrong with a manifest whose session has no outcome; `None`: its run was killed before, or is still at it.

@@ -4,7 +4,7 @@
 //! named in each.
 
 use super::contents::{Availability, Contents, Place};
-use super::findings::{Findings, Flaw};
+use super::findings::{Findings, Flaw, Sight};
 use super::{Affected, Subject};
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::SOURCE_ERRORS_MAX;
@@ -64,23 +64,60 @@ impl Well {
     }
 }
 
+/// Whether something damaged is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// What it holds lies elsewhere too, or no snapshot needs it.
+    No,
+    /// Nobody can tell, as long as something cannot be read.
+    Unknown,
+    /// It is, or may be: snapshots that are lost may have needed it.
+    Yes,
+}
+
 /// What the snapshots need of damaged packs.
 pub(super) struct Needs {
-    /// Blobs whose content lies nowhere else, and their packs.
-    blobs: HashSet<(ObjectId, u32)>,
-    packs: HashSet<ObjectId>,
-    /// What is needed is not known altogether, as parts of the trees are lost.
-    blind: bool,
+    /// Blobs whose content lies nowhere else.
+    needed: Places,
+    /// Where not every need is known, all damaged blobs whose content lies nowhere else; `None`: the index cannot tell.
+    lone: Option<Places>,
+    sight: Sight,
+    /// Part of the index could not be read: it may give what is needed another place.
+    incomplete: bool,
     /// Blobs that were read on the way and are damaged, with the reason.
     pub lost: BTreeMap<Place, String>,
     /// Snapshots to which all that was damaged came back after they were made.
     pub whole_again: Vec<ObjectId>,
 }
 
+/// Blobs, and their packs.
+struct Places(HashSet<(ObjectId, u32)>, HashSet<ObjectId>);
+
+impl Places {
+    fn new(blobs: HashSet<(ObjectId, u32)>) -> Places {
+        let packs = blobs.iter().map(|(pack, _)| *pack).collect();
+        Places(blobs, packs)
+    }
+
+    /// Whether a blob (`None`: any of the pack) is among them.
+    fn has(&self, pack: &ObjectId, blob: Option<u32>) -> bool {
+        blob.map_or_else(|| self.1.contains(pack), |blob| self.0.contains(&(*pack, blob)))
+    }
+}
+
 impl Needs {
     /// Whether a damaged blob (`None`: any of the pack) is needed.
-    pub fn needs(&self, pack: &ObjectId, blob: Option<u32>) -> bool {
-        self.blind || blob.map_or_else(|| self.packs.contains(pack), |blob| self.blobs.contains(&(*pack, blob)))
+    pub fn of(&self, pack: &ObjectId, blob: Option<u32>) -> Need {
+        let may_be = || self.lone.as_ref().is_none_or(|lone| lone.has(pack, blob));
+        match (self.needed.has(pack, blob), self.sight) {
+            (true, _) if self.incomplete => Need::Unknown,
+            (true, _) => Need::Yes,
+            (false, Sight::Clear) => Need::No,
+            (false, _) if !may_be() => Need::No,
+            (false, Sight::Unread) => Need::Unknown,
+            (false, Sight::Lost) if self.incomplete => Need::Unknown,
+            (false, Sight::Lost) => Need::Yes,
+        }
     }
 }
 
@@ -95,8 +132,8 @@ pub(super) struct Walker<'a> {
     whole: HashMap<[u8; 16], u64>,
     /// Of those the ones below which something damaged lies elsewhere too, and since when.
     healed: HashMap<[u8; 16], Time>,
-    /// A node or list could not be read.
-    blind: bool,
+    /// Whether all nodes and lists could be read.
+    sight: Sight,
     whole_again: Vec<ObjectId>,
     /// Contents that were named already.
     named: HashSet<ContentId>,
@@ -124,7 +161,7 @@ impl<'a> Walker<'a> {
             snapshot: ObjectId([0; 32]),
             whole: HashMap::new(),
             healed: HashMap::new(),
-            blind: false,
+            sight: Sight::Clear,
             whole_again: vec![],
             named: HashSet::new(),
             nodes: 0,
@@ -146,11 +183,17 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// What the snapshots that were walked need. `blind`: there are others.
-    pub fn needs(self, blind: bool) -> Needs {
-        let Contents { lost, needed: blobs, .. } = self.contents;
-        let packs = blobs.iter().map(|(pack, _)| *pack).collect();
-        Needs { blobs, packs, blind: blind || self.blind, lost, whole_again: self.whole_again }
+    /// What the snapshots that were walked need. `sight`: whether they are all there are.
+    pub fn needs(self, sight: Sight) -> Needs {
+        let sight = sight.max(self.sight);
+        let lone = match sight {
+            Sight::Clear => Some(HashSet::new()),
+            _ => self.contents.lying_nowhere_else(),
+        };
+        let incomplete = self.contents.catalogue.incomplete;
+        let Contents { lost, needed, .. } = self.contents;
+        let (needed, lone) = (Places::new(needed), lone.map(Places::new));
+        Needs { needed, lone, sight, incomplete, lost, whole_again: self.whole_again }
     }
 
     /// Names a node, list or chunk, once.
@@ -162,11 +205,11 @@ impl<'a> Walker<'a> {
 
     /// A node or list cannot be had.
     fn cannot_be_had(&mut self, kind: BlobKind, id: &ContentId, what: &str, flaw: Flaw) -> Well {
-        self.blind = true;
-        let (flaw, well) = match flaw {
-            Flaw::Unreadable(error) => (Flaw::Unreadable(format!("{what}: {error}")), Well::Unreadable),
-            Flaw::Damaged(error) => (Flaw::Damaged(format!("{what} cannot be read: {error}")), Well::Lost),
+        let (flaw, well, sight) = match flaw {
+            Flaw::Unreadable(error) => (Flaw::Unreadable(format!("{what}: {error}")), Well::Unreadable, Sight::Unread),
+            Flaw::Damaged(error) => (Flaw::Damaged(format!("{what} cannot be read: {error}")), Well::Lost, Sight::Lost),
         };
+        self.sight = self.sight.max(sight);
         self.name(kind, id, flaw);
         well
     }

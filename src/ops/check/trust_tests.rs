@@ -152,12 +152,42 @@ fn a_deleted_outcome_is_named_by_a_machine_that_never_saw_it() {
         let store = bench.open(bench.storage.clone()).unwrap();
         let damaged = store.snapshots().unwrap().1;
         assert_eq!(damaged.iter().any(|damaged| damaged.id == made[at]), at < 2, "a listing names what it can tell");
+        // What the machine that made it has cached makes no difference.
+        let (listed, damaged) = bench.reopen().snapshots_confirmed().unwrap();
+        assert!(listed.iter().all(|listed| listed.id != made[at]) && damaged.iter().any(|lost| lost.id == made[at]));
         // The machine that made it knows.
         let store = Arc::new(bench.reopen());
         let report = run(&store, &CheckOptions::default(), &Silent).unwrap();
         assert!(says(&report, Severity::Damage, made[at], "it was committed"), "{:?}", messages(&report));
         bench.storage.put_if_absent(&key, &bytes).unwrap();
         assert_eq!(check(&bench, ReadData::No).counts[Severity::Damage as usize], 0);
+    }
+}
+
+#[test]
+fn a_snapshot_of_which_nothing_is_left_is_named_by_those_who_saw_it() {
+    let bench = Bench::new();
+    let made = snapshots(&bench, 3);
+    let machine = || run(&Arc::new(bench.reopen()), &CheckOptions::default(), &Silent).unwrap();
+    assert!(!machine().is_damaged());
+    // The newest is known to the machine that made it; one before it also to the snapshot behind it.
+    for at in [2, 1] {
+        let session = session_of(&bench, made[at]);
+        let mut lost: Vec<_> =
+            [StorageKey::Snapshot(made[at]), StorageKey::Outcome(session), StorageKey::Lease(session)]
+                .map(|key| (key, bench.storage.get(&key, usize::MAX).unwrap()))
+                .into();
+        lost.iter().for_each(|(key, _)| bench.storage.delete(key).unwrap());
+        let report = machine();
+        assert!(says(&report, Severity::Damage, made[at], "nobody removed it"), "{:?}", messages(&report));
+        assert_eq!(report.affected_snapshots, [made[at]]);
+        assert_eq!(says(&check(&bench, ReadData::No), Severity::Damage, made[at], "nobody removed it"), at == 1);
+        // One that was removed before is missed by nobody.
+        let removal = put_record(&bench.store, &bench.store.host_key, Record::Removal { snapshots: vec![made[at]] });
+        assert!(!machine().is_damaged(), "{:?}", messages(&machine()));
+        bench.storage.delete(&StorageKey::State(removal)).unwrap();
+        lost.drain(..).for_each(|(key, bytes)| bench.storage.replace(&key, bytes));
+        assert!(!machine().is_damaged(), "{:?}", messages(&machine()));
     }
 }
 
@@ -250,12 +280,17 @@ fn a_segment_moved_or_copied_to_another_generation_is_named_and_put_right() {
         let named = |f: &Finding| f.severity == Severity::Damage && f.subject == Subject::Object(there);
         assert!(report.findings.iter().any(named) || at_home == Some(&bent), "{:?}", messages(&report));
         assert!(report.is_damaged() && report.affected_count == 0, "{:?}", messages(&report));
+        assert!(
+            damaged_objects(&keyless_report(&bench)).contains(&there) || at_home == Some(&bent),
+            "without a key too"
+        );
         assert_eq!(indexed_rows(&bench), rows, "its bytes are good: nothing is lost to a reader");
         let options = crate::ops::repair::RepairOptions { host: "here".into(), ..Default::default() };
         crate::ops::repair::index(&bench.open(bench.storage.clone()).unwrap(), &options, &Silent).unwrap();
         let report = check(&bench, ReadData::All);
         assert_eq!(report.counts[Severity::Damage as usize], 0, "{:?}", messages(&report));
         assert_eq!(bench.keys(|key| matches!(key, StorageKey::Segment(..))), [own]);
+        assert!(!keyless_report(&bench).is_damaged());
     }
 }
 

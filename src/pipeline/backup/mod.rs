@@ -32,7 +32,6 @@ pub mod parent;
 pub mod place;
 pub mod read;
 pub mod scan;
-mod state;
 pub mod task;
 pub mod tree;
 pub mod upload;

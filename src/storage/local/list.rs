@@ -15,6 +15,7 @@ const NAMES_BYTES: usize = 32 << 10;
 pub(super) fn list(disk: &Disk, area: Area, found: &mut dyn FnMut(Listed)) -> Result<(), StorageError> {
     let error = |path: &str, e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => StorageError::new("list", path, missing_folder()),
+        io::ErrorKind::NotADirectory => StorageError::no_file("list", path, "something that is no folder"),
         _ => StorageError::new("list", path, e),
     };
     let mut folders = Vec::new();

@@ -232,8 +232,8 @@ fn a_creation_that_was_cut_short_on_a_disk_can_be_begun_again() {
         (Machine::new(), tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap());
     let path = folder.path().join("store");
     let mut cut_short = 0;
-    // Operations of a creation: the first listing, the slot, the config; then the store is opened.
-    for at in 0..4 {
+    // Operations of a creation: seven listings, the slot, the config; then the store is opened.
+    for at in 0..10 {
         let local = Arc::new(LocalStorage::create(&path).unwrap());
         let faulty = FaultStorage::new(local.clone(), Some(Plan::at(at, Fault::Gone)));
         let made = Store::create(Arc::new(faulty), &key_file(7), machine.places.clone(), options());
@@ -245,7 +245,7 @@ fn a_creation_that_was_cut_short_on_a_disk_can_be_begun_again() {
             Ok(_) => break,
         }
     }
-    assert_eq!(cut_short, 3);
+    assert_eq!(cut_short, 9);
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::open(&path).unwrap());
     let store = machine.open(&storage).unwrap();
     let snapshot = backup(&store, "host", b"on a disk").unwrap().snapshot;

@@ -120,7 +120,8 @@ fn removed_snapshots_are_gone_and_undelete_brings_them_back() {
     assert_eq!(ids(&store), [two]);
     assert!(matches!(store.find_snapshot(&one.to_string()), Err(StoreError::NoSnapshot(_))));
     let session = begin(&store, "host").unwrap();
-    assert!(!session.may_use_parent(&one) && session.may_use_parent(&two));
+    let none = crate::base::id::SessionId([0; 16]);
+    assert!(!session.may_use_parent(&one, &none) && session.may_use_parent(&two, &none));
     put_record(&store, maintainer, Record::Undelete { removal, session: session.id() });
     assert_eq!(ids(&store), [two], "an undelete counts through its session's outcome only");
     session.end().unwrap();

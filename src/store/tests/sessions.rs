@@ -198,7 +198,7 @@ fn condemned_packs_are_not_built_upon() {
     let machine = Machine::new();
     let other = machine.open(&storage).unwrap();
     let session = begin(&other, "other").unwrap();
-    assert!(!contains(&other, b"shared") && !session.may_use_parent(&snapshot));
+    assert!(!contains(&other, b"shared") && !session.may_use_parent(&snapshot, &crate::base::id::SessionId([0; 16])));
     assert!(session.adoptable().unwrap().is_empty());
     let manifest = store_tree(&session, "other", b"shared").unwrap();
     let again = session.commit(manifest).unwrap().snapshot;
@@ -213,7 +213,7 @@ fn condemned_packs_are_not_built_upon() {
     put_record(&store, maintainer, decision);
     let fresh = Machine::new();
     let fresh = fresh.open(&storage).unwrap();
-    assert!(begin(&fresh, "x").unwrap().may_use_parent(&snapshot));
+    assert!(begin(&fresh, "x").unwrap().may_use_parent(&snapshot, &crate::base::id::SessionId([0; 16])));
 }
 
 #[test]

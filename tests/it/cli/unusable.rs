@@ -153,6 +153,53 @@ fn a_creation_that_came_to_no_end_is_no_store_and_is_completed_by_the_next() {
     assert_eq!(sandbox.run(["-s", "store", "init"]).code, 1, "there is a store now");
 }
 
+/// The folder itself, or what lies in it.
+#[test]
+fn a_store_that_lost_its_config_is_damage_and_no_new_one_is_made_there() {
+    for folder_too in [false, true] {
+        let (sandbox, _) = store();
+        let (there, aside) = (sandbox.home().join(".larder"), sandbox.path("aside"));
+        fs::rename(there.join("config"), &aside).unwrap();
+        if !folder_too {
+            fs::create_dir(there.join("config")).unwrap();
+        }
+        for words in [
+            &["check"][..],
+            &["check", "--keyless"],
+            &["snapshots"],
+            &["backup", "source"],
+            &["init"],
+            &["repair", "index"],
+        ] {
+            let ran = sandbox.run(words);
+            assert!(ran.code == 20 && !ran.stderr.contains("larder init` makes one"), "{words:?}: {ran:?}");
+            let said = ran.stdout.clone() + &ran.stderr;
+            assert!(said.contains("config"), "{words:?}: {ran:?}");
+        }
+        let refused = sandbox.run(["init"]);
+        assert!(refused.stderr.contains("1 pack, 1 index segment, 1 snapshot, 2 records"), "{refused:?}");
+        assert!(names(&there.join("config")).is_empty(), "nothing was made");
+        _ = fs::remove_dir(there.join("config"));
+        fs::rename(&aside, there.join("config")).unwrap();
+        sandbox.ok(["check"]);
+    }
+    // Nor does a store without its key slots refuse a secret.
+    let (sandbox, key) = store();
+    for slot in fs::read_dir(sandbox.home().join(".larder/keys")).unwrap() {
+        fs::remove_file(slot.unwrap().path()).unwrap();
+    }
+    for words in [&["check"][..], &["snapshots"], &["--key-file", &key, "backup", "source"]] {
+        let ran = sandbox.run(words);
+        assert!(ran.code == 20 && (ran.stdout.clone() + &ran.stderr).contains("key slot"), "{words:?}: {ran:?}");
+    }
+    // Somebody's folders of the same names are no store.
+    let sandbox = Sandbox::new();
+    sandbox.write("work/packs/ab/file", "x");
+    sandbox.write("work/index/0/file", "x");
+    assert_eq!(sandbox.run(["-s", "work", "snapshots"]).code, 10);
+    assert_eq!(sandbox.run(["-s", "work", "init"]).code, 1);
+}
+
 #[test]
 fn a_full_disk_leaves_no_store_and_init_completes_it_when_there_is_room() {
     let sandbox = Sandbox::new();
