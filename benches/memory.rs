@@ -2,9 +2,9 @@
 //! their number is the index alone.
 //!
 //! `cargo bench --bench memory -- 3000000` backs up so many short files, each one new chunk, made up as they are read: first
-//! as a dry run, then for real, then once more by force, each in a process of its own. Prints the most anonymous and shared memory of each, and fails when
-//! it passes 256 MiB and 2.5 bytes a chunk, with the threads and batches of two cores. The store lies in a temporary folder,
-//! or below `LARDER_BENCH_DIR`, and takes some 500 bytes a chunk.
+//! as a dry run, then for real, then once more by force, each in a process of its own. Prints the most anonymous and shared
+//! memory of each, and fails when it passes 256 MiB and 2.5 bytes a chunk, with the threads and batches of two cores. The
+//! store lies in a temporary folder, or below `LARDER_BENCH_DIR`, and takes some 500 bytes a chunk.
 
 #[path = "common/resident.rs"]
 mod resident;
