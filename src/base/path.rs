@@ -5,6 +5,7 @@
 //! entries are contiguous and a subtree is one range below its prefix. The root's key is empty.
 
 use crate::base::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX};
+use memchr::{memchr2, memchr2_iter, memrchr};
 
 /// Why bytes are not a path or a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,10 +23,20 @@ pub enum PathError {
 
 /// Whether `name` may be one component of a path.
 pub fn check_name(name: &[u8]) -> Result<(), PathError> {
-    if name.is_empty() || name == b"." || name == b".." || name.iter().any(|&b| b == b'/' || b == 0) {
-        return Err(PathError::Component);
+    match memchr2(b'/', 0, name) {
+        None => check_separated(name),
+        Some(_) => Err(PathError::Component),
     }
-    if name.len() > NAME_BYTES_MAX { Err(PathError::TooLong) } else { Ok(()) }
+}
+
+/// The same of what holds no `/` and no 0x00.
+#[inline]
+fn check_separated(name: &[u8]) -> Result<(), PathError> {
+    match name {
+        [] | [b'.'] | [b'.', b'.'] => Err(PathError::Component),
+        name if name.len() > NAME_BYTES_MAX => Err(PathError::TooLong),
+        _ => Ok(()),
+    }
 }
 
 /// The components of a path; repeated and trailing slashes are passed over, `.` and `..` are errors.
@@ -76,7 +87,7 @@ pub fn subtree_prefix(directory: &[u8]) -> Vec<u8> {
 
 /// The parent components (each followed by 0x00) and the name of a key; `None` for the root.
 pub fn split_key(key: &[u8]) -> Option<(&[u8], &[u8])> {
-    let at = key.iter().rposition(|&b| b == 0)?;
+    let at = memrchr(0, key)?;
     Some((&key[..at], &key[at + 1..]))
 }
 
@@ -95,19 +106,27 @@ pub fn path_of(key: &[u8]) -> Vec<u8> {
 
 /// Whether bytes are the key of some path: each component valid, the whole within limits.
 pub fn check_key(key: &[u8]) -> Result<(), PathError> {
-    let Some((parents, name)) = split_key(key) else {
-        return if key.is_empty() { Ok(()) } else { Err(PathError::Key) };
-    };
+    if key.is_empty() {
+        return Ok(());
+    }
     // Every component adds its length and one byte to either: a key is as long as its path.
     if key.len() > PATH_BYTES_MAX {
         return Err(PathError::TooLong);
     }
-    check_name(name)?;
-    match parents.split_last() {
-        None => Ok(()),
-        Some((0, parents)) => parents.split(|&b| b == 0).try_for_each(check_name),
-        Some(_) => Err(PathError::Key),
+    // In one pass: every entry of a backup comes by here.
+    let mut component = 0;
+    for at in memchr2_iter(b'/', 0, key) {
+        if key[at] != 0 {
+            return Err(PathError::Component);
+        }
+        if at == component {
+            // No more parents: the name follows.
+            return check_name(&key[at + 1..]);
+        }
+        check_separated(&key[component..at])?;
+        component = at + 1;
     }
+    Err(PathError::Key)
 }
 
 #[cfg(test)]

@@ -21,8 +21,9 @@ use crate::format::error::DecodeError;
 use crate::format::segment::{Fence, Row, RowBlock, SegmentFooter, SegmentHeader, SegmentPack, SegmentTrailer};
 use crate::storage::{Area, BlockPool, Storage, StorageKey};
 
-/// Up to this size a segment is read once and kept; a larger one is read again block by block.
-const WHOLE_BYTES_MAX: u64 = 8 * MIB as u64;
+/// Up to this size a segment is read once and kept; a larger one is read again block by block. Those that sessions write
+/// have `SESSION_ROWS_MAX` rows of some 46 bytes, and those of the last pack.
+const WHOLE_BYTES_MAX: u64 = 16 * MIB as u64;
 /// Pieces in which a larger one is read to check its name.
 const PIECE_BYTES: usize = MIB;
 /// No header is longer.
@@ -278,10 +279,13 @@ impl<'a> SegmentReader<'a> {
 mod tests {
     use super::*;
     use crate::base::id::ContentId;
+    use crate::base::limits::SESSION_ROWS_MAX;
     use crate::format::pack::PackKind;
     use crate::object::tests::ring;
     use crate::storage::MemoryStorage;
+    use crate::storage::layer::{OperationKind, RecordStorage};
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     const SESSION: SessionId = SessionId([8; 16]);
 
@@ -335,10 +339,28 @@ mod tests {
     #[test]
     fn a_segment_too_large_to_keep_is_read_again_block_by_block() {
         let storage = MemoryStorage::default();
-        let mut rows: Vec<Row> = (0..230_000).map(row).collect();
+        let mut rows: Vec<Row> = (0..500_000).map(row).collect();
         let (id, len) = write_segment(&storage, &ring(), SESSION, &host(), &packs(), &mut rows).unwrap();
         assert!(len > WHOLE_BYTES_MAX);
-        assert_eq!(read(&storage, id).unwrap().len(), 230_000);
+        assert_eq!(read(&storage, id).unwrap().len(), 500_000);
+    }
+
+    #[test]
+    fn a_full_segment_of_a_session_is_read_from_the_storage_once_however_often_its_rows_are() {
+        let storage = RecordStorage::new(Arc::new(MemoryStorage::default()));
+        let mut rows: Vec<Row> = (0..SESSION_ROWS_MAX as u64).map(row).collect();
+        let (id, len) = write_segment(&storage, &ring(), SESSION, &host(), &packs(), &mut rows).unwrap();
+        storage.take();
+        let ring = ring();
+        let mut reader = SegmentReader::open(&storage, &ring, 0, id).unwrap();
+        for _ in 0..2 {
+            let mut count = 0;
+            reader.rows(&mut |some| count += some.len()).unwrap();
+            assert_eq!(count, SESSION_ROWS_MAX);
+        }
+        let read = storage.take();
+        let gets: Vec<u64> = read.iter().filter(|op| op.kind == OperationKind::GetRange).map(|op| op.bytes).collect();
+        assert_eq!(gets, [len]);
     }
 
     #[test]

@@ -192,6 +192,11 @@ impl LeafEncoder {
         if self.count == 0 { &[] } else { &self.first }
     }
 
+    /// Last key, if any.
+    pub fn last_key(&self) -> Option<&[u8]> {
+        (self.count > 0).then_some(self.key.as_slice())
+    }
+
     /// Totals so far.
     pub fn totals(&self) -> Totals {
         self.totals

@@ -442,3 +442,51 @@ fn directories_that_could_not_be_listed_are_marked_wherever_they_lie_in_the_tree
     let kept = snapshot.manifest.problems().unwrap();
     assert_eq!((kept.unread, kept.kept.len()), (4, 4));
 }
+
+/// Entries, some of which come once more at the end.
+struct Repeating(Entries, Vec<&'static str>);
+
+impl Source for Repeating {
+    fn describe(&self) -> Description {
+        self.0.describe()
+    }
+
+    fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
+        self.0.walk(emit)?;
+        self.0.walk(&mut |walked| match walked {
+            Walked::Entry(found) if self.1.iter().any(|path| path.as_bytes() == path_of(&found.key)) => {
+                emit(Walked::Entry(found))
+            }
+            _ => true,
+        })
+    }
+
+    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+        self.0.open(found)
+    }
+
+    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+        self.0.xattrs(found)
+    }
+}
+
+#[test]
+fn what_is_listed_twice_or_out_of_order_costs_no_other_entry() {
+    let bench = Bench::new();
+    let mut entries_of = Entries::default();
+    for directory in 0..40 {
+        entries_of.directory(&format!("/d{directory:02}"));
+        for file in 0..60 {
+            entries_of.file(&format!("/d{directory:02}/file-of-some-length-{file:02}"), noise(200, file));
+        }
+    }
+    let again = vec!["/d07/file-of-some-length-31", "/d39/file-of-some-length-59"];
+    let stats = backup(&bench, &Repeating(entries_of, again.clone()), &options());
+    let told: Vec<_> = stats.problems.iter().map(|p| String::from_utf8_lossy(&p.path)).collect();
+    assert_eq!(told, again);
+    assert!(stats.problems.iter().all(|p| p.message.contains("more than once")), "{:?}", stats.problems);
+    let all = entries(&bench);
+    assert_eq!(all.len(), 1 + 40 * 61);
+    let report = crate::ops::check::run(&bench.store, &Default::default(), &Silent).unwrap();
+    assert!(!report.is_damaged(), "{:?}", report.findings);
+}

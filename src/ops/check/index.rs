@@ -4,7 +4,7 @@ use super::findings::Findings;
 use super::records::{Records, names};
 use super::{Severity, Subject};
 use crate::base::id::ObjectId;
-use crate::base::limits::BLOB_PLAIN_BYTES_MAX;
+use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, SESSION_ROWS_MAX};
 use crate::base::time::Time;
 use crate::format::pack::{Member, PackKind, PackTable};
 use crate::format::segment::{Row, SegmentPack};
@@ -142,16 +142,29 @@ pub(super) fn misplaced(own: &StorageKey) -> String {
     format!("it belongs to {own}: moved or copied from there. `larder repair index` puts it right")
 }
 
-/// A segment, every row of which was read: before one of them counts.
-fn open_whole(store: &Store, generation: u32, id: ObjectId) -> Result<SegmentReader<'_>, ObjectError> {
+/// So many rows of a segment are kept between verifying and taking them; of a longer one they are read again.
+const ROWS_KEPT_MAX: usize = 2 * SESSION_ROWS_MAX;
+
+/// A segment, every row of which was read, before one of them counts; and the rows, if they are not too many.
+fn open_whole(
+    store: &Store,
+    generation: u32,
+    id: ObjectId,
+) -> Result<(SegmentReader<'_>, Option<Vec<Row>>), ObjectError> {
     let mut reader = SegmentReader::open(&*store.storage, &store.ring, generation, id)?;
-    reader.rows(&mut |_| {})?;
-    Ok(reader)
+    let count: usize = reader.footer.fences.iter().map(|fence| fence.rows as usize).sum();
+    let mut kept = (count <= ROWS_KEPT_MAX).then(|| Vec::with_capacity(count));
+    reader.rows(&mut |rows| {
+        if let Some(kept) = &mut kept {
+            kept.extend_from_slice(rows);
+        }
+    })?;
+    Ok((reader, kept))
 }
 
 /// Puts a segment's rows into the index. Gives what it lists of each of its packs, and how many rows there are.
 fn take_rows(
-    reader: &mut SegmentReader<'_>,
+    (reader, kept): (&mut SegmentReader<'_>, Option<Vec<Row>>),
     id: ObjectId,
     builder: &mut RunBuilder,
     (findings, subject): (&Findings<'_>, &Subject),
@@ -160,7 +173,7 @@ fn take_rows(
     builder.segment(id, &reader.footer.packs).map_err(failed)?;
     let mut sums: Vec<_> = reader.footer.packs.iter().map(|pack| (*pack, RowSum::default())).collect();
     let (mut result, mut impossible, mut rows) = (Ok(()), 0u64, 0);
-    reader.rows(&mut |block| {
+    let mut take = |block: &[Row]| {
         for row in block {
             match sums.get_mut(row.pack as usize) {
                 Some((pack, sum)) if is_possible(row, pack) => sum.add(row),
@@ -171,7 +184,11 @@ fn take_rows(
         if result.is_ok() {
             result = builder.rows(block);
         }
-    })?;
+    };
+    match kept {
+        Some(rows) => take(&rows),
+        None => reader.rows(&mut take)?,
+    }
     result.map_err(failed)?;
     if impossible > 0 {
         findings.add(Severity::Damage, subject.clone(), format!("{impossible} rows point outside of any pack"));
@@ -203,8 +220,8 @@ pub(in crate::ops) fn catalogue(
         let subject = Subject::Object(key);
         let read = findings.attempt(&subject, || open_whole(store, generation, id));
         here.insert(id);
-        let mut reader = match read {
-            Ok(reader) => reader,
+        let (mut reader, kept) = match read {
+            Ok(read) => read,
             Err(flaw) => {
                 incomplete |= flaw.is_unreadable();
                 let kept = if flaw.is_unreadable() { &mut unreadable_segments } else { &mut damaged_segments };
@@ -227,7 +244,7 @@ pub(in crate::ops) fn catalogue(
             continue;
         }
         let since = records.began(&reader.header.session);
-        let (sums, taken) = take_rows(&mut reader, id, &mut builder, (findings, &subject), &failed)?;
+        let (sums, taken) = take_rows((&mut reader, kept), id, &mut builder, (findings, &subject), &failed)?;
         rows += taken;
         for (pack, sum) in sums {
             packs.entry((pack.kind, pack.id)).or_default().list(&pack, sum, since);

@@ -88,7 +88,9 @@ fn pieces(segment: &Segment, chunks: &[Chunk]) -> Vec<Item> {
 fn describe(context: &Context, batch: &mut Batch) -> TreeBatch {
     let Buffer { plain, chunks, .. } = &batch.buffer;
     let pieces = batch.segment.as_ref().map_or_else(Vec::new, |s| pieces(s, chunks));
-    let entries = batch.entries.drain(..).filter_map(|mut entry| {
+    // Its room beforehand: that none of them is left out is the rule.
+    let mut entries = Vec::with_capacity(batch.entries.len());
+    entries.extend(batch.entries.drain(..).filter_map(|mut entry| {
         say_flaws(context, &entry);
         let content = match std::mem::replace(&mut entry.plan, Plan::Nothing) {
             Plan::Nothing => EntryContent::Ready(Content::Empty),
@@ -111,8 +113,8 @@ fn describe(context: &Context, batch: &mut Batch) -> TreeBatch {
             }
         };
         Some((entry, content))
-    });
-    TreeBatch { entries: entries.collect(), pieces }
+    }));
+    TreeBatch { entries, pieces }
 }
 
 /// Tells of a file that changed while it was read, and counts those that could not be read.

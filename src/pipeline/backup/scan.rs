@@ -52,6 +52,7 @@ pub fn run(
         next: 0,
         batch: None,
         used: 0,
+        usual: 0,
         links: HashMap::new(),
     };
     let walked = source.walk(&mut |walked| scanner.take(walked));
@@ -79,6 +80,8 @@ struct Scanner<'a> {
     next: u64,
     batch: Option<Batch>,
     used: usize,
+    /// Entries of the batch before: the next one has as much room from the first.
+    usual: usize,
     /// Files of which more names may come, and how many.
     links: HashMap<LinkKey, (Arc<LinkGroup>, u64)>,
 }
@@ -250,6 +253,7 @@ impl Scanner<'_> {
         }
         if self.batch.is_none() {
             self.batch = self.open_batch();
+            self.batch.iter_mut().for_each(|batch| batch.entries.reserve_exact(self.usual));
         }
         let Some(batch) = &mut self.batch else { return };
         let at = HEADROOM + self.used;
@@ -271,6 +275,7 @@ impl Scanner<'_> {
     fn flush(&mut self) {
         self.used = 0;
         if let Some(batch) = self.batch.take() {
+            self.usual = batch.entries.len();
             self.context.meters.scan.send(&self.output, batch);
         }
     }

@@ -84,6 +84,8 @@ pub struct TreeBuilder<'a> {
     store: NodeStore<'a>,
     boundary_key: &'a [u8; 32],
     leaf: LeafEncoder,
+    /// The last key of the leaf before.
+    ended: Option<Vec<u8>>,
     levels: Vec<Level<Child>>,
     list: ListBuilder,
 }
@@ -104,6 +106,7 @@ impl<'a> TreeBuilder<'a> {
             store: NodeStore { context, session, packs },
             boundary_key: &context.ring.keys.boundary,
             leaf: LeafEncoder::default(),
+            ended: None,
             levels: Vec::new(),
             list: ListBuilder::default(),
         }
@@ -202,6 +205,12 @@ impl<'a> TreeBuilder<'a> {
             self.store.context.problem(&path_of(&entry.key), message);
             return Ok(());
         }
+        // Nor must one that comes twice, as some file systems list a name, or too late.
+        if self.leaf.last_key().or(self.ended.as_deref()).is_some_and(|before| before >= entry.key.as_slice()) {
+            let message = "left out: it was listed more than once, or out of order".into();
+            self.store.context.problem(&path_of(&entry.key), message);
+            return Ok(());
+        }
         let config = &self.store.context.config;
         self.leaf.push(entry);
         let len = self.leaf.len();
@@ -213,6 +222,7 @@ impl<'a> TreeBuilder<'a> {
 
     fn flush_leaf(&mut self) -> Result<(), StoreError> {
         let (first, totals) = (self.leaf.first_key().to_vec(), self.leaf.totals());
+        self.ended = self.leaf.last_key().map(<[u8]>::to_vec);
         let id = self.store.put(BlobKind::Node, &self.leaf.finish())?;
         self.child(0, Child { first, id, totals })
     }

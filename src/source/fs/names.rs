@@ -55,6 +55,8 @@ impl Names {
         let bytes = &self.bytes;
         let of = |n: &Name| &bytes[n.start as usize..][..n.len as usize];
         self.names.sort_unstable_by(|a, b| of(a).cmp(of(b)));
+        // Some file systems list a name twice, most of all while the directory changes.
+        self.names.dedup_by(|a, b| of(a) == of(b));
     }
 
     /// Keeps the names for which `keep` says so. It is told the kind, where that is known, and may mark a name as one
