@@ -6,6 +6,7 @@
 pub mod error;
 pub mod cursor;
 pub mod extension;
+pub mod acl;
 pub mod envelope;
 pub mod config;
 pub mod keyslot;
