@@ -3,7 +3,7 @@
 use super::args::Global;
 use super::credential::{self, Found};
 use super::exit_code::ExitCode;
-use super::failure::Failure;
+use super::failure::{Failure, chain};
 use super::interrupt::Interrupt;
 use super::output::Output;
 use crate::crypto::slot::Credential;
@@ -104,6 +104,12 @@ impl Context {
             match Store::open(storage.clone(), &credential, places.clone()) {
                 Ok(store) => {
                     let store = Arc::new(store);
+                    if let Some(error) = store.trust_damage() {
+                        self.out.warn(&format!(
+                            "what this machine has seen of the store is not compared, and only reading works: {}",
+                            chain(&error)
+                        ));
+                    }
                     self.stores.borrow_mut().push(store.clone());
                     return Ok(Opened { store, credential, default_key_file: file });
                 }

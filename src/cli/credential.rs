@@ -11,10 +11,11 @@ use super::output::Output;
 use crate::base::id::StoreId;
 use crate::crypto::slot::Credential;
 use crate::ops::keys::{candidate_key_files, read_key_file};
+use crate::source::command::{LOOK, is_readable};
 use crate::store::{Places, StoreError};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 use zeroize::Zeroizing;
 
@@ -162,7 +163,7 @@ fn passphrase_command(command: &str) -> Result<Credential, Failure> {
     let mut child =
         Command::new("/bin/sh").arg("-c").arg(command).stdout(Stdio::piped()).spawn().map_err(|e| failed(&e))?;
     let text = match child.stdout.take() {
-        Some(stdout) => read_text(stdout, "the passphrase command"),
+        Some(stdout) => read_text(Printed { child: &mut child, stdout }, "the passphrase command"),
         None => Err(Ok(wrong("the passphrase command has no output".into()))),
     };
     let status = child.wait().map_err(|e| failed(&e))?;
@@ -170,6 +171,23 @@ fn passphrase_command(command: &str) -> Result<Credential, Failure> {
         return Err(wrong(format!("the passphrase command {command:?} failed: {status}")));
     }
     passphrase(text.map_err(|e| e.unwrap_or_else(|e| failed(&e)))?, "the passphrase command")
+}
+
+/// What a command prints. What it started may hold that open after it failed: that is not waited for.
+struct Printed<'a> {
+    child: &'a mut Child,
+    stdout: ChildStdout,
+}
+
+impl Read for Printed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while !is_readable(&self.stdout, LOOK)? {
+            if self.child.try_wait()?.is_some_and(|status| !status.success()) {
+                return Err(io::Error::other("the command failed"));
+            }
+        }
+        self.stdout.read(buf)
+    }
 }
 
 /// Reads a passphrase; a refusal or a system error otherwise.
@@ -260,5 +278,9 @@ mod tests {
         assert_eq!(text(passphrase_command("printf 'se cret\\n'")), Ok("se cret".into()));
         assert_eq!(text(passphrase_command("echo secret; exit 3")), Err(ExitCode::WrongSecret));
         assert_eq!(text(passphrase_command("true")), Err(ExitCode::WrongSecret));
+        let began = std::time::Instant::now();
+        assert_eq!(text(passphrase_command("sleep 30 & exit 3")), Err(ExitCode::WrongSecret));
+        assert!(began.elapsed().as_secs() < 20, "what a command left running is not waited for when it failed");
+        assert_eq!(text(passphrase_command("(sleep 0.3; echo secret) & true")), Ok("secret".into()));
     }
 }

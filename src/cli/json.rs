@@ -72,7 +72,7 @@ pub struct EntryObject {
     /// `entry`.
     #[serde(rename = "type")]
     pub object: &'static str,
-    /// The snapshot it was found in, where several are searched.
+    /// The snapshot it lies in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     #[serde(flatten)]

@@ -6,9 +6,9 @@ use super::failure::Failure;
 use super::{escape, time};
 use crate::cli::cmd::snapshots::{say_doubts, short};
 use crate::ops::list::normal_path;
-use crate::store::Store;
-use crate::store::newest::{Select, Wanted};
-use crate::store::snapshots::Snapshot;
+use crate::store::newest::{NONE_SELECTED, Select, Wanted};
+use crate::store::snapshots::{DamagedSnapshot, Snapshot};
+use crate::store::{Store, StoreError};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -38,6 +38,17 @@ impl SelectArgs {
         }
     }
 
+    /// Of these those that are asked for. That there is none is an error, as for a command that takes one of them; where
+    /// some could not be read, it may be one of those.
+    pub fn among(&self, all: Vec<Snapshot>, damaged: &[DamagedSnapshot]) -> Result<Vec<Snapshot>, Failure> {
+        let select = self.select();
+        let found: Vec<_> = all.into_iter().filter(|snapshot| select.selects(snapshot)).collect();
+        if found.is_empty() && damaged.is_empty() && !select.is_all() {
+            return Err(StoreError::NoMatch(NONE_SELECTED.into()).into());
+        }
+        Ok(found)
+    }
+
     /// The snapshot of this name among them.
     pub fn snapshot(&self, context: &Context, store: &Store, name: &str) -> Result<(Snapshot, ExitCode), Failure> {
         snapshot(context, store, name, Wanted { select: self.select(), here: Some(host_name()) })
@@ -49,7 +60,7 @@ impl SelectArgs {
 pub fn snapshot(context: &Context, store: &Store, name: &str, wanted: Wanted) -> Result<(Snapshot, ExitCode), Failure> {
     let out = &context.out;
     let (snapshot, damaged) = store.find_snapshot_among(name, &wanted)?;
-    if name == "latest" && !out.json {
+    if name == "latest" {
         let manifest = &snapshot.manifest;
         let paths: Vec<_> = manifest.paths.iter().take(4).map(|path| escape::name(path)).collect();
         let more = if manifest.paths.len() > paths.len() { " …" } else { "" };

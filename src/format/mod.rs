@@ -7,6 +7,7 @@ pub mod error;
 pub mod cursor;
 pub mod damaged_index;
 pub mod extension;
+pub mod acl;
 pub mod envelope;
 pub mod config;
 pub mod keyslot;

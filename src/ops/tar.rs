@@ -8,6 +8,7 @@ use super::list::{KeyRange, LIST_CACHE_BYTES, damaged_node, entry_at};
 use crate::base::limits::LINK_GROUPS_MAX;
 use crate::base::path::{path_of, subtree_prefix};
 use crate::base::time::Time;
+use crate::format::acl;
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::monitor::{Monitor, Problem};
@@ -351,6 +352,15 @@ impl Archive<'_> {
         // A further name of a file has the attributes of the first one.
         for xattr in meta.xattrs.iter().filter(|_| kind != EntryType::Link) {
             record(&mut records, &[b"SCHILY.xattr.", &keyword(&xattr.name)[..]].concat(), &xattr.value);
+            // Once more as text, which is what unpackers restore ACLs from.
+            let key: &[u8] = match xattr.name.as_slice() {
+                b"system.posix_acl_access" => b"SCHILY.acl.access",
+                b"system.posix_acl_default" => b"SCHILY.acl.default",
+                _ => continue,
+            };
+            if let Some(text) = acl::text(&xattr.value) {
+                record(&mut records, key, text.as_bytes());
+            }
         }
         if !records.is_empty() {
             self.pax(&records)?;

@@ -1,8 +1,14 @@
 //! What a command prints, as a stream. Its exit status decides whether the stream was whole: it is waited for before the
 //! end is told, and when it fails there is an error in the end's place.
+//!
+//! The stream ends when nobody holds its writing end any more, as that of a pipe in a shell: what a command that ended well
+//! left running goes on writing. Once the command has failed, nothing of that is waited for.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, access};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{kill_process, kill_process_group, test_kill_process_group};
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -25,6 +31,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// From asking a command to end to making it.
 const GRACE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(10);
+/// While the command runs, it is looked at this often: what it started may go on writing, or stay silent, after it failed.
+pub const LOOK: Duration = Duration::from_millis(100);
 
 /// A program and its arguments, run without a shell.
 #[derive(Debug, Clone)]
@@ -77,7 +85,9 @@ impl CommandLine {
         let ender = Ender(running.clone());
         let missing = || io::Error::other("the command has no output");
         let words = Words::listen(stderr.ok_or_else(missing)?, said);
-        let output = CommandOutput { name: self.name(), stdout: stdout.ok_or_else(missing)?, running, words };
+        let stdout = stdout.ok_or_else(missing)?;
+        let looked = Instant::now();
+        let output = CommandOutput { name: self.name(), stdout, running, words, looked, ended_well: false };
         Ok((output, ender))
     }
 }
@@ -89,7 +99,7 @@ fn runnable(path: &Path) -> io::Result<()> {
     Ok(access(path, Access::EXEC_OK)?)
 }
 
-/// A command that was started, and its exit status once that is known.
+/// A command that was started, and its exit status once it was taken from the system.
 struct Running {
     child: Mutex<(Child, Option<ExitStatus>)>,
     own_group: bool,
@@ -100,20 +110,34 @@ impl Running {
         self.child.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Waits for its end.
+    /// Its exit status once it has ended, which is left with the system: until it is taken, the command's number and that
+    /// of its group belong to nobody else, and what it started can be ended by that.
+    fn status(&self) -> io::Result<Option<ExitStatus>> {
+        let child = self.lock();
+        if child.1.is_some() {
+            return Ok(child.1);
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let Some(ended) = waitid(WaitId::Pid(Pid::from_child(&child.0)), options)? else { return Ok(None) };
+        let (code, signal) = (ended.exit_status(), ended.terminating_signal());
+        let raw = code.map(|code| (code & 0xff) << 8).or(signal);
+        Ok(Some(ExitStatus::from_raw(raw.ok_or_else(|| io::Error::other("the command neither ended nor runs"))?)))
+    }
+
+    /// Waits for its end. When it ended well, what it left running is let be.
     fn wait(&self) -> io::Result<ExitStatus> {
         loop {
-            if let Some(status) = look(&mut self.lock())? {
-                return Ok(status);
+            if let Some(status) = self.status()? {
+                return if status.success() { Ok(take(&mut self.lock())?.unwrap_or(status)) } else { Ok(status) };
             }
             std::thread::sleep(PAUSE);
         }
     }
 
-    /// Ends it and, in a group of its own, all that it started; unless it has ended before.
+    /// Ends it and, in a group of its own, all that it started; unless it has ended well, and its stream too.
     fn end(&self) {
         let mut child = self.lock();
-        // Not yet waited for, so its number belongs to nobody else.
+        // Not yet taken, so its number belongs to nobody else.
         if child.1.is_some() {
             return;
         }
@@ -123,10 +147,10 @@ impl Running {
         // What cannot be signalled has gone.
         _ = send(Signal::TERM);
         let deadline = Instant::now() + GRACE;
-        while matches!(look(&mut child), Ok(None)) || !others_have_gone() {
+        while matches!(take(&mut child), Ok(None)) || !others_have_gone() {
             if Instant::now() > deadline {
                 _ = send(Signal::KILL);
-                _ = child.0.wait();
+                _ = child.0.wait().map(|status| child.1 = Some(status));
                 return;
             }
             std::thread::sleep(PAUSE);
@@ -134,14 +158,15 @@ impl Running {
     }
 }
 
-fn look((child, status): &mut (Child, Option<ExitStatus>)) -> io::Result<Option<ExitStatus>> {
+/// Takes its exit status from the system, if it has ended.
+fn take((child, status): &mut (Child, Option<ExitStatus>)) -> io::Result<Option<ExitStatus>> {
     if status.is_none() {
         *status = child.try_wait()?;
     }
     Ok(*status)
 }
 
-/// Ends the command when it is dropped before the command has ended by itself: nobody listens any more.
+/// Ends the command when it is dropped before the command has ended well, and its stream: nobody listens any more.
 pub struct Ender(Arc<Running>);
 
 impl Drop for Ender {
@@ -156,15 +181,48 @@ pub struct CommandOutput {
     stdout: ChildStdout,
     running: Arc<Running>,
     words: Words,
+    /// When the command was last looked at.
+    looked: Instant,
+    /// The command did; what it started may still write.
+    ended_well: bool,
+}
+
+impl CommandOutput {
+    /// Waits until there is something to read, or the end; an error when the command fails meanwhile.
+    fn wait_for_more(&mut self) -> io::Result<()> {
+        while !self.ended_well {
+            if self.looked.elapsed() >= LOOK {
+                if let Some(status) = self.running.status()? {
+                    self.words.judge(&self.name, status)?;
+                    self.ended_well = true;
+                }
+                self.looked = Instant::now();
+            }
+            if is_readable(&self.stdout, LOOK)? {
+                break;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Read for CommandOutput {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.wait_for_more()?;
         match self.stdout.read(buf)? {
             // It may have closed its output and go on to fail.
             0 if !buf.is_empty() => self.words.judge(&self.name, self.running.wait()?).map(|()| 0),
             len => Ok(len),
         }
+    }
+}
+
+/// Whether a read would not wait, once that is so or the time is over.
+pub fn is_readable(pipe: &ChildStdout, time: Duration) -> io::Result<bool> {
+    let time = Timespec::try_from(time).map_err(io::Error::other)?;
+    match poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&time)) {
+        Err(Errno::INTR) => Ok(false),
+        ready => Ok(ready? > 0),
     }
 }
 
@@ -277,6 +335,50 @@ mod tests {
         let began = Instant::now();
         assert_eq!(run("sleep 20 >/dev/null & echo x").0.unwrap(), "x\n");
         assert!(began.elapsed() < Duration::from_secs(10), "who holds standard error open is not waited for");
+    }
+
+    #[test]
+    fn what_a_command_left_running_is_read_to_its_end_unless_the_command_failed() {
+        // It holds the output open and is silent, or writes without an end.
+        for left in ["sleep 1000", "cat /dev/zero", "trap '' TERM; while :; do sleep 1; done"] {
+            let began = Instant::now();
+            let script = format!("({left}) & echo $!; exit 3");
+            let (mut output, ender) = shell(&script).start(Arc::new(|_| {})).unwrap();
+            let (mut first, mut buf) = (Vec::new(), [0; 65536]);
+            let failure = loop {
+                match output.read(&mut buf) {
+                    Ok(0) => panic!("{left}: a command that failed has no end"),
+                    Ok(len) if first.len() < 20 => first.extend_from_slice(&buf[..len.min(20)]),
+                    Ok(_) => {}
+                    Err(error) => break error.to_string(),
+                }
+            };
+            assert!(failure.contains("ended with exit status 3"), "{failure}");
+            assert!(began.elapsed() < Duration::from_secs(10), "{left}: {:?}", began.elapsed());
+            let own_group = output.running.own_group;
+            drop((output, ender));
+            let pid = String::from_utf8_lossy(&first).lines().next().unwrap().to_string();
+            assert!(!own_group || !runs(&pid), "{left} is left running");
+        }
+        let (read, _) = run("(sleep 0.5; echo later; sleep 0.3; echo last) & echo first");
+        assert_eq!(read.unwrap(), "first\nlater\nlast\n", "as a pipe in a shell");
+    }
+
+    #[test]
+    fn what_a_command_left_running_ends_when_nobody_listens() {
+        let (mut output, ender) = shell("sleep 1000 & echo $!").start(Arc::new(|_| {})).unwrap();
+        let (own_group, mut buf) = (output.running.own_group, [0; 20]);
+        let len = output.read(&mut buf).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        drop((output, ender));
+        assert!(!own_group || !runs(String::from_utf8_lossy(&buf[..len]).trim()));
+    }
+
+    /// Whether the process of this number runs, after a moment for its end to come: whoever adopts it takes its status.
+    fn runs(pid: &str) -> bool {
+        let stat = Path::new("/proc").join(pid).join("stat");
+        let is_alive = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+        (0..200).all(|_| is_alive() && (std::thread::sleep(PAUSE), true).1)
     }
 
     #[test]

@@ -47,8 +47,14 @@ impl Store {
         Ok(names)
     }
 
+    /// Refused while this machine's trust file is damaged: an old state of the store would be built upon unnoticed.
+    fn may_write(&self) -> Result<(), StoreError> {
+        self.trust.damage().map_or(Ok(()), Err)
+    }
+
     /// Adds a slot, reads it back, opens it, and lists it in the next config.
     pub fn add_key_slot(&self, credential: &Credential, cost: KdfCost, label: &str) -> Result<ObjectId, StoreError> {
+        self.may_write()?;
         let slots = self.key_slots()?;
         if slots.len() >= KEY_SLOTS_MAX {
             return Err(StoreError::Refused(format!(
@@ -79,6 +85,7 @@ impl Store {
 
     /// Removes a slot, or what the config lists of one that is lost; refused for the last one that opens the store.
     pub fn remove_key_slot(&self, id: ObjectId) -> Result<(), StoreError> {
+        self.may_write()?;
         if !self.key_slot_names()?.contains(&id) {
             return Err(StoreError::Refused(format!("there is no key slot {id}")));
         }

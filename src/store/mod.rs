@@ -99,6 +99,12 @@ impl Store {
         seen
     }
 
+    /// What is wrong with the file that says what this machine has seen of the store, when it is damaged. Reading goes on
+    /// without it; whether somebody brought an old state of the store back is not noticed then. Writing is refused.
+    pub fn trust_damage(&self) -> Option<StoreError> {
+        self.trust.damage()
+    }
+
     /// What was noticed since the last call and is no error: records that are ignored, segments that cannot be read.
     pub fn take_notices(&self) -> Vec<String> {
         std::mem::take(&mut *lock(&self.notices))

@@ -16,6 +16,9 @@ use std::collections::HashMap;
 /// Clocks of two machines may differ by so much before a time is called one to come.
 pub const AHEAD_S: i64 = 600;
 
+/// What is said when nothing is of what is asked for.
+pub const NONE_SELECTED: &str = "no snapshot is of the host, the paths and the tags asked for";
+
 /// What somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Select {
@@ -56,20 +59,22 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The candidates for `latest`: what is selected, and of that rather what this machine made.
-    pub(super) fn candidates(&self, mut snapshots: Vec<Snapshot>, own: &[u8; 32]) -> Vec<Snapshot> {
+    /// The candidates for `latest`: what is selected, and of that rather what this machine made. And those that lie beside
+    /// them: they have this machine's name, and another key signed them.
+    pub(super) fn candidates(&self, mut snapshots: Vec<Snapshot>, own: &[u8; 32]) -> (Vec<Snapshot>, Vec<Snapshot>) {
         snapshots.retain(|snapshot| self.select.selects(snapshot));
-        let Some(here) = self.here.as_ref().filter(|_| self.select.hosts.is_empty()) else { return snapshots };
+        let here = self.here.as_ref().filter(|_| self.select.hosts.is_empty());
+        let Some(here) = here else { return (snapshots, Vec::new()) };
         let signed = |s: &Snapshot| s.signer == *own && is_signed(s);
         let named = |s: &Snapshot| s.manifest.host == *here;
         // Another machine may have the same name, and this one may have got another key.
         let (by_both, by_key, by_name) =
             (|s: &Snapshot| signed(s) && named(s), |s: &Snapshot| signed(s), |s: &Snapshot| named(s));
         let ways: [&dyn Fn(&Snapshot) -> bool; 3] = [&by_both, &by_key, &by_name];
-        if let Some(way) = ways.into_iter().find(|way| snapshots.iter().any(way)) {
-            snapshots.retain(|snapshot| way(snapshot));
-        }
-        snapshots
+        let Some(way) = ways.into_iter().find(|way| snapshots.iter().any(way)) else { return (snapshots, Vec::new()) };
+        let (candidates, mut beside): (Vec<_>, Vec<_>) = snapshots.into_iter().partition(|snapshot| way(snapshot));
+        beside.retain(|snapshot| named(snapshot) && !signed(snapshot));
+        (candidates, beside)
     }
 }
 
@@ -87,6 +92,14 @@ fn is_signed(snapshot: &Snapshot) -> bool {
             | Authenticity::UnknownSigner
             | Authenticity::Incomplete { .. }
     )
+}
+
+/// The newest of `others` that is newer than `found`.
+pub(super) fn newer(found: &Snapshot, others: &[Snapshot], now: Time) -> Option<Snapshot> {
+    let mut all = others.to_vec();
+    all.push(found.clone());
+    sort(&mut all, now);
+    all.pop().filter(|newest| newest.id != found.id)
 }
 
 /// What decides between snapshots of different signers; `None`: nothing is known of its time.
@@ -196,10 +209,9 @@ mod tests {
     #[test]
     fn what_this_machine_made_is_preferred_unless_a_host_is_named() {
         let all = || vec![snapshot(1, 1, 1, NOW - 3), snapshot(2, 2, 1, NOW - 2), snapshot(3, 3, 1, NOW - 1)];
-        let chosen = |wanted: &Wanted, own: u8| {
-            let candidates = wanted.candidates(all(), &[own; 32]);
-            candidates.iter().map(|snapshot| snapshot.id.0[0]).collect::<Vec<_>>()
-        };
+        let ids = |snapshots: &[Snapshot]| snapshots.iter().map(|snapshot| snapshot.id.0[0]).collect::<Vec<_>>();
+        let chosen = |wanted: &Wanted, own: u8| ids(&wanted.candidates(all(), &[own; 32]).0);
+        let beside = |wanted: &Wanted, own: u8| ids(&wanted.candidates(all(), &[own; 32]).1);
         let here = |name: &str| Wanted { here: Some(name.into()), ..Wanted::default() };
         assert_eq!(chosen(&Wanted::default(), 1), [1, 2, 3]);
         assert_eq!(chosen(&here("host-1"), 1), [1]);
@@ -210,5 +222,11 @@ mod tests {
         assert_eq!(chosen(&Wanted { select, ..here("host-1") }, 1), [3]);
         let select = Select { tags: vec!["none".into()], ..Select::default() };
         assert!(chosen(&Wanted { select, ..here("host-1") }, 1).is_empty());
+        // Those of the same name and another key lie beside them, and are newer or not.
+        assert_eq!(beside(&here("host-1"), 1), [0; 0]);
+        assert_eq!(beside(&here("host-2"), 1), [2]);
+        assert_eq!(beside(&here("host-2"), 9), [0; 0], "they are the candidates");
+        let is_newer = |found: usize, other: usize| newer(&all()[found], &all()[other..=other], at(NOW)).is_some();
+        assert!(is_newer(0, 1) && !is_newer(2, 1));
     }
 }

@@ -162,11 +162,19 @@ impl Store {
         let state = self.read_state()?;
         let (snapshots, damaged) = self.snapshots_under(&state)?;
         if name == "latest" {
-            let candidates = wanted.candidates(snapshots, &self.host_key.public());
+            let (candidates, beside) = wanted.candidates(snapshots, &self.host_key.public());
             if candidates.is_empty() && damaged.is_empty() && !wanted.select.is_all() {
-                return Err(StoreError::NoMatch("no snapshot is of the host, the paths and the tags asked for".into()));
+                return Err(StoreError::NoMatch(newest::NONE_SELECTED.into()));
             }
-            return self.find_latest(wanted, candidates, damaged, &state);
+            let found = self.find_latest(wanted, candidates, damaged, &state)?;
+            if let Some(newer) = newest::newer(&found.0, &beside, Time::now()) {
+                let (id, host, signer) = (newer.id, &newer.manifest.host, hex(&newer.signer));
+                self.notice(format!(
+                    "snapshot {id} is newer than what was taken as latest: it has this machine's name {host}, and another \
+                     key {signer} signed it. Name it by its id, or give --host {host} to take the newest of that name"
+                ));
+            }
+            return Ok(found);
         }
         let (found, damaged) = self.find_named(name, snapshots, damaged, &state)?;
         if !wanted.select.selects(&found) {

@@ -66,7 +66,7 @@ impl TrustFile {
         let bytes = local::read(&self.path, TRUST_BYTES_MAX).map_err(self.failed("read the trust file"))?;
         let Some(bytes) = bytes else { return Ok(blank(self.store)) };
         let wrong = |reason: String| {
-            let hint = "; remove it to trust what the store holds now";
+            let hint = "; put back a good copy of it, or remove it to trust what the store holds now";
             io::Error::new(io::ErrorKind::InvalidData, reason + hint)
         };
         match Trust::decode(&bytes) {
@@ -76,10 +76,14 @@ impl TrustFile {
         }
     }
 
-    /// The same for those who only read: where the file cannot be reached nothing has been seen, which is noticed. One
-    /// that is damaged is an error all the same.
+    /// The same for those who only read: where the file cannot be used nothing has been seen, which is noticed.
     pub fn look(&self, notices: &mut Vec<String>) -> Result<Trust, StoreError> {
         self.load().or_else(|error| unusable(error, notices).map(|()| blank(self.store)))
+    }
+
+    /// What is wrong with its bytes, if it could be read: nothing is written to the store until somebody decides about it.
+    pub fn damage(&self) -> Option<StoreError> {
+        self.load().err().filter(is_damaged)
     }
 
     /// Whether a backup could note what it does: asked before it begins.
@@ -117,11 +121,16 @@ impl TrustFile {
     }
 }
 
-/// What a reader makes of a configuration folder that cannot be used: a notice. A damaged trust file stays an error, since
-/// somebody has to decide about it.
+fn is_damaged(error: &StoreError) -> bool {
+    matches!(error, StoreError::Local { source, .. } if source.kind() == io::ErrorKind::InvalidData)
+}
+
+/// What a reader makes of a configuration folder that cannot be used: a notice. That the trust file itself is damaged is
+/// more than that, and [`TrustFile::damage`] tells it.
 pub fn unusable(error: StoreError, notices: &mut Vec<String>) -> Result<(), StoreError> {
     match &error {
-        StoreError::Local { source, .. } if source.kind() != io::ErrorKind::InvalidData => {
+        _ if is_damaged(&error) => Ok(()),
+        StoreError::Local { .. } => {
             let notice = format!(
                 "what this machine has seen of the store is neither compared nor kept, since its configuration folder \
                  cannot be used: {error}"

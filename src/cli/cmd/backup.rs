@@ -41,8 +41,9 @@ The first backup without -s and LARDER_STORE makes a store at ~/.larder.
 
 A pipe does not tell whether the command before it failed: `pg_dumpall | larder backup --stdin dump.sql` makes a snapshot
 of what came until the pipe ended, also when that was cut off, and `set -o pipefail` comes too late: the snapshot is there.
---stdin-from-command waits for the command's exit status, and a command that fails makes no snapshot. The same with
---files-from -: a list that was cut off backs up less.
+--stdin-from-command waits for the command's exit status, and a command that fails makes no snapshot, whatever it left
+running; what a command that ended well left running is read until it closes the output, as in a shell. Of --files-from -
+nobody tells either: a list that was cut off backs up less.
 
 Files whose size, times and inode are as in the newest snapshot of the same host and paths are not read.";
 

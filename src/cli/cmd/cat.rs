@@ -28,7 +28,8 @@ Examples:
   larder dump latest:/ | zstd > all.tar.zst
 
 A directory is printed as a tar archive (POSIX pax) of what lies below it, with names relative to it. Extended attributes
-and ACLs are in it as GNU tar writes them: `tar --xattrs --xattrs-include='*' -xpf`. Sockets are left out, holes are zeros.
+and ACLs are in it as GNU tar and bsdtar write them: `tar --acls --xattrs --xattrs-include='*' -xpf` or `bsdtar -xpf`.
+Sockets are left out, holes are zeros.
 Damage ends it with exit code 20, and the archive is cut off there: its reader fails too.
 
 With --json the content of files comes in objects with `offset` and `data_b64`.";
@@ -49,6 +50,7 @@ pub struct Args {
 struct ContentObject<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
+    snapshot: &'a str,
     #[serde(flatten)]
     path: &'a json::Path,
     offset: u64,
@@ -78,12 +80,18 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
             return archive(context, &store, &snapshot, &path).map(|archived| code.or(archived));
         }
         let entry = cat.file(&snapshot, &path)?;
-        let shown = json::Path::new(&path);
+        let (shown, snapshot) = (json::Path::new(&path), snapshot.id.to_string());
         let (mut offset, mut failed) = (0, None);
         cat.content(&entry.content, &mut |bytes| {
             let printed = if context.out.json {
                 let data_b64 = json::base64(bytes);
-                context.out.object(&ContentObject { kind: "content", path: &shown, offset, data_b64 })
+                context.out.object(&ContentObject {
+                    kind: "content",
+                    snapshot: &snapshot,
+                    path: &shown,
+                    offset,
+                    data_b64,
+                })
             } else {
                 context.out.raw(bytes)
             };

@@ -115,8 +115,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     }
     if args.within.is_empty() {
         let (all, damaged) = store.snapshots_confirmed()?;
-        let select = args.select.select();
-        snapshots.extend(all.into_iter().filter(|snapshot| select.selects(snapshot)));
+        snapshots = args.select.among(all, &damaged)?;
         code = say_doubts(out, &snapshots, &damaged);
     }
     let mut failed = None;

@@ -51,7 +51,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let mut print = |entry: Entry| {
             let path = path_of(&entry.key);
             let printed = if out.json {
-                out.object(&json::EntryObject::new(&entry, &path))
+                let object = json::EntryObject::new(&entry, &path);
+                out.object(&json::EntryObject { snapshot: Some(snapshot.id.to_string()), ..object })
             } else if args.long {
                 out.line(&long(&entry, &path))
             } else {

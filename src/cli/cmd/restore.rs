@@ -35,6 +35,9 @@ An interrupted restore is continued by running it again, also in the middle of a
 back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it. A link to a directory
 of the target is followed where the snapshot has a directory; directories above what is restored keep their attributes.
 
+--delete leaves the store, the cache, the configuration folder, every file that the command line names, and the programs and
+files that words of --passphrase-command name; what a script of it reads by itself is not known: keep it elsewhere.
+
 An owner, mode, time or attribute that the target refuses costs nothing else: the entry is restored without it and named,
 and the exit code is 1. What the target takes of no entry at all (owners on FAT, attributes on NFS) is only noted. A file
 whose names cannot be hard links there becomes several files, which is said in the same way.";

@@ -10,7 +10,7 @@ use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
 use crate::cli::{escape, human, json, time};
 use crate::format::problems::{KeptProblem, ProblemKind, ProblemList};
-use crate::store::newest;
+use crate::store::newest::{self, NONE_SELECTED};
 use crate::store::snapshots::{DamagedSnapshot, Snapshot};
 use crate::store::trust::Authenticity;
 use serde::Serialize;
@@ -103,6 +103,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     } else {
         print_table(&context.out, &snapshots)?;
     }
+    // A list may be empty.
+    if snapshots.is_empty() {
+        context.out.note(if select.is_all() { "no snapshots" } else { NONE_SELECTED });
+    }
     Ok(say_doubts(&context.out, &snapshots, &damaged))
 }
 
@@ -151,7 +155,6 @@ fn signature(authenticity: &Authenticity) -> &'static str {
 
 fn print_table(out: &Output, snapshots: &[Snapshot]) -> Result<(), Failure> {
     if snapshots.is_empty() {
-        out.note("no snapshots");
         return Ok(());
     }
     let mut table = Table::new(&["id", "time", "host", ">files", ">bytes", ">stored", "tags", "paths"]);

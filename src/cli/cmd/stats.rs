@@ -30,8 +30,8 @@ pub struct Args {
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
     let stats = stats::run(&store)?;
-    let select = args.select.select();
-    let listed: Vec<&Snapshot> = stats.snapshots.iter().filter(|snapshot| select.selects(snapshot)).collect();
+    let listed = args.select.among(stats.snapshots.clone(), &stats.damaged)?;
+    let listed: Vec<&Snapshot> = listed.iter().collect();
     if context.out.json {
         context.out.object(&object(&store.id().to_string(), &store.storage.location(), &stats))?;
         for snapshot in &listed {

@@ -69,6 +69,32 @@ fn a_directory_is_an_archive_that_tar_unpacks_to_the_same() {
 }
 
 #[test]
+fn acls_come_back_with_the_option_of_gnu_tar_for_them() {
+    let sandbox = Sandbox::new();
+    sandbox.write("tree/a", "a");
+    let set = "setfacl -m u:1002:rwx,g:1003:--x a . && setfacl -d -m u:1002:r-x,g:1004:rwx .";
+    if !sh(set, &sandbox.path("tree")) {
+        return eprintln!("passed over: there is no setfacl, or the file system of temporary files has no ACLs");
+    }
+    sandbox.ok(["backup", "tree"]);
+    let tree = sandbox.path("tree");
+    let archive = sandbox.write("tar", sandbox.ok(["cat", &format!("latest:{}", tree.display())]).bytes);
+    let acls = |at: &Path| {
+        let output = Command::new("getfacl").args(["-n", "-R", "."]).current_dir(at).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let expected = acls(&tree);
+    assert!(expected.contains("default:user:1002:r-x") && expected.contains("user:1002:rwx"), "{expected}");
+    // Without the attributes, with them, and both.
+    for options in ["--acls", "--xattrs --xattrs-include='*'", "--acls --xattrs --xattrs-include='*'"] {
+        let target = sandbox.path(&options.replace(|c: char| !c.is_ascii_alphabetic(), "-"));
+        fs::create_dir(&target).unwrap();
+        assert!(sh(&format!("tar {options} -xpf {}", archive.display()), &target), "{options}");
+        assert_eq!(acls(&target), expected, "{options}");
+    }
+}
+
+#[test]
 fn an_archive_goes_neither_to_a_terminal_nor_into_json() {
     let sandbox = Sandbox::new();
     sandbox.write("source/a", "a");

@@ -96,7 +96,14 @@ fn latest_is_of_this_machine_and_what_was_taken_is_said() {
     let said = store.ok("a", &["ls", "latest", "--host", "b"]);
     assert!(said.stderr.contains(&format!("latest is {} of host b", &of_b[..12])), "{}", said.stderr);
     assert_eq!(store.ok("a", &["ls", "-q", "latest"]).stderr, "");
-    assert_eq!(store.ok("a", &["ls", "--json", "latest"]).stderr, "");
+    // Also for programs: in the objects, and beside content that is no JSON.
+    let ran = store.ok("b", &["ls", "--json", "latest"]);
+    assert!(ran.stderr.contains(r#"{"note":"latest is "#), "{}", ran.stderr);
+    assert!(ran.objects().iter().all(|entry| entry["snapshot"] == of_b.as_str()), "{ran:?}");
+    let file = format!("latest:{}", store.conf());
+    let ran = store.ok("b", &["cat", "--json", &file]);
+    assert!(ran.objects()[0]["snapshot"] == of_b.as_str() && ran.stderr.contains("latest is"), "{ran:?}");
+    assert!(store.ok("b", &["cat", &file]).stderr.contains(&of_b[..12]));
 }
 
 #[test]
@@ -128,6 +135,37 @@ fn every_command_that_takes_a_snapshot_takes_host_path_and_tag() {
         let ran = store.run("a", &[&["ls", &of_a], way].concat());
         assert!((ran.code == 1) == (way[0] != "--path") && ran.stderr.contains("asked for"), "{ran:?}");
     }
-    let none = store.run("a", &["restore", "latest", "--to", "none", "--host", "nobody"]);
-    assert!(none.code == 1 && none.stderr.contains("asked for") && !store.sandbox.path("none").exists(), "{none:?}");
+    for words in [
+        &["restore", "latest", "--to", "none"][..],
+        &["ls", "latest"],
+        &["cat", &place],
+        &["stats"],
+        &["stats", "--json"],
+        &["find", "conf"],
+        &["find", "conf", "--in", "latest"],
+        &["find", "conf", "--in", &of_b],
+    ] {
+        let none = store.run("a", &[words, &["--host", "nobody"]].concat());
+        assert!(none.code == 1 && none.stderr.contains("asked for") && none.stdout.is_empty(), "{none:?}");
+    }
+    assert!(!store.sandbox.path("none").exists());
+    let list = store.ok("a", &["snapshots", "--host", "nobody"]);
+    assert!(list.stdout.is_empty() && list.stderr.contains("asked for"), "a list may be empty: {list:?}");
+}
+
+#[test]
+fn a_newer_snapshot_of_this_machines_name_under_another_key_is_said() {
+    let store = Shared::new();
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    store.backup("a", "of a", &["--host", &name]);
+    let newer = store.backup("b", "of b", &["--host", &name]);
+    // Its own key decides, and the other one is named; the newer one hears nothing of the older one.
+    assert_eq!(store.cat("a", &[]), "of a");
+    let said = store.ok("a", &["ls", "latest"]).stderr;
+    assert!(said.contains(&newer) && said.contains("another key"), "{said}");
+    assert!(!store.ok("b", &["ls", "latest"]).stderr.contains("another key"));
+    assert_eq!(store.cat("a", &["--host", &name]), "of b");
+    assert!(!store.ok("a", &["ls", "latest", "--host", &name]).stderr.contains("another key"));
+    store.backup("a", "of a again", &["--host", &name]);
+    assert!(!store.ok("a", &["ls", "latest"]).stderr.contains("another key"));
 }

@@ -307,6 +307,29 @@ fn delete_leaves_the_files_that_the_command_reads() {
 }
 
 #[test]
+fn delete_leaves_what_prints_the_passphrase() {
+    let sandbox = Sandbox::new();
+    sandbox.write("target/a", "a");
+    let store = ["-s", "store", "--passphrase-command"];
+    let script = "target/bin/pass word";
+    let command = format!("sh '{script}' --from=target/secret");
+    sandbox.ok([&store[..], &["echo one two", "init", "--kdf-memory", "8"]].concat());
+    sandbox.ok([&store[..], &["echo one two", "backup", "target"]].concat());
+    sandbox.write(script, "cat target/secret");
+    sandbox.write("target/secret", "one two\n");
+    sandbox.write("target/junk", "x");
+    let place = format!("latest:{}", sandbox.path("target").display());
+    let target = sandbox.path("target");
+    let words =
+        [&store[..], &[&command, "restore", &place, "--to", target.to_str().unwrap(), "--overwrite", "if-changed"]];
+    let ran = sandbox.ok([&words.concat()[..], &["--delete"]].concat());
+    assert!(!sandbox.path("target/junk").exists(), "{ran:?}");
+    assert!(sandbox.path(script).exists() && sandbox.path("target/secret").exists(), "{ran:?}");
+    assert!(ran.stderr.contains("not deleted"), "{}", ran.stderr);
+    sandbox.ok([&words.concat()[..], &["--delete"]].concat());
+}
+
+#[test]
 fn delete_leaves_every_store() {
     let sandbox = Sandbox::new();
     let home = text(&sandbox.home());

@@ -44,7 +44,10 @@ fn what_a_command_prints_becomes_a_file() {
     // A dry run runs it too.
     let ran = from_command(&sandbox, &["--dry-run", "--json"], "echo x; exit 0");
     assert_eq!((ran.code, &summary(&ran)["bytes"]), (0, &json!(2)));
-    assert_eq!(snapshots(&sandbox), 3);
+    // What it left running is read to its end, as in a shell.
+    assert_eq!(from_command(&sandbox, &[], "(sleep 0.5; echo last) & echo first").code, 0);
+    assert_eq!(sandbox.ok(["cat", "latest:/dumps/db.sql"]).stdout, "first\nlast\n");
+    assert_eq!(snapshots(&sandbox), 4);
 }
 
 #[test]
@@ -61,7 +64,10 @@ fn a_command_that_fails_commits_nothing() {
         ("echo x; exec >&-; sleep 0.3; exit 2".into(), "exit status 2"),
         ("exit 7".into(), "exit status 7"),
         ("true".into(), "--allow-empty"),
+        ("sleep 60 & echo x; exit 5".into(), "exit status 5"),
+        ("cat /dev/zero & exit 6".into(), "exit status 6"),
     ];
+    let began = Instant::now();
     for (script, said) in &cases {
         for more in [&[][..], &["--json"], &["--dry-run"], &["-q"]] {
             let ran = from_command(&sandbox, more, script);
@@ -69,6 +75,7 @@ fn a_command_that_fails_commits_nothing() {
             assert!(ran.stderr.contains(said) && ran.stderr.contains("dumps/db.sql"), "{script}: {}", ran.stderr);
         }
     }
+    assert!(began.elapsed() < Duration::from_secs(50), "what a failed command left running is not waited for");
     assert_eq!(from_command(&sandbox, &["--allow-empty"], "exit 7").code, 1, "empty is fine, failing is not");
     assert_eq!(snapshots(&sandbox), 1);
     assert_eq!(from_command(&sandbox, &["--allow-empty"], "true").code, 0);

@@ -239,3 +239,32 @@ fn any_flipped_bit_of_a_config_is_damage_and_never_a_newer_larder() {
     fs::write(&config, bytes).unwrap();
     sandbox.ok(["check"]);
 }
+
+#[test]
+fn a_damaged_trust_file_stops_writing_and_not_reading() {
+    let (sandbox, _) = store();
+    let folder = sandbox.home().join(".config/larder/trust");
+    let trust = folder.join(names(&folder).into_iter().find(|name| !name.contains('.')).unwrap());
+    let good = fs::read(&trust).unwrap();
+    let mut bad = good.clone();
+    bad[20] ^= 1;
+    let other = [b"no trust file".to_vec(), good[..good.len() / 2].to_vec(), bad];
+    for bytes in other {
+        fs::write(&trust, &bytes).unwrap();
+        for words in readers(&sandbox) {
+            let ran = sandbox.ok(words.iter().map(String::as_str).chain(["-q"]));
+            assert!(ran.stderr.contains("warning: ") && ran.stderr.contains("trust"), "{words:?}: {}", ran.stderr);
+        }
+        assert_eq!(restored(&sandbox), "content");
+        let before = names(&sandbox.home().join(".larder/snapshots"));
+        for words in [&["backup", "source"][..], &["key", "add", "--new-key-file", "key"], &["repair", "index"]] {
+            let ran = sandbox.run(words);
+            assert!(ran.code == 1 && ran.stderr.contains("remove it"), "{words:?}: {ran:?}");
+        }
+        assert_eq!(names(&sandbox.home().join(".larder/snapshots")), before);
+        assert_eq!(names(&sandbox.home().join(".larder/keys")).len(), 1);
+        assert_eq!(fs::read(&trust).unwrap(), bytes, "nobody writes over it");
+    }
+    fs::remove_file(&trust).unwrap();
+    sandbox.ok(["backup", "source"]);
+}
