@@ -22,6 +22,8 @@ mod links;
 mod make;
 mod partial;
 mod sweep;
+mod times;
+mod traces;
 
 pub use attributes::Ownership;
 pub use directory::FsDirectory;
@@ -40,10 +42,9 @@ use directory::{Born, OpenDirectories, open_beneath};
 use file::{HALF_WRITTEN, OpenFiles, identity, not_renamed, rename_to_new, set_len};
 use flags::{Flags, SEALING, explain};
 use flush::Flush;
-use grain::{Grains, Kept, same_time};
+use grain::{Grains, Kept};
 use lend::{Lent, NOT_LENT};
 use links::OwnLinks;
-use make::make_directory;
 use partial::{Claims, Partial};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -53,6 +54,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use traces::Traces;
 
 /// How a folder is written to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,6 +65,8 @@ pub struct FsOptions {
     pub no_xattrs: bool,
     /// What is written is to be made durable at the end.
     pub sync: bool,
+    /// Nothing is to be changed.
+    pub dry_run: bool,
 }
 
 /// A folder as a destination.
@@ -79,6 +83,10 @@ pub struct FsDestination {
     own_links: OwnLinks,
     claims: Claims,
     temporary: (u64, AtomicU64),
+    traces: Traces,
+    /// Entries whose time the file system cannot keep.
+    times_beyond: AtomicU64,
+    dry_run: bool,
 }
 
 /// A directory that is not completed: its owner's alone, and with the sticky bit, so that a later run knows it.
@@ -117,7 +125,7 @@ impl FsDestination {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
-        Ok(FsDestination {
+        let destination = FsDestination {
             target: FsDirectory::target(fd, made, inherits, flushes),
             found,
             directories: OpenDirectories::new((limit / 4).min(1024) as usize, flush.clone()),
@@ -130,26 +138,26 @@ impl FsDestination {
             own_links: OwnLinks::default(),
             claims: Claims::default(),
             temporary: (u64::from_le_bytes(seed), AtomicU64::new(0)),
-        })
+            traces: Traces::default(),
+            times_beyond: AtomicU64::new(0),
+            dry_run: options.dry_run,
+        };
+        if !made {
+            destination.meet_existing(&destination.target);
+        }
+        Ok(destination)
     }
 
     /// A name that nothing has: replacements are written under it.
-    fn temporary_name(&self) -> Vec<u8> {
+    fn temporary_name(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd) -> Vec<u8> {
+        self.changes(directory, fd, true);
         let (seed, next) = &self.temporary;
         format!(".larder-{:016x}", seed.wrapping_add(next.fetch_add(1, Relaxed))).into_bytes()
     }
 
     /// How the file system of this directory keeps what it is given.
-    fn kept(&self, directory: &OwnedFd) -> Kept {
-        self.grains.of(directory, || self.temporary_name())
-    }
-
-    /// Whether this run gave the name by [`FsDestination::temporary_name`].
-    fn is_temporary(&self, name: &[u8]) -> bool {
-        let (seed, next) = &self.temporary;
-        let number = name.strip_prefix(b".larder-").and_then(|hex| std::str::from_utf8(hex).ok());
-        let number = number.and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        number.is_some_and(|number| number.wrapping_sub(*seed) < next.load(Relaxed))
+    fn kept(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd) -> Kept {
+        *directory.kept.get_or_init(|| self.grains.of(fd, || self.temporary_name(directory, fd)))
     }
 
     /// What a new entry of the directory gets from it; learned once, from the first one.
@@ -193,7 +201,7 @@ impl Destination for FsDestination {
             Err(Errno::NOENT) => return Ok(None),
             stat => compare::existing(&stat?, HALF_WRITTEN),
         };
-        existing.half_written = existing.half_written && self.is_left(&fd, name);
+        existing.half_written = existing.half_written && self.is_left(directory, &fd, name);
         if existing.kind == EntryKind::Symlink {
             self.own_link(existing.identity);
         }
@@ -206,41 +214,13 @@ impl Destination for FsDestination {
         name: &[u8],
         replace: bool,
     ) -> io::Result<(Arc<FsDirectory>, Found)> {
-        let fd = self.directories.fd(parent)?;
-        let make = || self.in_writable(parent, &fd, || Ok(make_directory(&*fd, name)?));
-        match make() {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                match self.open_existing(parent, name) {
-                    Ok(directory) => {
-                        let found = found(&*self.directories.fd(&directory)?)?;
-                        return Ok((directory, found));
-                    }
-                    // Not a directory, or a link (whatever it leads to).
-                    Err(e) if matches!(Errno::from_io_error(&e), Some(Errno::NOTDIR | Errno::LOOP)) => {
-                        if !replace {
-                            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a directory"));
-                        }
-                    }
-                    Err(e) => return Err(e),
-                }
-                self.in_writable(parent, &fd, || Ok(rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?))?;
-                make()?;
-            }
-            Err(e) => return Err(explain(e, self.flags_of(parent))),
-        }
-        let directory = self.directories.open(parent, name, true)?;
-        let inherits = parent.inherits.load(Relaxed);
-        if inherits || !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
-            let fd = self.directories.fd(&directory)?;
-            let stripped = strip_acl(&*fd, ACL_DEFAULT) & strip_acl(&*fd, ACL_ACCESS);
-            directory.inherits.store(!stripped, Relaxed);
-        }
-        Ok((directory, Found::New))
+        self.make_or_take(parent, name, replace)
     }
 
     fn open_directory(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Arc<FsDirectory>> {
-        self.directories.open(parent, name, false)
+        let directory = self.directories.open(parent, name, false)?;
+        self.meet_existing(&directory);
+        Ok(directory)
     }
 
     fn way(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Way<Arc<FsDirectory>>> {
@@ -278,12 +258,12 @@ impl Destination for FsDestination {
         let fd = self.directories.fd(directory)?;
         self.claims.entry(&fd, name)?;
         let partial = Partial { directory, fd: &fd, name, size, content, claims: &self.claims };
-        let uid = &|| self.kept(&fd).uid;
+        let uid = &|| self.kept(directory, &fd).uid;
         let file = match partial.resume(uid) {
             Some(file) => file,
             None => {
                 let at_birth = |fd: &OwnedFd| self.flags.at_birth(fd, flags);
-                let begin = || partial.begin(replace, uid, || self.temporary_name(), at_birth);
+                let begin = || partial.begin(replace, uid, || self.temporary_name(directory, &fd), at_birth);
                 self.in_writable(directory, &fd, begin).map_err(|e| explain(e, self.flags_of(directory)))?
             }
         };
@@ -324,6 +304,7 @@ impl Destination for FsDestination {
         }
         let born = self.born(&file.directory, &directory, &*fd)?;
         let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        self.count_time(&file.directory, &directory, attributes.mtime);
         self.flags.early(&*fd, attributes.flags);
         if file.directory.flushes {
             flush::flush(&*fd, &mut losses)?;
@@ -414,6 +395,7 @@ impl Destination for FsDestination {
             let born = self.born(directory, &fd, &entry)?;
             let stat = rustix::fs::fstat(&entry)?;
             let is_link = kind_of(&stat) == EntryKind::Symlink;
+            self.count_time(directory, &fd, attributes.mtime);
             if is_link {
                 self.own_link(identity(&stat));
             }
@@ -446,7 +428,9 @@ impl Destination for FsDestination {
                 self.own_link(identity);
             }
             // Behind some network file systems each name has a number of its own.
-            if there.identity == identity || !self.kept(&target).links && self.is_like(to.0, &there, like.0, like.1) {
+            if there.identity == identity
+                || !self.kept(to.0, &target).links && self.is_like(to.0, &there, like.0, like.1)
+            {
                 Ok(vec![])
             } else {
                 Err(io::Error::other("the file it is another name of was replaced while it was being restored"))
@@ -465,8 +449,12 @@ impl Destination for FsDestination {
         self.copy_file(from, to, like.0, like.1, replace)
     }
 
+    fn is_half_made(&self, directory: &Arc<FsDirectory>, existing: &Existing) -> bool {
+        self.was_half_made(directory, existing)
+    }
+
     fn links(&self, directory: &Arc<FsDirectory>) -> bool {
-        self.directories.fd(directory).is_ok_and(|fd| self.kept(&fd).links)
+        self.directories.fd(directory).is_ok_and(|fd| self.kept(directory, &fd).links)
     }
 
     fn examine(
@@ -523,7 +511,7 @@ impl Destination for FsDestination {
         let fd = self.directories.fd(directory)?;
         // The umask cannot be asked for without setting it, for all threads: a new directory shows it. Where none can be
         // made now, its owner's alone is what it may be in any case.
-        let probe = self.temporary_name();
+        let probe = self.temporary_name(directory, &fd);
         let mode = rustix::fs::mkdirat(&*fd, &probe, Mode::from_raw_mode(0o777)).and_then(|()| {
             let stat = rustix::fs::statat(&*fd, &probe, AtFlags::SYMLINK_NOFOLLOW);
             _ = rustix::fs::unlinkat(&*fd, &probe, AtFlags::REMOVEDIR);
@@ -552,6 +540,7 @@ impl Destination for FsDestination {
     }
 
     fn settle(&self) {
+        self.end_traces();
         self.seal();
         self.give_back();
     }
@@ -565,26 +554,19 @@ impl Destination for FsDestination {
     }
 
     fn same_time(&self, directory: &Arc<FsDirectory>, existing: &Existing, time: Time, dry_run: bool) -> bool {
-        if existing.mtime == time {
-            return true;
-        }
-        // One that differs by more than any file system cuts off is another; else the target is asked how it keeps times.
-        if !grain::may_be_same(existing.mtime, time) {
-            return false;
-        }
-        if dry_run {
-            return grain::is_cut(existing.mtime, time);
-        }
-        let Ok(fd) = self.directories.fd(directory) else { return false };
-        same_time(existing.mtime, time, self.kept(&fd).grain)
+        self.is_same_time(directory, existing.mtime, time, dry_run)
     }
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.applier.notes();
         self.flags.notes(&mut notes);
+        self.note_times(&mut notes);
+        self.note_traces(&mut notes);
         notes
     }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traces_tests;

@@ -27,6 +27,8 @@ pub struct Attributes<'a> {
     pub xattrs: &'a [Xattr],
     /// File flags (`chattr`), as in `format::extension`.
     pub flags: u32,
+    /// Which of them are known: others stay as they are.
+    pub flags_known: u32,
 }
 
 impl<'a> Attributes<'a> {
@@ -44,6 +46,7 @@ impl<'a> Attributes<'a> {
             rdev: (0, 0),
             xattrs: self.xattrs,
             flags: self.flags,
+            flags_known: self.flags_known,
         }
     }
 }
@@ -170,10 +173,12 @@ pub type Node = (u64, u64);
 pub struct Sweep<'a> {
     /// What the snapshot has in it, in ascending order. The destination may show it under another spelling.
     pub names: &'a [Box<[u8]>],
+    /// Nothing but this name in it.
+    pub only: Option<&'a [u8]>,
     /// By its path below the directory, whether it is one itself, and what becomes of the directory it lies in.
     pub decide: &'a dyn Fn(&[u8], bool, Verdict) -> Verdict,
-    /// What is never removed.
-    pub never: &'a dyn Fn(Node) -> bool,
+    /// What is never removed, by what it is and by its path on this machine, which may be unknown (empty).
+    pub never: &'a dyn Fn(Node, &[u8]) -> bool,
     /// Hears of everything that is not simply kept, by its path below the directory.
     pub tell: &'a mut dyn FnMut(&[u8], Swept),
     /// Remove nothing.
@@ -310,6 +315,10 @@ pub trait Destination: Send + Sync {
         like: (&Expected<'_>, &Attributes<'_>),
         replace: bool,
     ) -> io::Result<Losses>;
+
+    /// Whether an entry that is as wanted but for its time and attributes may be one that an interrupted restore did not
+    /// get to give them.
+    fn is_half_made(&self, directory: &Self::Directory, existing: &Existing) -> bool;
 
     /// Whether a file can have several names here that show the same [`Identity`].
     fn links(&self, directory: &Self::Directory) -> bool;

@@ -4,7 +4,7 @@
 //! different.
 
 use crate::base::time::Time;
-use crate::format::extension::{Extension, file_flags};
+use crate::format::extension::{Extension, FILE_FLAGS_KNOWN, file_flags};
 use crate::format::tree::{EntryKind, Meta, Xattr};
 
 bitflags::bitflags! {
@@ -74,6 +74,8 @@ pub struct Facts<'a> {
     pub xattrs: &'a [Xattr],
     /// As in `extension::FILE_FLAGS`.
     pub flags: u32,
+    /// Which of them are known.
+    pub flags_known: u32,
 }
 
 impl<'a> Facts<'a> {
@@ -91,6 +93,7 @@ impl<'a> Facts<'a> {
             rdev: meta.rdev,
             xattrs: &meta.xattrs,
             flags: file_flags(extensions),
+            flags_known: FILE_FLAGS_KNOWN,
         }
     }
 }
@@ -111,7 +114,7 @@ pub fn differences(wanted: &Facts<'_>, there: &Facts<'_>) -> Fields {
         (Fields::GROUP, a.group != b.group),
         (Fields::MTIME, a.mtime != b.mtime),
         (Fields::XATTRS, xattrs_differ(a.xattrs, b.xattrs)),
-        (Fields::FLAGS, a.flags != b.flags),
+        (Fields::FLAGS, (a.flags ^ b.flags) & a.flags_known & b.flags_known != 0),
     ]
     .into_iter()
     .filter_map(|(field, differs)| differs.then_some(field))
@@ -156,6 +159,7 @@ mod tests {
             rdev: (0, 0),
             xattrs: &[],
             flags: 0,
+            flags_known: FILE_FLAGS_KNOWN,
         }
     }
 
@@ -177,6 +181,8 @@ mod tests {
             Facts { xattrs: &x, ..plain() },
             Facts { flags: 0x40, ..plain() },
         ];
+        let unknown = Facts { flags_known: 0, ..plain() };
+        assert_eq!(differences(&unknown, &Facts { flags: 0x40, ..plain() }), Fields::empty());
         let names: Vec<_> = others.iter().flat_map(|other| differences(&plain(), other).names()).collect();
         assert_eq!(names, ["kind", "mode", "uid", "gid", "user", "group", "mtime", "xattrs", "flags"]);
         assert_eq!(differences(&plain(), &plain()), Fields::empty());

@@ -9,6 +9,10 @@ use crate::format::error::{DecodeError, Reason};
 /// Of a manifest: paths that could not be read, and files that changed while they were (`format::problems`).
 pub const MANIFEST_PROBLEMS: u16 = 1;
 
+/// Of a manifest: which file flags were asked for of every entry, `u32` little-endian. Without it, those of an entry that
+/// has none are not known.
+pub const MANIFEST_FLAGS_ASKED: u16 = 2;
+
 /// One extension. Types ascend strictly within a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
@@ -48,6 +52,25 @@ pub fn file_flags(extensions: &[Extension]) -> u32 {
     let body = extensions.iter().find(|x| x.kind == FILE_FLAGS).map(|x| x.body.as_slice());
     let flags = body.and_then(|body| body.try_into().ok()).map_or(0, u32::from_le_bytes);
     flags & FILE_FLAGS_KNOWN
+}
+
+/// Those file flags that a backup asks for of every file and directory; more takes opening them.
+pub const FILE_FLAGS_ASKED: u32 = FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP;
+
+/// The extension of a manifest whose backup asked for file flags.
+pub fn flags_asked() -> Extension {
+    Extension { kind: MANIFEST_FLAGS_ASKED, critical: false, body: FILE_FLAGS_ASKED.to_le_bytes().to_vec() }
+}
+
+/// Which file flags a snapshot knows of every entry, by its manifest's extensions.
+pub fn known_flags(manifest: &[Extension]) -> u32 {
+    let body = manifest.iter().find(|x| x.kind == MANIFEST_FLAGS_ASKED).map(|x| x.body.as_slice());
+    body.and_then(|body| body.try_into().ok()).map_or(0, u32::from_le_bytes) & FILE_FLAGS_KNOWN
+}
+
+/// Which file flags are known of an entry of a snapshot that knows `of_all` of every one.
+pub fn known_flags_of(extensions: &[Extension], of_all: u32) -> u32 {
+    if extensions.iter().any(|x| x.kind == FILE_FLAGS) { FILE_FLAGS_KNOWN } else { of_all }
 }
 
 /// Appends a record's extensions.
@@ -114,6 +137,10 @@ mod tests {
         let later = |body: &[u8]| file_flags(&[Extension { kind: 1, critical: false, body: body.to_vec() }]);
         assert_eq!(later(&[0x71, 1, 0, 0xff]), FLAG_IMMUTABLE | FLAG_APPEND | FLAG_NODUMP);
         assert_eq!((later(&[]), later(&[0x10; 5]), file_flags(&[])), (0, 0, 0));
+        // What an older program stored knows only those that are there.
+        assert_eq!((known_flags(&[]), known_flags(&[flags_asked()])), (0, FILE_FLAGS_ASKED));
+        assert_eq!((known_flags_of(&[], 0), known_flags_of(&[], FILE_FLAGS_ASKED)), (0, FILE_FLAGS_ASKED));
+        assert_eq!(known_flags_of(&some, 0), FILE_FLAGS_KNOWN);
     }
 
     #[test]

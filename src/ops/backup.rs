@@ -5,6 +5,7 @@ use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX, SESSION_ROWS_MAX};
 use crate::base::time::Time;
 use crate::chunking::Cutter;
 use crate::codec::Compression;
+use crate::format::extension::flags_asked;
 use crate::format::pack::PackKind;
 use crate::format::problems::ProblemList;
 use crate::format::segment::SegmentPack;
@@ -446,7 +447,7 @@ fn manifest(
         heads: Vec::new(),
         parent: stats.parent,
         options: options.options.clone(),
-        extensions: problem_list(stats).extension().into_iter().collect(),
+        extensions: problem_list(stats).extension().into_iter().chain([flags_asked()]).collect(),
     }
 }
 

@@ -6,6 +6,7 @@ pub use crate::pipeline::restore::{Overwrite, RestoreStats};
 use crate::base::path::{key_of, path_of};
 use crate::destination::fs::{FsDestination, FsOptions};
 use crate::destination::{Destination, OwnerNumbers};
+use crate::format::extension::known_flags;
 use crate::format::session::SessionPurpose;
 use crate::format::tree::EntryKind;
 use crate::monitor::{Counter, Monitor};
@@ -46,6 +47,8 @@ pub struct RestoreOptions {
     pub delete: bool,
     /// What `delete` never removes, by device and inode: the store, and what belongs to this program.
     pub never: HashSet<(u64, u64)>,
+    /// The same by their paths, without links: what is written anew meanwhile is another file.
+    pub never_at: HashSet<Vec<u8>>,
     /// What becomes of entries that are there already.
     pub overwrite: Overwrite,
     /// Owners.
@@ -95,9 +98,11 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         root: snapshot.manifest.root,
         base,
         sources: sources(&snapshot),
+        flags_known: known_flags(&snapshot.manifest.extensions),
         rules,
         delete: options.delete && is_trusted(&snapshot, &tally, options),
         never: options.never.clone(),
+        never_at: options.never_at.clone(),
         owners: options.owners_by_name.then(OwnerNumbers::default),
         overwrite: options.overwrite,
         dry_run: options.dry_run,
@@ -234,7 +239,12 @@ fn open_target(options: &RestoreOptions) -> Result<Option<FsDestination>, StoreE
     {
         return Ok(None);
     }
-    let fs = FsOptions { ownership: options.owners, no_xattrs: options.no_xattrs, sync: options.sync };
+    let fs = FsOptions {
+        ownership: options.owners,
+        no_xattrs: options.no_xattrs,
+        sync: options.sync,
+        dry_run: options.dry_run,
+    };
     FsDestination::open(target, fs).map(Some).map_err(|e| target_error("open the target", target, e))
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::XattrFlags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -262,7 +262,15 @@ fn one(setup: &Setup, call: Call, fault: Fault) -> Vec<String> {
     if flush && named.is_empty() {
         wrong.push("nothing is said of what did not reach the disk".into());
     }
+    // The target itself stands for the source.
+    let root =
+        |path: &Path| fs::metadata(path).map(|m| (m.mode(), m.uid(), m.gid(), m.mtime(), m.mtime_nsec())).unwrap();
+    let root_is_right = root(setup.source.path()) == root(&target.path().join("t"));
     for (path, message) in &named {
+        // Its mode is set together with its time, though only that differs.
+        if path.as_os_str().is_empty() && (!root_is_right || call == Call::Chmod) {
+            continue;
+        }
         if !missing.contains_key(path) && !made_nothing && !flush {
             wrong.push(format!("{} is right and yet named: {message}", path.display()));
         }

@@ -17,7 +17,7 @@ use crate::ops::list::SnapshotPath;
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
 use crate::source::fs::parse_list;
 use crate::store::StoreError;
-use std::collections::HashSet;
+use never::Never;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -32,8 +32,12 @@ Examples:
 Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
 What could not be read since the storage failed is named likewise (exit code 1); when it gives nothing any more, the run ends.
 An interrupted restore is continued by running it again, also in the middle of a big file: what is there of it is read
-back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it. A link to a directory
-of the target is followed where the snapshot has a directory; directories above what is restored keep their attributes.
+back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it, and .larder-….restore in
+DIR says which directories the restore changed: the next one into DIR removes or completes what a killed one left.
+
+A link to a directory of the target is followed where the snapshot has a directory, an absolute one only if it leads into
+the target as this system sees it now. Directories above what is restored keep their attributes and times. DIR stands for
+PATH: it is compared like any other directory, but without --overwrite a difference is only noted.
 
 --delete leaves the store, the cache, the configuration folder, every file that the command line names, and the programs and
 files that words of --passphrase-command name; what a script of it reads by itself is not known: keep it elsewhere.
@@ -71,7 +75,8 @@ pub struct Args {
     /// The same with a zero byte behind each path
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
     files_from0: Vec<PathBuf>,
-    /// Remove from the target what the snapshot lacks there, also what the backup left out: --exclude keeps it
+    /// Remove from the target what the snapshot lacks there, also what the backup left out: --exclude keeps it. With
+    /// --overwrite if-changed or always also directories where the snapshot has something else
     #[arg(long)]
     delete: bool,
     /// What becomes of files that are there already
@@ -156,7 +161,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let named = [args.include_file, args.exclude_file, args.files_from, args.files_from0].concat();
     let store = context.open()?.store;
     let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
-    let never = if args.delete { never::never(context, &store, &named)? } else { HashSet::new() };
+    let never = if args.delete { never::never(context, &store, &named)? } else { Never::default() };
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),
@@ -165,7 +170,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         exclude,
         list,
         delete: args.delete,
-        never,
+        never: never.nodes,
+        never_at: never.paths,
         overwrite: args.overwrite.into(),
         owners_by_name: matches!(args.owners, OwnersMode::ByName),
         owners: args.owners.into(),

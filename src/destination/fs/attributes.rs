@@ -69,8 +69,8 @@ impl Applier {
         }
     }
 
-    /// Everything, to an open file or directory. Each part is tried whatever became of the others. Time comes last: it
-    /// marks what is whole.
+    /// Everything, to an open file or directory. Each part is tried whatever became of the others. The mode comes last:
+    /// until then it says that the entry is not whole.
     pub fn apply(&self, fd: BorrowedFd<'_>, attributes: &Attributes<'_>, born: Born, directory: bool) -> Losses {
         let mut given = Given::new(self);
         let mode = given.own(attributes, born, directory, |uid, gid| rustix::fs::fchown(fd, uid, gid));
@@ -80,8 +80,8 @@ impl Applier {
         let mode = given.xattrs(attributes.xattrs, mode, |x| {
             rustix::fs::fsetxattr(fd, x.name.as_slice(), &x.value, XattrFlags::empty())
         });
-        given.done(Part::Mode(mode), rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)));
         given.done(Part::Time, rustix::fs::futimens(fd, &times(attributes.mtime)));
+        given.done(Part::Mode(mode), rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)));
         given.losses
     }
 

@@ -174,7 +174,7 @@ impl Applier {
             let impossible = |x: &Xattr| missing(x) && at.get(&path, &x.name, &mut []) == Err(Errno::OPNOTSUPP);
             wanted_xattrs = wanted.xattrs.iter().filter(|x| self.may_set(&x.name) && !impossible(x)).cloned().collect();
         }
-        let flags = existing.flags_known & self.flags_of_user();
+        let flags = existing.flags_known & self.flags_of_user() & wanted.flags_known;
         let there = Facts {
             kind: existing.kind,
             mode: existing.mode,
@@ -187,6 +187,7 @@ impl Applier {
             rdev: existing.rdev,
             xattrs: &xattrs,
             flags: existing.flags & flags,
+            flags_known: flags,
         };
         let wanted = Facts { mode, xattrs: &wanted_xattrs, flags: wanted.flags & flags, ..*wanted };
         Ok(differences(&wanted, &there))

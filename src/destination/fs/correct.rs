@@ -38,7 +38,7 @@ impl FsDestination {
             losses.extend(self.applier.apply_to_link(fd.as_fd(), name, attributes, born));
             return Ok(losses);
         }
-        let flags = existing.flags_known & self.applier.flags_of_user();
+        let flags = existing.flags_known & self.applier.flags_of_user() & attributes.flags_known;
         let changed = (existing.flags ^ attributes.flags) & flags;
         // What seals it and shall not goes first: nothing else can be changed before.
         let unseal = existing.flags & changed & SEALING;
@@ -73,7 +73,8 @@ impl FsDestination {
         let existing = compare::existing(&compare::look(fd.as_fd(), c"")?, HALF_WRITTEN);
         let inherits = made && directory.inherits.load(Relaxed);
         let born = Born { uid: existing.uid, gid: existing.gid, acl: inherits };
-        let known = existing.flags_known & self.applier.flags_of_user();
+        let known = existing.flags_known & self.applier.flags_of_user() & attributes.flags_known;
+        self.count_time(directory, &fd, attributes.mtime);
         if made {
             let stripped = !inherits || strip_acl(&*fd, ACL_DEFAULT);
             let mut losses = self.applier.apply(fd.as_fd(), attributes, born, true);
@@ -92,9 +93,10 @@ impl FsDestination {
         }
         let wanted = attributes.facts(EntryKind::Directory);
         // One that cannot be compared is brought up to date.
-        if self.compare_directory(directory, &wanted).is_ok_and(|differ| differ.is_empty())
-            && existing.mtime == attributes.mtime
-        {
+        let is_right = self.compare_directory(directory, &wanted).is_ok_and(|differ| differ.is_empty())
+            && self.is_same_time(directory, existing.mtime, attributes.mtime, self.dry_run);
+        self.time_is_given(existing.identity);
+        if is_right {
             return Ok(vec![]);
         }
         directory.lent.store(NOT_LENT, Relaxed);

@@ -1,6 +1,7 @@
 //! Directories below the target: opened beneath it and never through a link; a bounded number of them stays open.
 
 use super::flush::Flush;
+use super::grain::Kept;
 use super::lend::NOT_LENT;
 use super::lock;
 use rustix::fd::{AsFd, OwnedFd};
@@ -45,6 +46,10 @@ pub struct FsDirectory {
     pub(super) born: OnceLock<Born>,
     /// The mode to be given back, while it has another for the time of the restore.
     pub(super) lent: AtomicU32,
+    /// It is noted that this run changes it.
+    pub(super) changed: OnceLock<()>,
+    /// How its file system keeps things, once that was asked.
+    pub(super) kept: OnceLock<Kept>,
 }
 
 impl FsDirectory {
@@ -59,6 +64,8 @@ impl FsDirectory {
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
             lent: AtomicU32::new(NOT_LENT),
+            changed: OnceLock::new(),
+            kept: OnceLock::new(),
         })
     }
 
@@ -124,6 +131,8 @@ impl OpenDirectories {
             slot: Mutex::new(Some(Arc::new(fd))),
             born: OnceLock::new(),
             lent: AtomicU32::new(NOT_LENT),
+            changed: OnceLock::new(),
+            kept: OnceLock::new(),
         });
         self.admit(&directory);
         Ok(directory)

@@ -207,7 +207,7 @@ pub(super) fn rename_over(directory: impl AsFd, temporary: &[u8], name: &[u8]) -
             rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(|error| match error {
                 Errno::NOTEMPTY | Errno::EXIST => {
                     let what =
-                        "a directory that holds something is there, and such a one is never replaced: move it away";
+                        "a directory that holds something is there; move it away, or add --delete to have it replaced";
                     io::Error::new(io::ErrorKind::DirectoryNotEmpty, what)
                 }
                 error => error.into(),

@@ -24,6 +24,9 @@ pub(super) struct Grain {
     pub cuts: bool,
 }
 
+/// Every time is kept, as far as is known.
+const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+
 /// Times are kept as they are, as far as is known.
 const FINEST: Grain = Grain { ns: 1, cuts: true };
 
@@ -68,6 +71,35 @@ pub(super) struct Kept {
     pub uid: u32,
     /// A file can have two names, and both show the same inode number.
     pub links: bool,
+    /// The earliest and the latest time that it keeps, in seconds.
+    pub range: (i64, i64),
+}
+
+/// Times that every file system keeps: from 1980 to January 2038, a day less at each end for time zones.
+const KEPT_BY_ALL: std::ops::Range<i64> = 315_532_800 + 86_400..0x7fff_ffff - 86_400;
+
+/// What may be beyond what some file system keeps.
+pub(super) fn may_be_beyond(time: Time) -> bool {
+    !KEPT_BY_ALL.contains(&time.s)
+}
+
+/// The nearest time within a range.
+pub(super) fn nearest(time: Time, (first, last): (i64, i64)) -> Time {
+    match time.s {
+        s if s < first => Time { s: first, ns: 0 },
+        s if s > last => Time { s: last, ns: 0 },
+        // The last second is kept without its fraction.
+        s if s == last && last != i64::MAX => Time { s, ns: 0 },
+        _ => time,
+    }
+}
+
+/// Whether `kept` may be the nearest to `time` that some file system keeps: for a run that may not try.
+pub(super) fn is_nearest_somewhere(kept: Time, time: Time) -> bool {
+    // 32 bits with and without a sign, FAT, ext4.
+    const FIRST: [i64; 3] = [-0x8000_0000, 0, 315_532_800];
+    const LAST: [i64; 4] = [0x7fff_ffff, 0xffff_ffff, 4_354_819_199, 0x3_7fff_ffff];
+    FIRST.iter().any(|&s| kept.s == s && time.s < s) || LAST.iter().any(|&s| kept.s == s && time.s >= s)
 }
 
 /// The file systems that were asked.
@@ -78,7 +110,7 @@ impl Grains {
     /// How the file system of this directory keeps things. `name` gives names that nothing has.
     pub fn of(&self, directory: impl AsFd, name: impl Fn() -> Vec<u8>) -> Kept {
         let directory = directory.as_fd();
-        let unknown = Kept { grain: FINEST, uid: rustix::process::geteuid().as_raw(), links: true };
+        let unknown = Kept { grain: FINEST, uid: rustix::process::geteuid().as_raw(), links: true, range: ALL };
         let Ok(stat) = rustix::fs::fstat(directory) else { return unknown };
         // Held while it is found out, so that only one thread tries.
         let mut known = lock(&self.0);
@@ -102,6 +134,8 @@ fn ask(directory: impl AsFd, name: &[u8], other: &[u8]) -> rustix::io::Result<Ke
     let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
     let odd = Timespec { tv_sec: ODD.s, tv_nsec: ODD.ns.into() };
     let set = rustix::fs::futimens(&file, &Timestamps { last_access: odd, last_modification: odd });
+    let range = (end_of(&file, -(1 << 40)).unwrap_or(ALL.0), end_of(&file, 1 << 40).unwrap_or(ALL.1));
+    let set = set.and_then(|()| rustix::fs::futimens(&file, &Timestamps { last_access: odd, last_modification: odd }));
     drop(file);
     let look = |name: &[u8]| rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     let stat = set.and_then(|()| look(name));
@@ -113,7 +147,21 @@ fn ask(directory: impl AsFd, name: &[u8], other: &[u8]) -> rustix::io::Result<Ke
     _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
     let stat = stat?;
     let kept = Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 };
-    Ok(Kept { grain: grain_of(kept), uid: stat.st_uid, links })
+    Ok(Kept { grain: grain_of(kept), uid: stat.st_uid, links, range })
+}
+
+/// Where the times that are kept end towards a far one; `None` when they do not end before it, or that cannot be told.
+fn end_of(file: impl AsFd, far: i64) -> Option<i64> {
+    let file = file.as_fd();
+    let give = |s| {
+        let time = Timespec { tv_sec: s, tv_nsec: 0 };
+        rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time }).ok()?;
+        rustix::fs::fstat(file).ok().map(|stat| stat.st_mtime)
+    };
+    let end = give(far)?;
+    // It is one if what lies before it is kept, and what lies beyond it is not: two seconds are the coarsest grain.
+    let (within, beyond) = (end - 4 * far.signum(), end + 4 * far.signum());
+    (end != far && give(within)? == within && give(beyond)? == end).then_some(end)
 }
 
 #[cfg(test)]
@@ -137,6 +185,20 @@ mod tests {
         assert_eq!(grain(1_000_000_000, 0), (2_000_000_000, true));
         // Not cut off, but another time.
         assert_eq!(grain_of(Time { s: 1_700_000_000, ns: 0 }), FINEST);
+    }
+
+    #[test]
+    fn a_time_beyond_the_range_is_the_nearest_within() {
+        let at = |s, ns| Time { s, ns };
+        let range = (-0x8000_0000, 0x7fff_ffff);
+        assert_eq!(nearest(at(2_208_988_800, 5), range), at(0x7fff_ffff, 0));
+        assert_eq!(nearest(at(-3_000_000_000, 5), range), at(-0x8000_0000, 0));
+        assert_eq!(nearest(at(0x7fff_ffff, 5), range), at(0x7fff_ffff, 0));
+        assert_eq!((nearest(at(7, 5), range), nearest(at(1 << 40, 5), ALL)), (at(7, 5), at(1 << 40, 5)));
+        assert!(may_be_beyond(at(0x7fff_ffff, 0)) && may_be_beyond(at(1, 0)) && !may_be_beyond(at(1_700_000_000, 0)));
+        assert!(is_nearest_somewhere(at(0x7fff_ffff, 0), at(2_208_988_800, 0)));
+        assert!(!is_nearest_somewhere(at(0x7fff_ffff, 0), at(1, 0)));
+        assert!(!is_nearest_somewhere(at(1_700_000_000, 0), at(2_208_988_800, 0)));
     }
 
     #[test]

@@ -25,6 +25,7 @@ impl FsDestination {
         fd: &OwnedFd,
         mut act: impl FnMut() -> io::Result<T>,
     ) -> io::Result<T> {
+        self.changes(directory, fd, false);
         match act() {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && self.lend(directory, fd) => act(),
             done => done,

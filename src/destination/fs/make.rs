@@ -1,14 +1,16 @@
 //! Entries come to be under their own name, or under a temporary one that then takes the place of what is there.
 
+use super::attributes::{ACL_ACCESS, ACL_DEFAULT, strip_acl};
 use super::file::{close, create_new, identity, not_renamed, not_written, rename_over};
 use super::flags::{SEALING, explain};
-use super::{FsDestination, FsDirectory, UNFINISHED, compare, flush, partial};
-use crate::destination::{Attributes, Losses};
+use super::{FsDestination, FsDirectory, UNFINISHED, compare, flush, found, partial};
+use crate::destination::{Attributes, Found, Losses};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Makes a directory that is known to be incomplete until it is finished.
 pub(super) fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Result<()> {
@@ -20,12 +22,73 @@ pub(super) fn make_directory(parent: impl AsFd, name: &[u8]) -> rustix::io::Resu
     }
 }
 
+/// What lies where a directory is wanted.
+enum There {
+    Nothing,
+    Directory(Arc<FsDirectory>),
+    Other,
+}
+
 impl FsDestination {
+    /// See [`crate::destination::Destination::directory`].
+    pub(super) fn make_or_take(
+        &self,
+        parent: &Arc<FsDirectory>,
+        name: &[u8],
+        replace: bool,
+    ) -> io::Result<(Arc<FsDirectory>, Found)> {
+        let fd = self.directories.fd(parent)?;
+        let make = || self.in_writable(parent, &fd, || Ok(make_directory(&*fd, name)?));
+        // Where something may lie nothing is tried that would change the directory.
+        let mut there = if parent.made() { There::Nothing } else { self.there(parent, name)? };
+        if matches!(there, There::Nothing) {
+            match make() {
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => there = self.there(parent, name)?,
+                Err(e) => return Err(explain(e, self.flags_of(parent))),
+            }
+        }
+        match there {
+            There::Nothing => {}
+            There::Directory(directory) => {
+                let found = found(&*self.directories.fd(&directory)?)?;
+                self.meet_existing(&directory);
+                return Ok((directory, found));
+            }
+            There::Other if !replace => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a directory")),
+            There::Other => {
+                self.in_writable(parent, &fd, || Ok(rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?))?;
+                make()?;
+            }
+        }
+        let directory = self.directories.open(parent, name, true)?;
+        let inherits = parent.inherits.load(Relaxed);
+        if inherits || !parent.made() && self.born(parent, &fd, &*self.directories.fd(&directory)?)?.acl {
+            let fd = self.directories.fd(&directory)?;
+            let stripped = strip_acl(&*fd, ACL_DEFAULT) & strip_acl(&*fd, ACL_ACCESS);
+            directory.inherits.store(!stripped, Relaxed);
+        }
+        Ok((directory, Found::New))
+    }
+
+    fn there(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<There> {
+        match self.open_existing(parent, name) {
+            Ok(directory) => Ok(There::Directory(directory)),
+            Err(e) => match Errno::from_io_error(&e) {
+                Some(Errno::NOENT) => Ok(There::Nothing),
+                // Not a directory, or a link (whatever it leads to).
+                Some(Errno::NOTDIR | Errno::LOOP) => Ok(There::Other),
+                _ => Err(e),
+            },
+        }
+    }
+
     /// Whether what looks half written by its mode is what a restore left: the directory it lies in is not complete, or
     /// a journal or its name says so. Anything else of that mode is somebody's file.
-    pub(super) fn is_left(&self, directory: &OwnedFd, name: &[u8]) -> bool {
-        rustix::fs::fstat(directory).is_ok_and(|stat| stat.st_mode & 0o7777 == UNFINISHED)
-            || partial::was_begun(directory, name, &|| self.kept(directory).uid)
+    pub(super) fn is_left(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, name: &[u8]) -> bool {
+        rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_mode & 0o7777 == UNFINISHED)
+            || self.was_left(fd, name)
+            || partial::was_begun(fd, name, &|| self.kept(directory, fd).uid)
     }
 
     /// A new inode under `name`, or under a temporary name when `replace` and something is there.
@@ -39,7 +102,7 @@ impl FsDestination {
         self.claims.entry(fd, name)?;
         let created = self.in_writable(directory, fd, || match create_new(fd, name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
-                let temporary = self.temporary_name();
+                let temporary = self.temporary_name(directory, fd);
                 Ok((create_new(fd, &temporary)?, Some(temporary)))
             }
             created => Ok((created?, None)),
@@ -71,6 +134,7 @@ impl FsDestination {
     ) -> io::Result<Losses> {
         let born = self.born(directory, directory_fd, &fd)?;
         let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
+        self.count_time(directory, directory_fd, attributes.mtime);
         self.flags.early(&fd, attributes.flags);
         if directory.flushes {
             flush::flush(&fd, &mut losses)?;
@@ -99,7 +163,7 @@ impl FsDestination {
         self.claims.entry(directory, name)?;
         let made = self.in_writable(place, directory, || match make(name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
-                let temporary = self.temporary_name();
+                let temporary = self.temporary_name(place, directory);
                 make(&temporary)?;
                 Ok(Some(temporary))
             }

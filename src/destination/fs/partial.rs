@@ -17,7 +17,7 @@ const HEAD: &str = "larder partial file 1\n";
 const JOURNAL_BYTES_MAX: usize = 256;
 
 /// What the names of all that a restore puts beside what it restores begin with.
-const PREFIX: &[u8] = b".larder-";
+pub(super) const PREFIX: &[u8] = b".larder-";
 
 /// A name in a directory.
 type Place = (Identity, Box<[u8]>);
@@ -92,7 +92,7 @@ pub(super) fn was_begun(fd: &OwnedFd, name: &[u8], uid: &dyn Fn() -> u32) -> boo
         || text_of(fd, &names_of(name, &[]).0, uid).and_then(|text| parse(&text)).is_some_and(|is| is.1)
 }
 
-fn open(fd: &OwnedFd, name: &[u8], access: OFlags, uid: &dyn Fn() -> u32) -> Option<(OwnedFd, Stat)> {
+pub(super) fn open(fd: &OwnedFd, name: &[u8], access: OFlags, uid: &dyn Fn() -> u32) -> Option<(OwnedFd, Stat)> {
     let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(fd, name, flags, Mode::empty()).ok()?;
     let stat = rustix::fs::fstat(&fd).ok()?;

@@ -4,15 +4,16 @@
 use super::compare::look;
 use super::flags::explain;
 use super::{FsDestination, FsDirectory};
-use crate::destination::{Node, Sweep, Swept, Verdict};
+use crate::destination::{Identity, Node, Sweep, Swept, Verdict};
 use crate::format::config::begins_config;
 use crate::format::extension::FLAG_IMMUTABLE;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Statx, StatxAttributes};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 const OURS: &str = "it belongs to the store, its cache or its configuration, or this command reads it";
@@ -21,6 +22,9 @@ const OURS: &str = "it belongs to the store, its cache or its configuration, or 
 struct Level {
     directory: Arc<FsDirectory>,
     device: (u32, u32),
+    identity: Identity,
+    /// Its path on this machine.
+    path: Vec<u8>,
     /// Still to be looked at.
     names: Vec<Vec<u8>>,
     /// Length of the path of its entries, below where the sweep began.
@@ -54,11 +58,14 @@ impl FsDestination {
     /// See [`crate::destination::Destination::sweep`].
     pub(super) fn sweep_directory(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
         let mut path = vec![];
-        let mut levels = vec![self.level(directory, 0, Verdict::Descend)?];
+        let mut levels = vec![self.level(directory, 0, Verdict::Descend, sweep.only)?];
         // What the snapshot has of a store it has with its config; without that, the folder was not backed up.
         let has_config = sweep.names.binary_search_by(|name| (**name).cmp(b"config")).is_ok();
         let fd = self.directories.fd(directory)?;
-        if !has_config && is_store(&fd) {
+        // What belongs to the store or the program is kept with all in it, whatever was written there meanwhile.
+        let stat = look(fd.as_fd(), c"")?;
+        let node = (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino);
+        if !has_config && is_store(&fd) || (sweep.never)(node, &levels[0].path) {
             levels[0].names.clear();
         }
         let spelt_otherwise = self.spelt_otherwise(&levels[0], sweep.names)?;
@@ -87,10 +94,21 @@ impl FsDestination {
         Ok(())
     }
 
-    fn level(&self, directory: &Arc<FsDirectory>, path_len: usize, verdict: Verdict) -> io::Result<Level> {
+    fn level(
+        &self,
+        directory: &Arc<FsDirectory>,
+        path_len: usize,
+        verdict: Verdict,
+        only: Option<&[u8]>,
+    ) -> io::Result<Level> {
         let fd = self.directories.fd(directory)?;
-        let device = device(&look(fd.as_fd(), c"")?);
-        Ok(Level { directory: directory.clone(), names: names(&fd)?, device, path_len, verdict, stays: false })
+        let stat = look(fd.as_fd(), c"")?;
+        let device = device(&stat);
+        let identity = Identity { device: rustix::fs::makedev(device.0, device.1), inode: stat.stx_ino };
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
+        let path = path.into_os_string().into_vec();
+        let names = only.map_or_else(|| names(&fd), |name| Ok(vec![name.to_vec()]))?;
+        Ok(Level { directory: directory.clone(), names, device, identity, path, path_len, verdict, stays: false })
     }
 
     /// What the snapshot has and the listing does not, and what is there all the same: file systems that do not tell
@@ -134,7 +152,8 @@ impl FsDestination {
             level.stays = true;
             return Ok(None);
         }
-        if (sweep.never)(node) {
+        let at = [&level.path, &b"/"[usize::from(level.path.ends_with(b"/"))..], name].concat();
+        if (sweep.never)(node, &at) {
             level.stays = true;
             (sweep.tell)(path, Swept::Kept(OURS));
             return Ok(None);
@@ -157,7 +176,7 @@ impl FsDestination {
                 (sweep.tell)(path, Swept::Kept("it is a store of backups"));
                 return Ok(None);
             }
-            return self.level(&opened, path.len(), verdict).map(Some);
+            return self.level(&opened, path.len(), verdict, None).map(Some);
         }
         if verdict != Verdict::Remove {
             level.stays = true;
@@ -197,6 +216,7 @@ impl FsDestination {
                 return true;
             }
         }
+        self.time_is_given(done.identity);
         (sweep.tell)(&path, Swept::Removed);
         false
     }
@@ -230,7 +250,7 @@ fn is_store(directory: &OwnedFd) -> bool {
 }
 
 /// What lies in a directory.
-fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
+pub(super) fn names(directory: &OwnedFd) -> io::Result<Vec<Vec<u8>>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     // Of its own, so that nobody else's position in it is moved.
     let listed = rustix::fs::openat(directory, c".", flags, Mode::empty())?;

@@ -15,6 +15,7 @@ const PLAIN: Attributes<'static> = Attributes {
     mtime: Time { s: 1_000_000_007, ns: 123_456_789 },
     xattrs: &[],
     flags: 0,
+    flags_known: 0,
 };
 
 /// Attributes with the owner that runs the test.
@@ -80,6 +81,7 @@ fn replacing_a_file_leaves_its_other_names_alone() {
     s.destination.finish(&file, &plain(), false).unwrap();
     assert!(fs::symlink_metadata(s.path("f")).unwrap().is_file());
     s.canary_is_alive();
+    s.destination.settle();
     assert_eq!(fs::read_dir(s.path("")).unwrap().count(), 1, "a temporary name was left");
 }
 
@@ -101,7 +103,8 @@ fn what_cannot_be_replaced_or_owned_is_said_in_words() {
     let (root, _) = s.destination.root();
     fs::create_dir_all(s.path("f/full")).unwrap();
     let full = s.destination.whole(&root, b"f", b"x", 1, &plain(), true).unwrap_err().to_string();
-    assert!(full.contains("never replaced"), "{full}");
+    assert!(full.contains("add --delete to have it replaced"), "{full}");
+    s.destination.settle();
     assert_eq!(fs::read_dir(s.path("")).unwrap().count(), 1, "a temporary name was left");
     let options = FsOptions { ownership: Ownership::Require, ..FsOptions::default() };
     let destination = FsDestination::open(&s.path("own"), options).unwrap();
@@ -225,6 +228,7 @@ fn hard_links_are_made_of_the_very_file_or_not_at_all() {
     s.destination.link((&root, b"f"), identity, (&root, b"h"), like, false).unwrap_err();
     s.destination.copy((&root, b"f"), (&root, b"h"), like, false).unwrap_err();
     assert!(fs::symlink_metadata(s.path("h")).is_err());
+    s.destination.settle();
     assert_eq!(fs::read_dir(s.path("")).unwrap().count(), 2, "a temporary name was left");
 }
 

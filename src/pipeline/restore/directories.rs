@@ -6,7 +6,7 @@
 
 use super::item::{Closing, Finish, Folder, Swept};
 use super::rules::Choice;
-use super::sweep::Known;
+use super::sweep::{self, Known};
 use super::tally::count;
 use super::window::Builder;
 use super::{ATTRIBUTES_DIFFER, Context, LINK_LEADS, Overwrite};
@@ -97,10 +97,10 @@ impl<D: Destination> Directories<D> {
         }
     }
 
-    /// The entry that the outermost directory stands for. Only one that this restore made gets its attributes.
-    pub fn outermost(&mut self, mut entry: Entry) {
+    /// The entry that the outermost directory stands for.
+    pub fn outermost(&mut self, mut entry: Entry, context: &Context<'_, D>) {
         if entry.meta.kind == EntryKind::Directory {
-            self.open[0].finish = Some(Finish::of(&mut entry));
+            self.open[0].finish = Some(Finish::of(&mut entry, context.request.flags_known));
             self.open[0].unlisted = entry.content == Content::Unreadable;
         }
     }
@@ -118,6 +118,17 @@ impl<D: Destination> Directories<D> {
             let handle = folder.handle.clone();
             *folder = Arc::new(Folder { key: directory_key(key).into(), handle, fresh: folder.fresh });
         }
+    }
+
+    /// A directory lies in the target where the snapshot has something else: with `--delete` and overwriting what is in it
+    /// goes, since the snapshot lacks it. False when it was to go, and did not.
+    pub fn gives_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &Context<'_, D>) -> bool {
+        !self.clears(context) || sweep::clear(folder, name, self.last().choice, context)
+    }
+
+    /// Whether directories in the last one give way to what the snapshot has.
+    pub fn clears(&self, context: &Context<'_, D>) -> bool {
+        context.request.delete && context.request.overwrite.replaces() && !self.last().mounted
     }
 
     /// Goes to the directory with these parent components; those that are complete by that are closed.
@@ -474,11 +485,11 @@ fn complete<D: Destination>(
     }
     let (Some(folder), Some(finish)) = (open.folder, open.finish) else { return };
     // What only leads to what is restored keeps what it has.
-    let is_restored = !outermost && in_source && open.choice == Choice::Yes;
+    let is_restored = in_source && open.choice == Choice::Yes;
     let apply = match open.found {
         Found::New | Found::Unfinished => true,
         Found::Whole if is_restored && context.request.overwrite == Overwrite::Refuse => {
-            name_differences(&folder, &finish, context);
+            name_differences(&folder, &finish, outermost, context);
             false
         }
         Found::Whole => is_restored && context.request.overwrite.replaces(),
@@ -494,13 +505,20 @@ fn complete<D: Destination>(
 }
 
 /// A directory that was there and is left as it is.
-fn name_differences<D: Destination>(folder: &Folder<D>, finish: &Finish, context: &Context<'_, D>) {
+fn name_differences<D: Destination>(folder: &Folder<D>, finish: &Finish, outermost: bool, context: &Context<'_, D>) {
     let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return };
     let wanted = finish.attributes();
     match destination.compare_directory(handle, &wanted.facts(EntryKind::Directory)) {
         Ok(fields) if fields.is_empty() => {}
         Ok(fields) => {
-            context.tally.problem(folder.path(), format!("{ATTRIBUTES_DIFFER}: {}", fields.names().join(", ")));
+            let fields = fields.names().join(", ");
+            // The target itself, which may have been made for this.
+            if outermost {
+                let what = "the target directory differs from the snapshot's and was left as it is (--overwrite if-changed \
+                            corrects it)";
+                return context.tally.monitor.note(&format!("{}: {what}: {fields}", context.display(&folder.key)));
+            }
+            context.tally.problem(folder.path(), format!("{ATTRIBUTES_DIFFER}: {fields}"));
         }
         Err(error) => context.tally.problem(folder.path(), format!("cannot read its attributes: {error}")),
     }

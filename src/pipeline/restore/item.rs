@@ -6,7 +6,7 @@ use crate::base::time::Time;
 use crate::crypto::pack::PackKey;
 use crate::destination::{Attributes, Destination, Expected, Identity, Loss, Losses, Special};
 use crate::format::compare::Facts;
-use crate::format::extension::file_flags;
+use crate::format::extension::{file_flags, known_flags_of};
 use crate::format::pack::PackKind;
 use crate::format::tree::{Entry, EntryKind, Meta, Xattr};
 use crate::object::ObjectError;
@@ -47,17 +47,19 @@ pub struct Finish {
     mtime: Time,
     xattrs: Box<[Xattr]>,
     flags: u32,
+    flags_known: u32,
     device: u64,
 }
 
 impl Finish {
-    /// Of an entry; its extended attributes move over.
-    pub fn of(entry: &mut Entry) -> Finish {
+    /// Of an entry; its extended attributes move over. `flags_known`: which file flags the snapshot knows of every entry.
+    pub fn of(entry: &mut Entry, flags_known: u32) -> Finish {
         let flags = file_flags(&entry.extensions);
+        let flags_known = known_flags_of(&entry.extensions, flags_known);
         let meta = &mut entry.meta;
         let xattrs = std::mem::take(&mut meta.xattrs).into_boxed_slice();
         let device = meta.device;
-        Finish { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime: meta.mtime, xattrs, flags, device }
+        Finish { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime: meta.mtime, xattrs, flags, flags_known, device }
     }
 
     /// The file system on which it lay.
@@ -74,6 +76,7 @@ impl Finish {
             mtime: self.mtime,
             xattrs: &self.xattrs,
             flags: self.flags,
+            flags_known: self.flags_known,
         }
     }
 
@@ -333,6 +336,8 @@ pub struct OtherName<D: Destination> {
     pub itself: Itself,
     /// What it gets then.
     pub finish: Finish,
+    /// A directory that lies there gives way.
+    pub clears: bool,
 }
 
 /// What an entry is besides its attributes.

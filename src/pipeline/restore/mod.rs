@@ -58,6 +58,10 @@ const IN_THE_WAY: &str = "something else lies in the target under this name; it 
 const ATTRIBUTES_DIFFER: &str = "its content is right, and something else about it is not; it was left as it is \
                                  (--overwrite if-changed corrects it)";
 
+/// Why a file does not take the place of a directory that was to be removed.
+const DIRECTORY_STAYS: &str = "a directory is there, and something in it is not deleted, so that the snapshot's entry cannot \
+                               take its place";
+
 /// So many packs that cannot be read, one after another, end a run.
 const FAILING_PACKS_MAX: usize = 32;
 /// Why a link to a directory was not followed.
@@ -95,12 +99,16 @@ pub struct Request {
     pub base: Vec<u8>,
     /// Keys of what the snapshot was made of: of the directories above them it has only what leads to them.
     pub sources: Vec<Vec<u8>>,
+    /// Which file flags the snapshot knows of every entry.
+    pub flags_known: u32,
     /// Which entries of it.
     pub rules: Rules,
     /// Remove from the target what the snapshot lacks there.
     pub delete: bool,
     /// What is never removed.
     pub never: HashSet<Node>,
+    /// The same by path: what is written anew meanwhile is another file.
+    pub never_at: HashSet<Vec<u8>>,
     /// Owners by their names, where these are known here.
     pub owners: Option<OwnerNumbers>,
     /// What becomes of what is there.

@@ -11,7 +11,7 @@ use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, Context, IN_THE_WAY, Overwrite, links, verify, write};
+use super::{ATTRIBUTES_DIFFER, Context, DIRECTORY_STAYS, IN_THE_WAY, Overwrite, links, verify, write};
 use crate::base::id::ContentId;
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB, PARTIAL_BYTES_MIN};
 use crate::base::path::{path_of, split_key, subtree_prefix};
@@ -85,7 +85,7 @@ pub(super) fn plan<'a, D: Destination>(
             Some(mut entry) => {
                 planner.own(&mut entry);
                 planner.say_unreadable(&entry);
-                planner.directories.outermost(entry);
+                planner.directories.outermost(entry, context);
             }
         }
     }
@@ -116,7 +116,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         self.own(&mut entry);
         if entry.key.is_empty() {
             self.say_unreadable(&entry);
-            self.directories.outermost(entry);
+            self.directories.outermost(entry, self.context);
         } else {
             self.entry(entry);
         }
@@ -182,7 +182,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         if directory {
             let unlisted = entry.content == Content::Unreadable;
             let name: Box<[u8]> = name.into();
-            let finish = Finish::of(&mut entry);
+            let finish = Finish::of(&mut entry, self.context.request.flags_known);
             return self.directories.comes_later(&name, finish, choice, unlisted);
         }
         if entry.content == Content::Unreadable {
@@ -213,12 +213,13 @@ impl<'a, D: Destination> Planner<'a, D> {
     /// A file, or anything else that is no directory.
     fn leaf(&mut self, folder: Arc<Folder<D>>, name: &[u8], mut entry: Entry) {
         let size = self.size_of(&entry);
-        let finish = Finish::of(&mut entry);
+        let finish = Finish::of(&mut entry, self.context.request.flags_known);
         let linked = match self.links.meet(&entry, &folder, name) {
             Link::Other(first) => {
                 let Meta { kind, target, rdev, .. } = entry.meta;
                 let itself = Itself { kind, size, target, rdev };
-                return self.window.other_name(OtherName { first, folder, name: name.into(), itself, finish });
+                let clears = self.directories.clears(self.context);
+                return self.window.other_name(OtherName { first, folder, name: name.into(), itself, finish, clears });
             }
             Link::Differs => {
                 let message = "it has the inode number of a file before it, and is another file or changed during the \
@@ -285,7 +286,7 @@ impl<'a, D: Destination> Planner<'a, D> {
     /// What becomes of an entry; `None` when it was dealt with. With what lies there.
     fn action(
         &self,
-        folder: &Folder<D>,
+        folder: &Arc<Folder<D>>,
         name: &[u8],
         entry: &Entry,
         size: u64,
@@ -304,22 +305,16 @@ impl<'a, D: Destination> Planner<'a, D> {
                 return None;
             }
         };
+        if existing.kind == EntryKind::Directory && !self.directories.gives_way(folder, name, self.context) {
+            tally.problem(folder.path_of(name), DIRECTORY_STAYS.into());
+            return None;
+        }
         if existing.half_written {
             return Some((Action::Replace, Some(existing)));
         }
-        let kind = entry.meta.kind;
-        let len = if kind == EntryKind::Symlink { entry.meta.target.len() as u64 } else { size };
-        let sized = matches!(kind, EntryKind::File | EntryKind::Symlink);
-        let mut right = existing.kind == kind
-            && (!sized || existing.size == len)
-            && destination.same_time(handle, &existing, entry.meta.mtime, request.dry_run);
-        let mut differing = Fields::empty();
-        if right && matches!(request.overwrite, Overwrite::Refuse | Overwrite::IfChanged) {
-            match destination.compare(&existing, handle, name, &finish.facts(&entry.meta)) {
-                Ok(fields) => differing = fields,
-                Err(error) => tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
-            }
-            right = !differing.intersects(Fields::ESSENCE);
+        let (right, differing) = self.compare(&existing, (folder, handle, name), entry, size, finish);
+        if !right && self.is_half_made(&existing, handle, name, entry, finish) {
+            return Some((Action::Replace, Some(existing)));
         }
         let left = || {
             count(&tally.counts.left);
@@ -329,8 +324,9 @@ impl<'a, D: Destination> Planner<'a, D> {
             Overwrite::Never => left(),
             Overwrite::Always => return Some((Action::Replace, Some(existing))),
             Overwrite::IfChanged if !right => return Some((Action::Replace, Some(existing))),
-            // It has names that the snapshot does not link: what is set of it would be set of those as well.
-            Overwrite::IfChanged if !differing.is_empty() && u64::from(existing.nlink) > entry.meta.nlink.max(1) => {
+            // It has other names, and whether the snapshot links just those is not known: what is set of it would be set
+            // of them as well.
+            Overwrite::IfChanged if !differing.is_empty() && existing.nlink > 1 => {
                 return Some((Action::Replace, Some(existing)));
             }
             Overwrite::Refuse if !right => {
@@ -348,6 +344,53 @@ impl<'a, D: Destination> Planner<'a, D> {
             }
         }
         None
+    }
+
+    /// Whether what lies there is right by kind, size and time, and what else of it differs.
+    fn compare(
+        &self,
+        existing: &Existing,
+        (folder, handle, name): (&Folder<D>, &D::Directory, &[u8]),
+        entry: &Entry,
+        size: u64,
+        finish: &Finish,
+    ) -> (bool, Fields) {
+        let (tally, request, mut differing) = (self.context.tally, self.context.request, Fields::empty());
+        let Some(destination) = self.context.destination else { return (false, differing) };
+        let kind = entry.meta.kind;
+        let len = if kind == EntryKind::Symlink { entry.meta.target.len() as u64 } else { size };
+        let sized = matches!(kind, EntryKind::File | EntryKind::Symlink);
+        let mut right = existing.kind == kind
+            && (!sized || existing.size == len)
+            && destination.same_time(handle, existing, entry.meta.mtime, request.dry_run);
+        if right && matches!(request.overwrite, Overwrite::Refuse | Overwrite::IfChanged) {
+            match destination.compare(existing, handle, name, &finish.facts(&entry.meta)) {
+                Ok(fields) => differing = fields,
+                Err(error) => tally.problem(folder.path_of(name), format!("cannot read its attributes: {error}")),
+            }
+            right = !differing.intersects(Fields::ESSENCE);
+        }
+        (right, differing)
+    }
+
+    /// Whether an interrupted restore made a link or a device, which have no mark while they are made, and did not get to
+    /// give it its time.
+    fn is_half_made(
+        &self,
+        existing: &Existing,
+        handle: &D::Directory,
+        name: &[u8],
+        entry: &Entry,
+        finish: &Finish,
+    ) -> bool {
+        let Some(destination) = self.context.destination else { return false };
+        let kind = entry.meta.kind;
+        let special = existing.kind == kind && !matches!(kind, EntryKind::File | EntryKind::Directory);
+        if !special || self.context.request.overwrite != Overwrite::Refuse {
+            return false;
+        }
+        let differ = || destination.compare(existing, handle, name, &finish.facts(&entry.meta));
+        destination.is_half_made(handle, existing) && differ().is_ok_and(|differ| !differ.intersects(Fields::ESSENCE))
     }
 
     /// Mode, owner, attributes and flags of what is right otherwise: corrected or named.

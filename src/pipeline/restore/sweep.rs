@@ -5,12 +5,14 @@
 //! list, in parts of the tree that are damaged.
 
 use super::Context;
-use super::item::Swept;
+use super::item::{Folder, Swept};
 use super::rules::Choice;
 use super::tally::count;
 use crate::base::path::subtree_prefix;
 use crate::destination::{Destination, Sweep, Swept as Outcome, Verdict};
+use std::cell::Cell;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// What tells a directory whose content is known from others.
 #[derive(Default)]
@@ -60,8 +62,23 @@ impl Known {
     }
 }
 
+/// Removes the directory `name`, which lies where the snapshot has something else, with all in it that is not kept; says
+/// whether it is gone (in a dry run: would be). `choice` is what the rules say of the directory that it lies in.
+pub fn clear<D: Destination>(folder: &Arc<Folder<D>>, name: &[u8], choice: Choice, context: &Context<'_, D>) -> bool {
+    let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return false };
+    let swept = Swept { folder: folder.clone(), names: vec![], choice };
+    let gone = Cell::new(false);
+    sweep_some(&swept, Some((name, &gone)), context);
+    gone.get() && (context.request.dry_run || destination.look(handle, name).is_ok_and(|there| there.is_none()))
+}
+
 /// Removes from a directory what is not among its names, and tells of each.
 pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
+    sweep_some(swept, None, context);
+}
+
+/// The same, or of `only` one name, which is told when it goes.
+fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>)>, context: &Context<'_, D>) {
     let (Some(destination), Some(handle)) = (context.destination, &swept.folder.handle) else { return };
     let (request, tally) = (context.request, context.tally);
     if context.is_over() {
@@ -75,7 +92,7 @@ pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
         path.extend_from_slice(below);
         path
     };
-    if swept.names.is_empty() && destination.is_mounted_on(handle).unwrap_or(true) {
+    if only.is_none() && swept.names.is_empty() && destination.is_mounted_on(handle).unwrap_or(true) {
         // As a backup that does not enter other file systems stores it.
         let why = "another file system is mounted there, and the snapshot has nothing of it; what it holds is left";
         return tally.monitor.note(&format!("{}: {why}", String::from_utf8_lossy(&swept.folder.path())));
@@ -100,6 +117,9 @@ pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
         let path = path_of(below);
         match outcome {
             Outcome::Removed => {
+                if let Some((_, gone)) = only.filter(|(name, _)| *name == below) {
+                    gone.set(true);
+                }
                 count(&tally.counts.deleted);
                 tally.monitor.removed(&path);
             }
@@ -109,9 +129,15 @@ pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
             Outcome::Failed(error) => tally.problem(path, format!("cannot be deleted: {error}")),
         }
     };
-    let never = |node| request.never.contains(&node);
-    let mut sweep =
-        Sweep { names: &swept.names, decide: &decide, never: &never, tell: &mut tell, dry_run: request.dry_run };
+    let never = |node, path: &[u8]| request.never.contains(&node) || request.never_at.contains(path);
+    let mut sweep = Sweep {
+        names: &swept.names,
+        only: only.map(|(name, _)| name),
+        decide: &decide,
+        never: &never,
+        tell: &mut tell,
+        dry_run: request.dry_run,
+    };
     if let Err(error) = destination.sweep(handle, &mut sweep) {
         tally.problem(swept.folder.path(), format!("what the snapshot lacks in it cannot be deleted: {error}"));
     }

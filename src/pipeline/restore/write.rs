@@ -5,6 +5,7 @@
 //! destination as a whole takes no more.
 
 use super::item::{Fate, File, Finish, FirstName, Itself, OtherName, Ready};
+use super::rules::Choice;
 use super::tally::{Tally, count};
 use super::{Context, Overwrite, verify};
 use crate::destination::{Destination, Identity, Loss, Losses, Part, lost_parts};
@@ -320,6 +321,13 @@ fn other_name_may_come<D: Destination>(
             if overwrite == Overwrite::Refuse {
                 tally.problem(path(), super::IN_THE_WAY.into());
             }
+        }
+        Ok(Some(existing)) if existing.kind == EntryKind::Directory && other.clears => {
+            if super::sweep::clear(&other.folder, &other.name, Choice::Yes, context) {
+                return true;
+            }
+            tally.absent(path());
+            tally.problem(path(), super::DIRECTORY_STAYS.into());
         }
         Ok(_) => return true,
         Err(error) => tally.problem(path(), format!("cannot look at what lies in the target: {error}")),

@@ -7,10 +7,17 @@ use crate::source::command::CommandLine;
 use crate::store::Store;
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-type Nodes = HashSet<(u64, u64)>;
+/// By device and inode, and by path: what is written anew meanwhile, or lies where inode numbers change, is known by its
+/// path alone.
+#[derive(Default)]
+pub struct Never {
+    pub nodes: HashSet<(u64, u64)>,
+    pub paths: HashSet<Vec<u8>>,
+}
 
 /// Links that one path leads through; as many as the system follows.
 const LINKS_MAX: usize = 40;
@@ -18,8 +25,8 @@ const LINKS_MAX: usize = 40;
 /// The store, the cache, the configuration with all in it, and the files that the command line (`lists` are its lists
 /// and pattern files) or the environment names; of each also the links that lead to it. Of the command that prints the
 /// passphrase what its own words name: what a script of it goes on to read nobody knows.
-pub fn never(context: &Context, store: &Store, lists: &[PathBuf]) -> Result<Nodes, Failure> {
-    let mut never = source::never(context, store)?;
+pub fn never(context: &Context, store: &Store, lists: &[PathBuf]) -> Result<Never, Failure> {
+    let mut never = Never { nodes: source::never(context, store)?, paths: HashSet::new() };
     let (global, places) = (&context.global, &store.places);
     let from_environment = std::env::var_os("LARDER_KEY_FILE").map(PathBuf::from);
     let folder = context.store_folder()?;
@@ -74,14 +81,15 @@ fn node(meta: &Metadata) -> (u64, u64) {
 }
 
 /// What a path names, and each link on the way there.
-fn way_to(path: &Path, never: &mut Nodes) {
-    never.extend(fs::metadata(path).map(|meta| node(&meta)));
+fn way_to(path: &Path, never: &mut Never) {
+    never.nodes.extend(fs::metadata(path).map(|meta| node(&meta)));
+    never.paths.extend(fs::canonicalize(path).map(|path| path.into_os_string().into_vec()));
     let mut paths = vec![path.to_path_buf()];
     for _ in 0..LINKS_MAX {
         let Some(path) = paths.pop() else { return };
         for part in path.ancestors() {
             let Ok(meta) = fs::symlink_metadata(part) else { continue };
-            if meta.is_symlink() && never.insert(node(&meta)) {
+            if meta.is_symlink() && never.nodes.insert(node(&meta)) {
                 paths.extend(fs::read_link(part).map(|to| part.parent().unwrap_or(Path::new("")).join(to)));
             }
         }
@@ -89,7 +97,7 @@ fn way_to(path: &Path, never: &mut Nodes) {
 }
 
 /// A folder that was there before may have its own entry in the snapshot: what lies in it is kept all the same.
-fn all_in(folder: &Path, never: &mut Nodes) {
+fn all_in(folder: &Path, never: &mut Never) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         way_to(&entry.path(), never);
