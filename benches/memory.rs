@@ -18,7 +18,7 @@ use larder::ops::backup::{self, BackupOptions};
 use larder::source::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
 use larder::storage::LocalStorage;
 use larder::store::open::CreateOptions;
-use larder::store::{Places, Store};
+use larder::store::{MachineFolders, Store};
 use resident::{mib, resident, watched};
 use std::io;
 use std::path::Path;
@@ -125,8 +125,8 @@ impl SourceFile for Content {
 /// The runs: a name, whether it is a dry run, whether the chunks are new.
 const RUNS: [(&str, bool, bool); 3] = [("a dry run", true, true), ("a backup", false, true), ("again", false, false)];
 
-fn places(folder: &Path) -> Places {
-    Places { config: folder.join("config"), cache: folder.join("cache") }
+fn places(folder: &Path) -> MachineFolders {
+    MachineFolders { config: folder.join("config"), cache: folder.join("cache") }
 }
 
 fn key() -> Credential {

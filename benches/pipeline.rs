@@ -9,7 +9,7 @@ use larder::ops::restore::{self, RestoreOptions};
 use larder::source::fs::{FsOptions, FsSource};
 use larder::storage::MemoryStorage;
 use larder::store::open::CreateOptions;
-use larder::store::{Places, Store};
+use larder::store::{MachineFolders, Store};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ fn tree(at: &Path) -> u64 {
 /// A store in memory; its folders go with the second.
 fn store() -> (Arc<Store>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
-    let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+    let places = MachineFolders { config: folder.path().join("config"), cache: folder.path().join("cache") };
     let key = Credential::KeyFile([7; 32].into());
     let store = Store::create(Arc::new(MemoryStorage::new()), &key, places, CreateOptions::default());
     (Arc::new(store.expect("a store")), folder)

@@ -9,7 +9,7 @@
 //! ```
 //! use larder::backup::{self, BackupOptions};
 //! use larder::restore::{self, RestoreOptions};
-//! use larder::{Counter, Counters, CreateOptions, Credential, FsOptions, FsSource, LocalStorage, Places, Silent, Store};
+//! use larder::{Counter, Counters, CreateOptions, Credential, FsOptions, FsSource, LocalStorage, MachineFolders, Silent, Store};
 //! use std::sync::Arc;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +21,7 @@
 //! // A store in a folder, opened by a key file's 32 bytes.
 //! let storage = Arc::new(LocalStorage::create(&folder.path().join("store"))?);
 //! let key = Credential::KeyFile(larder::random_key());
-//! let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+//! let places = MachineFolders { config: folder.path().join("config"), cache: folder.path().join("cache") };
 //! let store = Arc::new(Store::create(storage, &key, places, CreateOptions::default())?);
 //!
 //! // A backup, watched by a monitor.
@@ -77,6 +77,10 @@ mod crypto;
 #[cfg(feature = "internals")]
 pub mod crypto;
 #[cfg(not(feature = "internals"))]
+mod work;
+#[cfg(feature = "internals")]
+pub mod work;
+#[cfg(not(feature = "internals"))]
 mod source;
 #[cfg(feature = "internals")]
 pub mod source;
@@ -100,6 +104,14 @@ pub mod index;
 mod store;
 #[cfg(feature = "internals")]
 pub mod store;
+#[cfg(not(feature = "internals"))]
+mod tree;
+#[cfg(feature = "internals")]
+pub mod tree;
+#[cfg(not(feature = "internals"))]
+mod connect;
+#[cfg(feature = "internals")]
+pub mod connect;
 #[cfg(not(feature = "internals"))]
 mod pipeline;
 #[cfg(feature = "internals")]
@@ -128,6 +140,6 @@ pub use source::{Remark, RemarkKind, Source};
 pub use storage::{LocalStorage, MemoryStorage, Storage, StorageError, StorageErrorKind};
 pub use store::newest::{Select, Wanted};
 pub use store::open::CreateOptions;
-pub use store::reader::Reader;
 pub use store::snapshots::{DamagedSnapshot, Snapshot};
-pub use store::{Places, Store, StoreError};
+pub use store::{MachineFolders, Store, StoreError};
+pub use tree::reader::Reader;

@@ -3,7 +3,7 @@
 
 use larder::base::id::StoreId;
 use larder::crypto::pack::{NonceInput, PackKey};
-use larder::crypto::small::{open_small, seal_small};
+use larder::crypto::seal::{open_small, seal_small};
 use larder::format::blob::{BlobKind, NONCE_TAIL_LEN, SEAL_OVERHEAD};
 use larder::format::envelope::{Envelope, ObjectKind};
 use libfuzzer_sys::fuzz_target;

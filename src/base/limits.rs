@@ -64,7 +64,6 @@ pub const TREE_LEVELS_MAX: usize = 16;
 
 /// A whole path.
 pub const PATH_BYTES_MAX: usize = 16 * KIB;
-/// One component.
 pub const NAME_BYTES_MAX: usize = 4096;
 /// Bytes of a file, and of the holes in it.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;

@@ -84,7 +84,6 @@ impl Cutter {
         Some(self)
     }
 
-    /// The parameters.
     pub fn params(&self) -> &ChunkerParams {
         &self.params
     }

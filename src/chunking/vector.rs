@@ -147,7 +147,6 @@ mod x86_64 {
         mask: __m512i,
     }
 
-    /// One load.
     #[target_feature(enable = "avx512f")]
     #[inline]
     fn load(bytes: &[u8; TURN]) -> __m512i {

@@ -1,16 +1,16 @@
 //! What every command starts from: the options, the output, and the way to the store.
 
 use super::args::Global;
-use super::credential::{self, Found};
+use super::credential;
 use super::exit_code::ExitCode;
 use super::failure::{Failure, chain};
 use super::interrupt::Interrupt;
 use super::output::Output;
-use crate::crypto::slot::Credential;
-use crate::ops::init::{is_unfinished, store_id};
-use crate::storage::local::LocalStorage;
-use crate::storage::{Storage, StorageErrorKind};
-use crate::store::{Places, Store};
+use crate::connect;
+use crate::connect::address::{Address, NoStorage};
+use crate::connect::open::{Opened, store_id};
+use crate::storage::Storage;
+use crate::store::{MachineFolders, Store};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,25 +27,15 @@ pub struct Context {
     pub stores: RefCell<Vec<Arc<Store>>>,
 }
 
-/// An opened store and what opened it.
-pub struct Opened {
-    /// The store.
-    pub store: Arc<Store>,
-    /// What its slot opened with.
-    pub credential: Credential,
-    /// The key file of the configuration folder, when that was it.
-    pub default_key_file: Option<PathBuf>,
-}
-
 impl Context {
     /// Folders of this machine.
-    pub fn places(&self) -> Result<Places, Failure> {
+    pub fn places(&self) -> Result<MachineFolders, Failure> {
         let (config, cache) = (self.global.config_dir.clone(), self.global.cache_dir.clone());
         if let (Some(config), Some(cache)) = (config.clone(), cache.clone()) {
-            return Ok(Places { config, cache });
+            return Ok(MachineFolders { config, cache });
         }
-        let user = Places::of_user();
-        Ok(Places { config: config.unwrap_or(user.config), cache: cache.unwrap_or(user.cache) })
+        let user = MachineFolders::of_user();
+        Ok(MachineFolders { config: config.unwrap_or(user.config), cache: cache.unwrap_or(user.cache) })
     }
 
     /// Whether the store is the default one: nobody named another.
@@ -53,40 +43,38 @@ impl Context {
         self.global.store.is_none()
     }
 
-    /// The store's folder.
-    pub fn store_folder(&self) -> Result<PathBuf, Failure> {
+    /// Where the store lies.
+    pub fn address(&self) -> Result<Address, Failure> {
         match &self.global.store {
-            Some(named) => folder_of(named),
+            Some(named) => Address::parse(named).map_err(|error| Failure::usage(error.to_string())),
             None => {
                 let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
                 let home = home.ok_or_else(|| Failure::usage("HOME is not set: name the store with -s"))?;
-                Ok(Path::new(&home).join(".larder"))
+                Ok(Address::Folder(Path::new(&home).join(".larder")))
             }
         }
     }
 
+    /// The store's folder.
+    pub fn store_folder(&self) -> Result<PathBuf, Failure> {
+        Ok(self.address()?.folder().into())
+    }
+
     /// The storage of an existing store; exit code 10 when there is none.
     pub fn storage(&self) -> Result<Arc<dyn Storage>, Failure> {
-        let folder = self.store_folder()?;
-        if folder.is_file() {
-            let message = format!("there is no store at {}: it is a file", folder.display());
-            return Err(Failure::new(ExitCode::NoStore, message));
-        }
-        let at = if self.is_default_store() { String::new() } else { format!(" -s {}", folder.display()) };
-        match LocalStorage::open(&folder) {
-            Ok(storage) if is_unfinished(&storage).unwrap_or(false) => {
-                let message =
-                    format!("there is no store at {}: making one there did not come to its end", folder.display());
-                let hint = format!("`larder{at} init` makes it; or remove the folder, which holds no data");
-                Err(Failure::new(ExitCode::NoStore, message).hint(hint))
+        let address = self.address()?;
+        let at = if self.is_default_store() { String::new() } else { format!(" -s {}", address.folder().display()) };
+        address.storage().map_err(|error| {
+            let failure = Failure::new(ExitCode::NoStore, error.to_string());
+            match error {
+                NoStorage::Store(error) => error.into(),
+                NoStorage::File(_) => failure,
+                NoStorage::Missing(_) => failure.hint(format!("`larder{at} init` makes one")),
+                NoStorage::Unfinished(_) => {
+                    failure.hint(format!("`larder{at} init` makes it; or remove the folder, which holds no data"))
+                }
             }
-            Ok(storage) => Ok(Arc::new(storage)),
-            Err(e) if e.kind == StorageErrorKind::NotFound => {
-                let message = format!("there is no store at {}", folder.display());
-                Err(Failure::new(ExitCode::NoStore, message).hint(format!("`larder{at} init` makes one")))
-            }
-            Err(e) => Err(crate::store::StoreError::from(e).into()),
-        }
+        })
     }
 
     /// Opens the store with what the person gave, the key file that lies in the configuration folder, or a prompt.
@@ -99,25 +87,16 @@ impl Context {
     pub fn open_storage(&self, storage: Arc<dyn Storage>) -> Result<Opened, Failure> {
         let places = self.places()?;
         let id = store_id(storage.as_ref())?;
-        let mut last = None;
-        for Found { credential, file } in credential::for_store(self, &places, id)? {
-            match Store::open(storage.clone(), &credential, places.clone()) {
-                Ok(store) => {
-                    let store = Arc::new(store);
-                    if let Some(error) = store.trust_damage() {
-                        self.out.warn(&format!(
-                            "what this machine has seen of the store is not compared, and only reading works: {}",
-                            chain(&error)
-                        ));
-                    }
-                    self.stores.borrow_mut().push(store.clone());
-                    return Ok(Opened { store, credential, default_key_file: file });
-                }
-                Err(e @ crate::store::StoreError::WrongSecret) => last = Some(credential::wrong(e, file)),
-                Err(e) => return Err(e.into()),
-            }
+        let candidates = credential::for_store(self, &places, id)?;
+        let opened = connect::open::open(&storage, id, candidates, &places)?;
+        if let Some(error) = opened.store.trust_damage() {
+            self.out.warn(&format!(
+                "what this machine has seen of the store is not compared, and only reading works: {}",
+                chain(&error)
+            ));
         }
-        Err(last.unwrap_or_else(|| credential::none_given(id)))
+        self.stores.borrow_mut().push(opened.store.clone());
+        Ok(opened)
     }
 
     /// Tells what the opened stores noticed and is no error.
@@ -134,32 +113,7 @@ impl Context {
     }
 }
 
-/// A store's folder as a person names it.
-fn folder_of(named: &Path) -> Result<PathBuf, Failure> {
-    let Some((scheme, rest)) = named.to_str().and_then(|text| text.split_once("://")) else { return Ok(named.into()) };
-    match scheme {
-        "file" if rest.starts_with('/') => Ok(rest.into()),
-        "file" => Err(Failure::usage(format!("{}: a file URL names an absolute path: file:///…", named.display()))),
-        _ => Err(Failure::usage(format!("{scheme}:// stores are not supported: give a folder or a file:// URL"))),
-    }
-}
-
 /// This machine's name.
 pub fn host_name() -> String {
     String::from_utf8_lossy(rustix::system::uname().nodename().to_bytes()).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_is_a_path_or_a_file_url() {
-        let folder = |s: &str| folder_of(Path::new(s)).map_err(|e| e.code);
-        assert_eq!(folder("/var/backup"), Ok("/var/backup".into()));
-        assert_eq!(folder("backup:1"), Ok("backup:1".into()));
-        assert_eq!(folder("file:///var/backup"), Ok("/var/backup".into()));
-        assert_eq!(folder("file://host/x"), Err(ExitCode::Usage));
-        assert_eq!(folder("s3://bucket/x"), Err(ExitCode::Usage));
-    }
 }

@@ -4,9 +4,9 @@ use super::args::Global;
 use super::escape;
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Mutex;
 
 /// Where a command's results and remarks go.
 pub struct Output {
@@ -112,8 +112,8 @@ impl Output {
         written.map_err(|e| Failure::stdout(&e))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, io::BufWriter<io::Stdout>> {
-        self.stdout.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn lock(&self) -> parking_lot::MutexGuard<'_, io::BufWriter<io::Stdout>> {
+        self.stdout.lock()
     }
 }
 

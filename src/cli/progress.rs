@@ -5,10 +5,11 @@ use super::{escape, human, json};
 use crate::base::path::path_of;
 use crate::monitor::{COUNTERS, Counter, Monitor, StageTimes};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use parking_lot::Mutex;
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How often the display is drawn.
@@ -93,7 +94,7 @@ impl Progress {
 
     /// The times of the stages, in the order in which they ended.
     pub fn stages(&self) -> Vec<(&'static str, StageTimes)> {
-        lock(&self.state.stages).clone()
+        self.state.stages.lock().clone()
     }
 
     /// Prints on standard error without breaking the display.
@@ -152,7 +153,7 @@ impl Monitor for Progress {
     }
 
     fn stage(&self, name: &'static str, times: StageTimes) {
-        lock(&self.state.stages).push((name, times));
+        self.state.stages.lock().push((name, times));
     }
 }
 
@@ -160,10 +161,6 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.finish();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 fn bar(state: &Arc<State>, path_due: &Arc<AtomicBool>) -> ProgressBar {

@@ -5,10 +5,10 @@ use super::exit_code::ExitCode;
 use super::failure::Failure;
 use super::{escape, time};
 use crate::cli::cmd::snapshots::{say_doubts, short};
-use crate::ops::list::normal_path;
 use crate::store::newest::{NONE_SELECTED, Select, Wanted};
 use crate::store::snapshots::{DamagedSnapshot, Snapshot};
 use crate::store::{Store, StoreError};
+use crate::tree::place::normal_path;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 

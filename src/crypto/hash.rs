@@ -23,7 +23,6 @@ impl ObjectHasher {
         self.0.update(bytes);
     }
 
-    /// The name.
     pub fn finish(&self) -> ObjectId {
         ObjectId(*self.0.finalize().as_bytes())
     }

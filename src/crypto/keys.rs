@@ -2,7 +2,7 @@
 //!
 //! The context strings are part of the format: `larder 2026 v1 <purpose>`, never used for two purposes.
 
-use super::{CryptoError, small};
+use super::{CryptoError, seal};
 use zeroize::Zeroizing;
 
 /// A secret key; wiped when dropped.
@@ -23,7 +23,6 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// One sub-key.
 fn derive(context: &str, secret: &[u8; 32]) -> Key {
     Zeroizing::new(blake3::derive_key(context, secret))
 }
@@ -101,14 +100,14 @@ const EPOCH_WRAP: &str = "larder 2026 v1 epoch wrap";
 
 /// Seals an epoch key under the master key, for the config: nonce 24 · 32 · tag 16. The number is bound.
 pub fn seal_epoch(master: &[u8; 32], number: u32, epoch_key: &[u8; 32]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(small::OVERHEAD + epoch_key.len());
-    small::seal(EPOCH_WRAP, master, &number.to_le_bytes(), epoch_key, &mut sealed);
+    let mut sealed = Vec::with_capacity(seal::OVERHEAD + epoch_key.len());
+    seal::seal(EPOCH_WRAP, master, &number.to_le_bytes(), epoch_key, &mut sealed);
     sealed
 }
 
 /// The way back.
 pub fn open_epoch(master: &[u8; 32], number: u32, sealed: &[u8]) -> Result<Key, CryptoError> {
-    let opened = Zeroizing::new(small::open(EPOCH_WRAP, master, &number.to_le_bytes(), sealed)?);
+    let opened = Zeroizing::new(seal::open(EPOCH_WRAP, master, &number.to_le_bytes(), sealed)?);
     let key: &[u8; 32] = opened.as_slice().try_into().map_err(|_| CryptoError::Content)?;
     Ok(Zeroizing::new(*key))
 }

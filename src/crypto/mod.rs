@@ -5,7 +5,7 @@ pub mod hash;
 pub mod lanes;
 pub mod aead;
 pub mod pack;
-pub mod small;
+pub mod seal;
 pub mod slot;
 pub mod sign;
 

@@ -31,7 +31,6 @@ pub enum NonceInput<'a> {
     Ids {
         /// The codec's number.
         codec: u8,
-        /// Plain length.
         plain_len: u32,
         /// The ids' bytes.
         ids: &'a [u8],

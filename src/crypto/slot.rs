@@ -5,7 +5,7 @@
 //! secrets. Then the bundle is opened with XChaCha20-Poly1305, all other bytes of the slot being associated data.
 
 use super::keys::{derive_pair, random_bytes, random_key};
-use super::{CryptoError, small};
+use super::{CryptoError, seal};
 use crate::base::id::StoreId;
 use crate::base::limits::{KDF_LANES_MAX, KDF_MEMORY_KIB_MAX, KDF_PASSES_MAX};
 use crate::format::keyslot::{KeyBundle, KeySlot, SlotKind};
@@ -28,7 +28,6 @@ pub enum Credential {
 pub struct KdfCost {
     /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes.
     pub passes: u32,
 }
 
@@ -81,8 +80,8 @@ pub fn wrap(
     let mut bundle = bundle.clone();
     bundle.exchange_secret = *exchange_secret;
     let plain = Zeroizing::new(bundle.encode());
-    let mut sealed = Vec::with_capacity(small::OVERHEAD + plain.len());
-    small::seal(SLOT_WRAP, &derived.wrapping, &slot.associated_data(), &plain, &mut sealed);
+    let mut sealed = Vec::with_capacity(seal::OVERHEAD + plain.len());
+    seal::seal(SLOT_WRAP, &derived.wrapping, &slot.associated_data(), &plain, &mut sealed);
     slot.sealed = sealed;
     Ok(slot)
 }
@@ -94,7 +93,7 @@ pub fn unwrap(slot: &KeySlot, credential: &Credential) -> Result<KeyBundle, Cryp
     if !bool::from(derived.commitment.ct_eq(&slot.commitment)) {
         return Err(CryptoError::WrongSecret);
     }
-    let plain = Zeroizing::new(small::open(SLOT_WRAP, &derived.wrapping, &slot.associated_data(), &slot.sealed)?);
+    let plain = Zeroizing::new(seal::open(SLOT_WRAP, &derived.wrapping, &slot.associated_data(), &slot.sealed)?);
     KeyBundle::decode(&plain).map_err(|_| CryptoError::Content)
 }
 

@@ -30,7 +30,7 @@ pub use directory::FsDirectory;
 pub use file::FsFile;
 
 use super::{
-    Attributes, Destination, Existing, Expected, Found, Identity, Losses, Part, ReadBack, Special, Sweep, Way,
+    Attributes, Destination, Existing, Expected, FoundDirectory, Identity, Losses, Part, ReadBack, Special, Sweep, Way,
 };
 use crate::base::time::Time;
 use crate::format::compare::{Facts, Fields};
@@ -52,14 +52,13 @@ use rustix::io::Errno;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
 use traces::Traces;
 
 /// How a folder is written to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FsOptions {
-    /// Owners.
     pub ownership: Ownership,
     /// Leave extended attributes out.
     pub no_xattrs: bool,
@@ -72,7 +71,7 @@ pub struct FsOptions {
 /// A folder as a destination.
 pub struct FsDestination {
     target: Arc<FsDirectory>,
-    found: Found,
+    found: FoundDirectory,
     directories: OpenDirectories,
     files: OpenFiles,
     applier: Applier,
@@ -93,10 +92,6 @@ pub struct FsDestination {
 const UNFINISHED: u32 = 0o1700;
 
 const NOT_FOLLOWED: AtFlags = AtFlags::SYMLINK_NOFOLLOW;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
 
 impl FsDestination {
     /// Opens the folder, or makes it (and those above it). A link that the caller's path goes through is followed here
@@ -121,7 +116,7 @@ impl FsDestination {
         let inherits = made && !(strip_acl(&fd, ACL_DEFAULT) & strip_acl(&fd, ACL_ACCESS));
         let flush = Arc::new(Flush::new(options.sync));
         let flushes = flush.meet(&fd)?;
-        let found = if made { Found::New } else { found(&fd)? };
+        let found = if made { FoundDirectory::New } else { found(&fd)? };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
@@ -177,9 +172,9 @@ impl FsDestination {
 }
 
 /// How a directory that was there was found.
-fn found(directory: impl AsFd) -> io::Result<Found> {
+fn found(directory: impl AsFd) -> io::Result<FoundDirectory> {
     let unfinished = rustix::fs::fstat(directory)?.st_mode & 0o7777 == UNFINISHED;
-    Ok(if unfinished { Found::Unfinished } else { Found::Whole })
+    Ok(if unfinished { FoundDirectory::Unfinished } else { FoundDirectory::Whole })
 }
 
 fn kind_of(stat: &rustix::fs::Stat) -> EntryKind {
@@ -190,7 +185,7 @@ impl Destination for FsDestination {
     type Directory = Arc<FsDirectory>;
     type File = Arc<FsFile>;
 
-    fn root(&self) -> (Arc<FsDirectory>, Found) {
+    fn root(&self) -> (Arc<FsDirectory>, FoundDirectory) {
         (self.target.clone(), self.found)
     }
 
@@ -213,7 +208,7 @@ impl Destination for FsDestination {
         parent: &Arc<FsDirectory>,
         name: &[u8],
         replace: bool,
-    ) -> io::Result<(Arc<FsDirectory>, Found)> {
+    ) -> io::Result<(Arc<FsDirectory>, FoundDirectory)> {
         self.make_or_take(parent, name, replace)
     }
 
@@ -347,7 +342,7 @@ impl Destination for FsDestination {
         if file.journal.is_some() { _ = self.files.close(file) } else { self.abandon(file) }
     }
 
-    fn whole(
+    fn write_file(
         &self,
         directory: &Arc<FsDirectory>,
         name: &[u8],
@@ -488,7 +483,7 @@ impl Destination for FsDestination {
         self.applier.compare(&existing, At::Open(fd.as_fd()), wanted)
     }
 
-    fn touch_up(
+    fn correct_attributes(
         &self,
         directory: &Arc<FsDirectory>,
         name: &[u8],

@@ -8,7 +8,6 @@ use std::io;
 pub enum Part {
     /// Owner and group.
     Owner(u32, u32),
-    /// Permissions.
     Mode(u32),
     /// The time of its last change.
     Time,
@@ -63,9 +62,7 @@ impl fmt::Display for Part {
 /// A part that an entry was restored without.
 #[derive(Debug)]
 pub struct Loss {
-    /// Which.
     pub part: Part,
-    /// Why.
     pub error: io::Error,
     /// By its error, the destination may not be able to do this for any entry, or this user may not.
     pub refused: bool,

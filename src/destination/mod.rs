@@ -17,9 +17,7 @@ use std::io;
 pub struct Attributes<'a> {
     /// Low 12 bits of st_mode.
     pub mode: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
     /// Last change of content.
     pub mtime: Time,
@@ -85,11 +83,8 @@ pub struct Existing {
     pub kind: EntryKind,
     /// Low 12 bits of st_mode.
     pub mode: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
-    /// Bytes.
     pub size: u64,
     /// Last change of content.
     pub mtime: Time,
@@ -110,7 +105,6 @@ pub struct Existing {
 /// Tells whether two names mean one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
-    /// File system.
     pub device: u64,
     /// File in it.
     pub inode: u64,
@@ -118,7 +112,7 @@ pub struct Identity {
 
 /// How a directory was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundDirectory {
     /// It was not there and was made.
     New,
     /// An interrupted restore made it and did not complete it.
@@ -133,7 +127,6 @@ pub enum Found {
 pub enum Way<T> {
     /// To a directory of the destination, with its path there.
     Leads {
-        /// The directory.
         directory: T,
         /// Component by component, without links.
         path: Vec<Vec<u8>>,
@@ -181,14 +174,12 @@ pub struct Sweep<'a> {
     pub never: &'a dyn Fn(Node, &[u8]) -> bool,
     /// Hears of everything that is not simply kept, by its path below the directory.
     pub tell: &'a mut dyn FnMut(&[u8], Swept),
-    /// Remove nothing.
     pub dry_run: bool,
 }
 
 /// A file read back for verification.
 #[allow(clippy::len_without_is_empty, reason = "verification compares lengths only")]
 pub trait ReadBack: Send {
-    /// Its length.
     fn len(&self) -> u64;
 
     /// Fills `buf` from `offset`.
@@ -211,13 +202,18 @@ pub trait Destination: Send + Sync {
     type File: Clone + Send + Sync;
 
     /// Its outermost directory.
-    fn root(&self) -> (Self::Directory, Found);
+    fn root(&self) -> (Self::Directory, FoundDirectory);
 
     /// What lies there now.
     fn look(&self, directory: &Self::Directory, name: &[u8]) -> io::Result<Option<Existing>>;
 
     /// Makes a directory that only its owner can enter, or takes the one that is there.
-    fn directory(&self, parent: &Self::Directory, name: &[u8], replace: bool) -> io::Result<(Self::Directory, Found)>;
+    fn directory(
+        &self,
+        parent: &Self::Directory,
+        name: &[u8],
+        replace: bool,
+    ) -> io::Result<(Self::Directory, FoundDirectory)>;
 
     /// Opens a directory that is there; anything else is an error.
     fn open_directory(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Self::Directory>;
@@ -272,7 +268,7 @@ pub trait Destination: Send + Sync {
     fn leave(&self, file: &Self::File);
 
     /// A whole file in one call: `bytes` from its beginning, the rest up to `size` a hole.
-    fn whole(
+    fn write_file(
         &self,
         directory: &Self::Directory,
         name: &[u8],
@@ -350,7 +346,7 @@ pub trait Destination: Send + Sync {
 
     /// Corrects mode, owner, extended attributes and file flags of an entry whose content is right, and takes away what
     /// it has beyond `attributes`.
-    fn touch_up(
+    fn correct_attributes(
         &self,
         directory: &Self::Directory,
         name: &[u8],

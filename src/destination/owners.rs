@@ -1,10 +1,10 @@
 //! Owners by their names: the numbers that the names of a snapshot have on this machine.
 
 use crate::format::tree::Meta;
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::Mutex;
 
 /// Names beyond this many are asked for again.
 const NAMES_MAX: usize = 1 << 16;
@@ -33,7 +33,7 @@ fn number(known: &Mutex<Known>, number: u32, name: &[u8], ask: impl FnOnce(&OsSt
     if number == 0 || name.is_empty() {
         return number;
     }
-    let mut known = known.lock().unwrap_or_else(|e| e.into_inner());
+    let mut known = known.lock();
     if let Some(here) = known.get(name) {
         return here.unwrap_or(number);
     }

@@ -40,7 +40,6 @@ pub enum BlobKind {
     Node = 2,
     /// A content list node.
     List = 3,
-    /// Zeros.
     Padding = 4,
     /// A pack's table of contents.
     Table = 5,

@@ -19,9 +19,7 @@ bitflags::bitflags! {
         const DEVICE = 1 << 2;
         /// Permission bits with setuid, setgid and sticky. A symlink has none.
         const MODE = 1 << 3;
-        /// Owner.
         const UID = 1 << 4;
-        /// Group.
         const GID = 1 << 5;
         /// Owner's name on the source.
         const USER = 1 << 6;

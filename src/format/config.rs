@@ -33,7 +33,6 @@ pub struct Config {
     pub inline_bytes: u32,
     /// Tree nodes: smallest and largest encoded size, and the boundary threshold (out of 2^32).
     pub node_bytes_min: u32,
-    /// See `node_bytes_min`.
     pub node_bytes_max: u32,
     /// A node ends where the first 4 bytes (LE) of its keyed hash are below this.
     pub node_threshold: u32,
@@ -55,7 +54,6 @@ pub struct ConfigFrame {
     pub features_incompatible: u64,
     /// See [`Config::store`].
     pub store: StoreId,
-    /// Who signed.
     pub signer: [u8; 32],
     /// Over a domain string, the store and [`ConfigFrame::signed`].
     pub signature: [u8; 64],
@@ -134,7 +132,6 @@ pub struct Member {
 /// A config with the maintainer's signature over its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedConfig {
-    /// The config.
     pub config: Config,
     /// Who signed: a maintainer of the roster.
     pub signer: [u8; 32],

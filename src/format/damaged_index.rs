@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 /// Index segments and outcomes that read wrong: whoever has cached something of them looks again before relying on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DamagedIndex {
-    /// Segments.
     pub segments: BTreeSet<ObjectId>,
     /// Sessions whose outcome reads wrong.
     pub sessions: BTreeSet<SessionId>,

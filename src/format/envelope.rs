@@ -65,7 +65,6 @@ pub struct Envelope {
 impl Envelope {
     /// Bytes before the nonce.
     pub const LEN: usize = 8 + 2 + 1 + 16 + 4;
-    /// Nonce bytes.
     pub const NONCE_LEN: usize = 24;
 
     /// The plain part as bytes, which is also the associated data.

@@ -20,7 +20,6 @@ pub struct Extension {
     pub kind: u16,
     /// A reader that does not know `kind` must refuse the record.
     pub critical: bool,
-    /// Its content.
     pub body: Vec<u8>,
 }
 

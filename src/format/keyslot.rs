@@ -17,9 +17,7 @@ pub enum SlotKind {
     Passphrase {
         /// Memory in KiB.
         memory_kib: u32,
-        /// Passes.
         passes: u32,
-        /// Lanes.
         lanes: u32,
     },
     /// 32 random bytes through `derive_key`, not stretched.
@@ -31,7 +29,6 @@ pub enum SlotKind {
 pub struct KeySlot {
     /// The store it opens.
     pub store: StoreId,
-    /// How.
     pub kind: SlotKind,
     /// Salt of the derivation.
     pub salt: [u8; 32],

@@ -12,16 +12,12 @@ use crate::format::error::{DecodeError, Reason};
 pub enum Item {
     /// A chunk's id and plaintext length.
     Chunk {
-        /// Its id.
         id: ContentId,
         /// Its length, at least 1.
         len: u32,
     },
     /// A hole of this many bytes (at least 1; never two in a row).
-    Hole {
-        /// Its length.
-        len: u64,
-    },
+    Hole { len: u64 },
 }
 
 #[allow(clippy::len_without_is_empty, reason = "no item is empty")]
@@ -52,7 +48,6 @@ pub enum ListNode {
 /// A reference to a list node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListChild {
-    /// The node.
     pub id: ContentId,
     /// File bytes below it.
     pub bytes: u64,

@@ -14,7 +14,6 @@ const VERSION: u16 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum PackKind {
-    /// Chunks: `packs/`.
     Data = 1,
     /// Tree nodes and content lists: `trees/`.
     Tree = 2,
@@ -114,7 +113,6 @@ impl PackTrailer {
         header_len + Self::TAIL_LEN
     }
 
-    /// All bytes.
     pub fn encode(&self) -> Vec<u8> {
         debug_assert!(self.header.len() <= PackHeader::LEN_MAX);
         let mut out = Vec::with_capacity(Self::len(self.header.len()));
@@ -179,7 +177,6 @@ impl TablePointer {
 /// One chunk, node or list in a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
-    /// Its id.
     pub id: ContentId,
     /// Its plaintext length.
     pub len: u32,

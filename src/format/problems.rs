@@ -23,10 +23,8 @@ pub enum ProblemKind {
     Changed = 2,
 }
 
-/// One path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptProblem {
-    /// What happened.
     pub kind: ProblemKind,
     /// The path, absolute.
     pub path: Vec<u8>,
@@ -34,7 +32,6 @@ pub struct KeptProblem {
     pub message: String,
 }
 
-/// The list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProblemList {
     /// How many paths could not be read.

@@ -66,9 +66,7 @@ impl SegmentHeader {
 /// A pack that rows of a segment point into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentPack {
-    /// Its name.
     pub id: ObjectId,
-    /// Its area.
     pub kind: PackKind,
     /// Its length in bytes.
     pub len: u32,
@@ -79,7 +77,6 @@ pub struct SegmentPack {
 /// One row: a chunk, node or list and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
-    /// What.
     pub id: ContentId,
     /// Chunks, Node or List.
     pub kind: BlobKind,
@@ -304,7 +301,6 @@ impl SegmentTrailer {
     /// Bytes of the trailer.
     pub const LEN: usize = 16;
 
-    /// All bytes.
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
         out[..4].copy_from_slice(&self.footer_offset.to_le_bytes());

@@ -33,9 +33,7 @@ impl SessionPurpose {
 /// `sessions/<id>/lease`: written before anything else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// The session.
     pub session: SessionId,
-    /// What for.
     pub purpose: SessionPurpose,
     /// The host's ed25519 public key.
     pub host_key: [u8; 32],
@@ -56,7 +54,6 @@ pub struct Lease {
 /// `sessions/<id>/checkpoint-<n>`: renews the lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The session.
     pub session: SessionId,
     /// 1, 2, ….
     pub number: u32,
@@ -84,7 +81,6 @@ pub enum Verdict {
 /// `sessions/<id>/outcome`: create-only; the first one holds for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// The session.
     pub session: SessionId,
     /// How it ended.
     pub verdict: Verdict,
@@ -101,7 +97,6 @@ pub struct Outcome {
 }
 
 impl Verdict {
-    /// Shortest encoding.
     pub(super) const LEN_MIN: usize = 1;
 
     /// Appends `1 · snapshot 32`, `2` or `3`.

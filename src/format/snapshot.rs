@@ -29,7 +29,6 @@ pub struct Manifest {
     pub user: String,
     /// Source paths, absolute, sorted as bytes, strictly (after `--as`).
     pub paths: Vec<Vec<u8>>,
-    /// Sorted, unique.
     pub tags: Vec<String>,
     /// The time the snapshot stands for: the run's start, or `--time`.
     pub time: Time,
@@ -66,7 +65,6 @@ pub struct Head {
     pub signer: [u8; 32],
     /// Its sequence number.
     pub sequence: u64,
-    /// Its name.
     pub manifest: ObjectId,
 }
 

@@ -15,7 +15,6 @@ use crate::format::session::Verdict;
 /// A pack of which something could not be read right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedPack {
-    /// Which.
     pub id: ObjectId,
     /// Offsets of its damaged blobs. Sorted. Empty: all of it.
     pub blobs: Vec<u32>,
@@ -25,10 +24,7 @@ pub struct DamagedPack {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// These snapshots are removed. Sorted.
-    Removal {
-        /// Which.
-        snapshots: Vec<ObjectId>,
-    },
+    Removal { snapshots: Vec<ObjectId> },
     /// Cancels one removal; counts only through its session's outcome.
     Undelete {
         /// The removal record.
@@ -37,22 +33,16 @@ pub enum Record {
         session: SessionId,
     },
     /// Packs that a complete look found unreferenced. Sorted.
-    Mark {
-        /// Which.
-        packs: Vec<ObjectId>,
-    },
+    Mark { packs: Vec<ObjectId> },
     /// These objects are to be deleted. Sorted.
     Condemnation {
-        /// Packs.
         packs: Vec<ObjectId>,
-        /// Manifests.
         snapshots: Vec<ObjectId>,
         /// The mark it rests on.
         mark: ObjectId,
     },
     /// What becomes of one condemnation.
     Decision {
-        /// The condemnation.
         condemnation: ObjectId,
         /// Deleted objects. Sorted.
         deleted: Vec<ObjectId>,
@@ -180,7 +170,6 @@ pub fn put_damaged(out: &mut Vec<u8>, packs: &[DamagedPack]) {
     }
 }
 
-/// Damaged packs.
 pub fn read_damaged(reader: &mut Reader<'_>) -> Result<Vec<DamagedPack>, DecodeError> {
     let count = reader.count(usize::MAX, ObjectId::LEN + 1)?;
     let mut packs: Vec<DamagedPack> = Vec::with_capacity(count);
@@ -202,7 +191,6 @@ pub fn read_damaged(reader: &mut Reader<'_>) -> Result<Vec<DamagedPack>, DecodeE
 /// A record with its maker's signature. This is the plaintext of the sealed object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedRecord {
-    /// The record.
     pub record: Record,
     /// When it was made, by its maker's clock (for people).
     pub created: Time,

@@ -69,7 +69,6 @@ impl EntryKind {
 pub struct Xattr {
     /// Full name, e.g. `user.note`, `system.posix_acl_access`, `security.capability`.
     pub name: Vec<u8>,
-    /// Its value.
     pub value: Vec<u8>,
 }
 
@@ -80,9 +79,7 @@ pub struct Meta {
     pub kind: EntryKind,
     /// Permission bits with setuid, setgid and sticky: the low 12 bits of st_mode.
     pub mode: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
     /// Owner's name on the source; empty when unknown.
     pub user: Vec<u8>,
@@ -100,7 +97,6 @@ pub struct Meta {
     pub nlink: u64,
     /// Number of the file system it lay on. With `inode` it ties hard links.
     pub device: u64,
-    /// Inode number.
     pub inode: u64,
     /// Device numbers (major, minor) of a device node; (0, 0) otherwise.
     pub rdev: (u32, u32),
@@ -123,7 +119,6 @@ pub enum Content {
     List {
         /// The root node's id.
         id: ContentId,
-        /// Its level.
         level: u8,
         /// Items below it.
         items: u64,
@@ -152,9 +147,7 @@ pub struct Entry {
 pub struct Totals {
     /// Entries of any kind.
     pub entries: u64,
-    /// Regular files.
     pub files: u64,
-    /// Directories.
     pub directories: u64,
     /// Sum of the files' sizes, at most 2^64 - 1 (sparse files may claim 2^63 bytes each).
     pub bytes: u64,
@@ -211,9 +204,7 @@ impl Totals {
 pub struct Child {
     /// First key below it.
     pub first: Vec<u8>,
-    /// Its id.
     pub id: ContentId,
-    /// Its totals.
     pub totals: Totals,
 }
 

@@ -13,7 +13,6 @@ const CHECKSUM_LEN: usize = 32;
 /// The decoded trust file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
-    /// The store.
     pub store: StoreId,
     /// Highest config number seen.
     pub config: u32,

@@ -12,9 +12,7 @@ pub enum BenchError {
     Io {
         /// The verb: "read", "make".
         what: &'static str,
-        /// The path.
         path: PathBuf,
-        /// Why.
         source: io::Error,
     },
     /// The engine failed.

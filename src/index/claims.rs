@@ -78,7 +78,6 @@ impl Claims {
         self.held.contains_key(id)
     }
 
-    /// Claims held.
     pub fn len(&self) -> usize {
         self.held.len()
     }
@@ -115,9 +114,9 @@ impl Claims {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::RwLock;
     use std::collections::HashSet;
     use std::hash::BuildHasher;
-    use std::sync::RwLock;
 
     fn id(n: u32) -> ContentId {
         ContentId(*blake3::hash(&n.to_le_bytes()).as_bytes())
@@ -167,10 +166,10 @@ mod tests {
                         for first in (0..IDS).step_by(7) {
                             let generation = claims.generation();
                             let batch = (first..IDS.min(first + 7)).map(|n| id((n * (finder + 2) + round) % IDS));
-                            let unseen: Vec<_> = batch.filter(|id| !index.read().unwrap().contains(id)).collect();
+                            let unseen: Vec<_> = batch.filter(|id| !index.read().contains(id)).collect();
                             std::thread::yield_now();
                             for id in unseen {
-                                if claims.claim(id, generation, |id| index.read().unwrap().contains(id)) {
+                                if claims.claim(id, generation, |id| index.read().contains(id)) {
                                     store.send(id).unwrap();
                                 }
                             }
@@ -183,12 +182,12 @@ mod tests {
             while let Ok(first) = stored.recv() {
                 let gathered: Vec<_> = std::iter::once(first).chain(stored.try_iter().take(3)).collect();
                 total += gathered.len();
-                index.write().unwrap().extend(gathered.iter().copied());
+                index.write().extend(gathered.iter().copied());
                 claims.release(gathered);
             }
             total
         });
-        assert_eq!((total, index.read().unwrap().len(), claims.len()), (IDS as usize, IDS as usize, 0));
+        assert_eq!((total, index.read().len(), claims.len()), (IDS as usize, IDS as usize, 0));
     }
 
     #[test]

@@ -37,7 +37,6 @@ impl Folder {
         Ok(Folder { path: path.to_owned() })
     }
 
-    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

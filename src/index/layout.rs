@@ -74,7 +74,6 @@ pub fn page_is_sound(page: &[u8; PAGE_LEN], number: u32, key: &[u8; 32]) -> bool
 pub struct Partition {
     /// Number of its first page in the file.
     pub first_page: u32,
-    /// Its entries.
     pub rows: u32,
     /// Where its filter begins in the file, in units of [`FILTER_ALIGN`].
     pub filter_at: u32,
@@ -85,7 +84,6 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Its pages.
     pub fn pages(&self) -> u32 {
         self.rows.div_ceil(PAGE_ENTRIES as u32)
     }

@@ -35,7 +35,6 @@ impl PackTable {
         run.packs().map(|pack| self.ordinal(&pack)).collect::<Option<_>>().ok_or(too_many)
     }
 
-    /// By ordinal.
     pub fn packs(&self) -> &[SegmentPack] {
         &self.packs
     }

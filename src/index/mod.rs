@@ -80,7 +80,6 @@ pub struct MergedPrivate {
 pub struct Index {
     folder: Folder,
     store: StoreId,
-    /// Largest first.
     runs: Vec<Run>,
     /// Runs of a session without an outcome, in files that nobody else reads. Largest first.
     private: Vec<(Run, FinishedRun)>,

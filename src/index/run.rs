@@ -106,7 +106,6 @@ impl<B: Deref<Target = [u8]>> Run<B> {
         &self.head
     }
 
-    /// Entries.
     pub fn rows(&self) -> u64 {
         self.head.rows
     }

@@ -19,7 +19,6 @@ pub enum Counter {
     BytesUnchanged,
     /// Bytes really read from the source.
     BytesRead,
-    /// Chunks cut.
     Chunks,
     /// Chunks that were not in the store.
     ChunksNovel,
@@ -27,7 +26,6 @@ pub enum Counter {
     /// Bytes appended to storage.
     BytesStored,
     Packs,
-    /// Source errors.
     Problems,
     /// Objects verified by a check.
     ObjectsChecked,
@@ -51,11 +49,9 @@ pub struct Problem {
 pub struct StageTimes {
     /// Waiting for input.
     pub wait_in: Duration,
-    /// At work.
     pub busy: Duration,
     /// Waiting for room in the next stage.
     pub wait_out: Duration,
-    /// Items handled.
     pub items: u64,
 }
 
@@ -77,7 +73,6 @@ pub trait Monitor: Send + Sync {
     fn stage(&self, _name: &'static str, _times: StageTimes) {}
 }
 
-/// Hears nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;
 
@@ -104,7 +99,6 @@ impl Monitor for Counters {
 
 /// Counts for the engine's own summary and passes everything on.
 pub struct Counting {
-    /// The counts.
     pub counters: Counters,
     /// Who is told.
     pub next: std::sync::Arc<dyn Monitor>,

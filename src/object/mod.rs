@@ -6,7 +6,7 @@ pub mod pack;
 pub mod stream;
 pub mod writer;
 pub mod reader;
-pub mod small;
+pub mod envelope;
 pub mod segment;
 
 pub use error::ObjectError;

@@ -107,7 +107,6 @@ impl OpenPack {
 /// A pack whose blobs all have their places.
 #[derive(Debug, Clone)]
 pub struct ClosedPack {
-    /// Its area.
     pub kind: PackKind,
     /// Its last bytes, sealed: padding, table, trailer.
     pub tail: Vec<u8>,
@@ -132,7 +131,6 @@ pub struct Placer {
 
 /// Where a blob goes.
 pub struct Place<'a> {
-    /// The pack.
     pub pack: &'a Arc<OpenPack>,
     /// Its offset there.
     pub offset: u32,

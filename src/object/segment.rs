@@ -124,9 +124,7 @@ impl SegmentOut {
 /// A segment opened for reading: its bytes were checked against its name, header and footer are verified (seal and
 /// signature).
 pub struct SegmentReader<'a> {
-    /// Its header.
     pub header: SegmentHeader,
-    /// Its footer.
     pub footer: SegmentFooter,
     source: Source<'a>,
     key: PackKey,

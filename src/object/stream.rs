@@ -144,7 +144,6 @@ impl PackFile {
         Ok(file)
     }
 
-    /// Appends bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), ObjectError> {
         let PackFile { upload, stream, pool } = self;
         stream.push(bytes, &mut || pool.take(), &mut |mut block| upload.append(&mut block))

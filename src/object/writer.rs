@@ -15,11 +15,8 @@ use std::sync::Arc;
 /// A pack that is durable: proof for the commit.
 #[derive(Debug, Clone)]
 pub struct StoredPack {
-    /// Its name.
     pub id: ObjectId,
-    /// Its area.
     pub kind: PackKind,
-    /// Its length.
     pub len: u32,
     /// Length of its header.
     pub header_len: u32,
@@ -104,7 +101,7 @@ impl PackWriter {
         self.push(TableBlob { kind, sealed_len: (end + TAG_LEN) as u32, members }, inside)
     }
 
-    /// Places, seals and appends what lies in `scratch`.
+    /// MachineFolders, seals and appends what lies in `scratch`.
     fn push(&mut self, row: TableBlob, inside: Inside) -> Result<(), ObjectError> {
         let pushed = self.try_push(row, inside);
         if pushed.is_err() {

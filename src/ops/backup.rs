@@ -14,21 +14,22 @@ use crate::format::snapshot::Manifest;
 use crate::index::Claims;
 use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
 use crate::object::writer::PackWriter;
+use crate::pipeline::Failure;
 use crate::pipeline::backup::budget::Budget;
-use crate::pipeline::backup::context::{Comparison, Context, Counts, Meters};
+use crate::pipeline::backup::context::{BackupContext, Comparison, Counts, Meters};
+use crate::pipeline::backup::path_report::PathReport;
 use crate::pipeline::backup::scan::Trust;
-use crate::pipeline::backup::told::Told;
-use crate::pipeline::backup::tree::Root;
 use crate::pipeline::backup::{self, ParentPlan, Sink, Threads, WRITE_BLOCKS};
-use crate::pipeline::failure::Failure;
 use crate::source::Source;
 use crate::storage::{Area, BlockPool, StorageKey};
 use crate::store::session::Session;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
+use crate::tree::build::Root;
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How to back up.
@@ -83,9 +84,7 @@ pub struct BackupStats {
     pub entries: u64,
     /// Regular files, and their bytes.
     pub files: u64,
-    /// See `files`.
     pub bytes: u64,
-    /// Directories.
     pub directories: u64,
     /// Files that the parent does not have.
     pub files_new: u64,
@@ -99,7 +98,6 @@ pub struct BackupStats {
     pub bytes_read: u64,
     /// Chunks cut, and those that were new.
     pub chunks: u64,
-    /// See `chunks`.
     pub chunks_novel: u64,
     /// Plaintext bytes of the new chunks.
     pub bytes_novel: u64,
@@ -107,7 +105,6 @@ pub struct BackupStats {
     pub bytes_data_stored: u64,
     /// Bytes of everything else written: tree packs, index, manifest, session records.
     pub bytes_metadata_stored: u64,
-    /// Packs written.
     pub packs: u64,
     /// The most chunks and nodes that were held in memory at a time, since look-ups did not find them yet.
     pub claims_most: usize,
@@ -125,7 +122,6 @@ pub struct BackupStats {
     pub problem_list: Option<std::path::PathBuf>,
     /// What was left out and why: the first 10,000.
     pub skipped: Vec<Problem>,
-    /// Wall time.
     pub duration: Duration,
 }
 
@@ -262,7 +258,7 @@ fn is_newest(
 
 /// Whether a snapshot with this root says of its sources what the parent says, and nothing was stored that only a snapshot
 /// keeps in use.
-fn says_the_same(context: &Context, root: &Root, parent: &Snapshot, stats: &BackupStats) -> bool {
+fn says_the_same(context: &BackupContext, root: &Root, parent: &Snapshot, stats: &BackupStats) -> bool {
     let Some(comparison) = &context.comparison else { return false };
     // Each entry has its equal there; as many entries mean that there is no other.
     !comparison.differs.load(Relaxed)
@@ -278,7 +274,7 @@ fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId
 }
 
 /// Whether every root failed or was left out, so that there is nothing to be the newest snapshot.
-fn is_nothing_read(source: &dyn Source, context: &Context) -> bool {
+fn is_nothing_read(source: &dyn Source, context: &BackupContext) -> bool {
     let Some(reached) = source.reached() else { return false };
     // Where no directory was reached, the only files are roots.
     reached.others == 0 && reached.files <= context.counts.files_unreadable.load(Relaxed)
@@ -295,7 +291,7 @@ fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), StoreErro
             }
         })?;
     }
-    let mut index = store.index.write().unwrap_or_else(|e| e.into_inner());
+    let mut index = store.index.write();
     let is_lost = |pack: &SegmentPack| there.get(&pack.id) != Some(&u64::from(pack.len));
     let lost: HashSet<ObjectId> = index.packs().iter().filter(|pack| is_lost(pack)).map(|pack| pack.id).collect();
     if !lost.is_empty() {
@@ -334,7 +330,7 @@ pub fn context(
     session: Option<&Session>,
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
-) -> Result<Context, StoreError> {
+) -> Result<BackupContext, StoreError> {
     let ring = store.ring.clone();
     let cutter = Cutter::new(store.config.chunker, &ring.keys.gear).map_err(|e| StoreError::Config(e.to_string()))?;
     if cutter.params().max as usize > CHUNK_MAX {
@@ -345,7 +341,7 @@ pub fn context(
         None => Arc::default(),
     };
     let cache = store.places.store_cache(store.id());
-    Ok(Context {
+    Ok(BackupContext {
         config: store.config.clone(),
         ring,
         index: store.index.clone(),
@@ -361,7 +357,7 @@ pub fn context(
         cancel: options.cancel.clone(),
         monitor,
         counts: Counts::default(),
-        told: Mutex::new(Told::new(cache.join("problems"))),
+        path_report: Mutex::new(PathReport::new(cache.join("problems"))),
         cache,
         comparison: None,
         not_listed: Mutex::default(),
@@ -376,10 +372,10 @@ fn sink<'a>(store: &Arc<Store>, session: &'a Session, compression: Compression) 
     Sink { session, trees, blocks: BlockPool::new(WRITE_BLOCKS, BLOCK_BYTES) }
 }
 
-fn stats(context: &Context, counters: &Counters) -> BackupStats {
+fn stats(context: &BackupContext, counters: &Counters) -> BackupStats {
     let get = |counter| counters.get(counter);
     let metadata = context.counts.metadata_bytes.load(Relaxed);
-    let mut told = std::mem::take(&mut *context.told.lock().unwrap_or_else(|e| e.into_inner()));
+    let mut told = std::mem::take(&mut *context.path_report.lock());
     let files_equal = context.counts.files_equal.load(Relaxed);
     BackupStats {
         entries: get(Counter::Entries),

@@ -1,13 +1,13 @@
 //! `cat`: the content of a file, streamed.
 
-use super::list::entry_at;
 use crate::format::blob::BlobKind;
 use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::object::ObjectError;
-use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
+use crate::tree::place::entry_at;
+use crate::tree::reader::Reader;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

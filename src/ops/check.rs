@@ -20,20 +20,21 @@ use crate::format::blob::BlobKind;
 use crate::format::damaged_index::DamagedIndex;
 use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
-use crate::pipeline::parallel;
 use crate::storage::StorageKey;
 use crate::store::newest;
 use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
+use crate::work::parallel;
 use contents::Contents;
 use findings::Findings;
 use index::Catalogue;
 use meters::Meters;
 use packs::{Bad, PackReader, Scratch};
+use parking_lot::Mutex;
 use records::Records;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tree::Walker;
 
@@ -83,18 +84,14 @@ pub enum Subject {
     Blob(StorageKey, u32),
     /// A chunk, tree node or list that cannot be read from anywhere.
     Content(BlobKind, ContentId),
-    /// A snapshot.
     Snapshot(ObjectId),
     /// The store as a whole.
     Store,
 }
 
-/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad.
     pub severity: Severity,
-    /// About what.
     pub subject: Subject,
     /// What is wrong, and what one can do.
     pub message: String,
@@ -103,7 +100,6 @@ pub struct Finding {
 /// A path of a snapshot that does not restore as it was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Affected {
-    /// The snapshot.
     pub snapshot: ObjectId,
     /// The path; the first of a range when `until` is set.
     pub path: Vec<u8>,
@@ -118,7 +114,6 @@ pub struct Leftovers {
     pub sessions: u64,
     /// Packs that no index segment lists.
     pub packs: u64,
-    /// Their bytes.
     pub pack_bytes: u64,
     /// Manifests that no outcome names.
     pub snapshots: u64,
@@ -143,7 +138,6 @@ pub struct CheckReport {
     pub packs_recorded: u64,
     /// Left behind by unfinished runs.
     pub leftovers: Leftovers,
-    /// Snapshots checked.
     pub snapshots: u64,
     /// Tree nodes and lists checked, each once.
     pub nodes: u64,
@@ -153,15 +147,12 @@ pub struct CheckReport {
     pub chunks: u64,
     /// Index segments and rows.
     pub segments: u64,
-    /// See `segments`.
     pub rows: u64,
     /// Packs the store has.
     pub packs: u64,
     /// Packs read front to back, and their bytes.
     pub packs_read: u64,
-    /// See `packs_read`.
     pub bytes_read: u64,
-    /// Wall time.
     pub duration: Duration,
 }
 
@@ -328,7 +319,7 @@ fn read_packs(
         reader.read(scratch, kind, id, len);
         Ok(())
     })?;
-    let mut found = bad.into_inner().unwrap_or_else(|e| e.into_inner());
+    let mut found = bad.into_inner();
     found.sort_unstable_by_key(|bad| (bad.kind, bad.id));
     for bad in &found {
         let pack = catalogue.packs.entry((bad.kind, bad.id)).or_default();

@@ -3,20 +3,21 @@
 //! Two snapshots are walked side by side. Where both stand before subtrees of equal id, all of it is stepped over: the
 //! cost follows the difference, not the size.
 
-mod local;
+mod live;
 mod unlisted;
 
-pub use local::{LocalOptions, with_directory};
+pub use live::{LocalOptions, with_directory};
 
-use super::list::{KeyRange, damaged_node, entry_at};
-use super::tree_cursor::{Nodes, Place, TreeCursor};
+use super::list::damaged_node;
 use crate::base::path::{path_of, subtree_prefix};
 use crate::format::compare::{Facts, Fields, differences};
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::Monitor;
-use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
+use crate::tree::cursor::{Nodes, Place, TreeCursor};
+use crate::tree::place::{KeyRange, entry_at};
+use crate::tree::reader::Reader;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -50,10 +51,8 @@ impl Marker {
     }
 }
 
-/// One difference.
 #[derive(Debug)]
 pub struct Change<'a> {
-    /// What happened.
     pub marker: Marker,
     /// Its path, in the second when it is there.
     pub path: Vec<u8>,
@@ -70,13 +69,9 @@ pub struct Change<'a> {
 pub struct DiffStats {
     /// Entries of each marker.
     pub added: u64,
-    /// See `added`.
     pub removed: u64,
-    /// See `added`.
     pub modified: u64,
-    /// See `added`.
     pub type_changed: u64,
-    /// See `added`.
     pub metadata_changed: u64,
     /// Bytes of files that are added or modified, as they are in the second.
     pub bytes_after: u64,
@@ -117,7 +112,6 @@ impl DiffStats {
 
 /// A snapshot, and what is compared of it.
 pub struct Side<'a> {
-    /// The snapshot.
     pub snapshot: &'a Snapshot,
     /// Which of its keys.
     range: KeyRange,
@@ -129,7 +123,7 @@ pub struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// All of a snapshot.
-    pub fn whole(snapshot: &'a Snapshot) -> Side<'a> {
+    pub fn of_snapshot(snapshot: &'a Snapshot) -> Side<'a> {
         Side { snapshot, range: KeyRange::default(), prefix_len: 0, unlisted: false }
     }
 

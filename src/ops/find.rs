@@ -3,7 +3,6 @@
 //! Snapshots share most of their nodes: a subtree in which nothing matched is not looked into again.
 
 use super::list::{LIST_CACHE_BYTES, damaged_node};
-use super::tree_cursor::Nodes;
 use crate::base::id::ContentId;
 use crate::base::limits::{FIND_BARREN_MAX, TREE_LEVELS_MAX};
 use crate::base::path::path_of;
@@ -12,9 +11,10 @@ use crate::base::time::Time;
 use crate::format::tree::{Child, Entry, EntryKind, Node};
 use crate::monitor::Monitor;
 use crate::object::ObjectError;
-use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
+use crate::tree::cursor::Nodes;
+use crate::tree::reader::Reader;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -45,7 +45,6 @@ pub struct FindOptions {
 #[derive(Debug, thiserror::Error)]
 #[error("pattern {pattern:?}: {message}")]
 pub struct PatternError {
-    /// The pattern.
     pub pattern: OsString,
     /// What is wrong with it.
     pub message: String,
@@ -54,9 +53,7 @@ pub struct PatternError {
 /// What a search met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FindStats {
-    /// Entries given.
     pub found: u64,
-    /// Nodes opened.
     pub nodes_opened: u64,
     /// Nodes that are damaged.
     pub damaged: u64,
@@ -64,7 +61,6 @@ pub struct FindStats {
     pub unreadable: u64,
 }
 
-/// Compiled options.
 pub struct Matcher {
     patterns: Vec<Pattern>,
     any_of_paths: bool,
@@ -229,7 +225,7 @@ mod tests {
     use super::*;
     use crate::base::path::key_of;
     use crate::monitor::Silent;
-    use crate::ops::tree_cursor::testing::{Map, Model, build, entry};
+    use crate::tree::cursor::testing::{Map, Model, build, entry};
 
     fn file(path: &str) -> Entry {
         let mut file = entry(&key_of(path.as_bytes()).unwrap(), (100, 0o644));

@@ -1,12 +1,12 @@
-//! `init`: a new store, and finding out about one before it is opened.
+//! `init`: a new store.
 
-use super::keys::{default_key_file, name_key_file, new_pending_key_file};
-use crate::base::id::StoreId;
+use crate::connect::key_file::{default_key_file, name_key_file, new_pending_key_file};
+use crate::connect::open::store_id;
 use crate::crypto::slot::Credential;
-use crate::storage::{Area, Storage};
-use crate::store::configs::{newest_config, no_config, read_config, remains};
+use crate::storage::Storage;
+use crate::store::configs::{newest_config, no_config, remains};
 use crate::store::open::CreateOptions;
-use crate::store::{Places, Store, StoreError};
+use crate::store::{MachineFolders, Store, StoreError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,7 +20,6 @@ pub enum FirstSecret {
 
 /// A store that was made.
 pub struct Initialized {
-    /// Opened.
     pub store: Store,
     /// The key file that was made: nothing can be restored without it.
     pub key_file: Option<PathBuf>,
@@ -31,7 +30,7 @@ pub struct Initialized {
 pub fn run(
     make: impl FnOnce() -> Result<Arc<dyn Storage>, StoreError>,
     secret: FirstSecret,
-    places: Places,
+    places: MachineFolders,
     options: CreateOptions,
 ) -> Result<Initialized, StoreError> {
     match secret {
@@ -66,12 +65,6 @@ pub fn run(
     }
 }
 
-/// The name of the store that lies in `storage`, read without any key.
-pub fn store_id(storage: &dyn Storage) -> Result<StoreId, StoreError> {
-    let number = newest_config(storage)?.ok_or_else(|| no_config(storage))?;
-    Ok(read_config(storage, number)?.frame.store)
-}
-
 /// Refuses what is a store, or the rest of one that has lost its config.
 pub fn refuse_store(storage: &dyn Storage) -> Result<(), StoreError> {
     if newest_config(storage)?.is_some() {
@@ -83,31 +76,19 @@ pub fn refuse_store(storage: &dyn Storage) -> Result<(), StoreError> {
     }
 }
 
-/// Whether all that lies here is what a creation leaves that did not come to its end: no config, and at most the first
-/// key slots. Nobody can have stored anything in it.
-pub fn is_unfinished(storage: &dyn Storage) -> Result<bool, StoreError> {
-    let mut objects = 0u64;
-    for area in [Area::Config].into_iter().chain(Area::ALL).filter(|area| *area != Area::Keys) {
-        storage.list(area, &mut |_| objects += 1)?;
-        if objects > 0 {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connect::key_file::{candidate_key_files, read_key_file};
+    use crate::connect::open::is_unfinished;
     use crate::monitor::Silent;
     use crate::ops::check::{self, CheckOptions};
-    use crate::ops::keys::{candidate_key_files, read_key_file};
     use crate::storage::layer::{Fault, FaultStorage, Plan};
     use crate::storage::local::LocalStorage;
-    use crate::store::places::tests::machine;
+    use crate::store::machine_folders::tests::machine;
     use std::path::Path;
 
-    fn init(folder: &Path, places: &Places, plan: Option<Plan>) -> Result<Initialized, StoreError> {
+    fn init(folder: &Path, places: &MachineFolders, plan: Option<Plan>) -> Result<Initialized, StoreError> {
         let make = || -> Result<Arc<dyn Storage>, StoreError> {
             Ok(Arc::new(FaultStorage::new(Arc::new(LocalStorage::create(folder)?), plan)))
         };

@@ -7,7 +7,6 @@ pub mod init;
 pub mod list;
 pub mod cat;
 pub mod tar;
-pub mod tree_cursor;
 pub mod find;
 pub mod diff;
 pub mod stats;

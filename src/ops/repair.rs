@@ -46,7 +46,6 @@ pub struct RepairStats {
     pub problems: Vec<Problem>,
     /// How many of these are no damage: the storage failed.
     pub unreadable: u64,
-    /// Wall time.
     pub duration: Duration,
 }
 

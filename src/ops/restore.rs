@@ -10,14 +10,15 @@ use crate::format::extension::known_flags;
 use crate::format::session::SessionPurpose;
 use crate::format::tree::EntryKind;
 use crate::monitor::{Counter, Monitor};
-use crate::ops::list::{LIST_CACHE_BYTES, entry_at};
-use crate::pipeline::failure::Failure;
-use crate::pipeline::restore::{Context, Request, Rules, Tally, run as run_pipeline};
-use crate::store::reader::Reader;
+use crate::ops::list::LIST_CACHE_BYTES;
+use crate::pipeline::Failure;
+use crate::pipeline::restore::{Request, RestoreContext, Rules, Tally, run as run_pipeline};
 use crate::store::session::Session;
 use crate::store::snapshots::Snapshot;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
+use crate::tree::place::entry_at;
+use crate::tree::reader::Reader;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
@@ -51,7 +52,6 @@ pub struct RestoreOptions {
     pub never_at: HashSet<Vec<u8>>,
     /// What becomes of entries that are there already.
     pub overwrite: Overwrite,
-    /// Owners.
     pub owners: Owners,
     /// Owners by their names; by number where a name is not known here.
     pub owners_by_name: bool,
@@ -111,7 +111,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         readers: options.readers,
         cancel: options.cancel.clone(),
     };
-    let context = Context {
+    let context = RestoreContext {
         store,
         request: &request,
         destination: destination.as_ref(),

@@ -10,7 +10,6 @@ use crate::store::{Store, StoreError};
 /// Objects of one area and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AreaStats {
-    /// How many.
     pub objects: u64,
     /// Their lengths together.
     pub bytes: u64,
@@ -25,15 +24,12 @@ pub struct StoreStats {
     pub rows: u64,
     /// Chunks, and their plaintext bytes.
     pub chunks: u64,
-    /// See `chunks`.
     pub chunk_bytes: u64,
     /// Tree nodes and content lists, and their plaintext bytes.
     pub nodes: u64,
-    /// See `nodes`.
     pub node_bytes: u64,
     /// Bytes of the data packs and of the tree packs that the index knows.
     pub data_pack_bytes: u64,
-    /// See `data_pack_bytes`.
     pub tree_pack_bytes: u64,
     /// Bytes of the files in all snapshots together, as if each were stored by itself.
     pub snapshot_bytes: u64,
@@ -79,7 +75,7 @@ pub fn run(store: &Store) -> Result<StoreStats, StoreError> {
         snapshots,
         damaged,
     };
-    let index = store.index.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let index = store.index.read();
     index.each_row(&mut |_, row| {
         stats.rows += 1;
         let (count, bytes) = match row.kind {
@@ -103,11 +99,8 @@ pub fn run(store: &Store) -> Result<StoreStats, StoreError> {
 /// What one snapshot added to the store when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotCost {
-    /// The snapshot.
     pub id: ObjectId,
-    /// Regular files.
     pub files: u64,
-    /// Their bytes.
     pub bytes: u64,
     /// Bytes of chunks that were new to the store.
     pub novel_bytes: u64,

@@ -4,7 +4,7 @@
 //! expect who put a directory's times back when they leave it. An archive that could not be completed never looks whole.
 
 use super::cat::Cat;
-use super::list::{KeyRange, LIST_CACHE_BYTES, damaged_node, entry_at};
+use super::list::{LIST_CACHE_BYTES, damaged_node};
 use crate::base::limits::LINK_GROUPS_MAX;
 use crate::base::path::{path_of, subtree_prefix};
 use crate::base::time::Time;
@@ -13,9 +13,10 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::monitor::{Monitor, Problem};
 use crate::object::ObjectError;
-use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
+use crate::tree::place::{KeyRange, entry_at};
+use crate::tree::reader::Reader;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
@@ -40,7 +41,6 @@ pub enum TarError {
     Content {
         /// The path in the snapshot.
         path: String,
-        /// What happened.
         source: StoreError,
     },
     /// Where it was written to.
@@ -51,7 +51,6 @@ pub enum TarError {
 /// What went into an archive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TarStats {
-    /// Entries written.
     pub entries: u64,
     /// What could not be read when it was backed up: named as problems, and not in the archive.
     pub unread: u64,

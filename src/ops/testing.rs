@@ -8,11 +8,11 @@ use crate::format::config::ChunkerParams;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use crate::monitor::Silent;
 use crate::ops::backup::{BackupOptions, BackupStats};
-use crate::source::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
+use crate::source::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};
 use crate::storage::memory::MemoryStorage;
 use crate::storage::{Storage, StorageKey};
 use crate::store::open::CreateOptions;
-use crate::store::{Places, Store, StoreError};
+use crate::store::{MachineFolders, Store, StoreError};
 use std::io;
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ impl Bench {
     pub fn with_packs(pack_bytes: u32) -> Bench {
         let folders = tempfile::tempdir().unwrap();
         let storage = Arc::new(MemoryStorage::new());
-        let places = Places { config: folders.path().join("config"), cache: folders.path().join("cache") };
+        let places = MachineFolders { config: folders.path().join("config"), cache: folders.path().join("cache") };
         // Small chunks and packs, so that little data makes many of them.
         let chunker = ChunkerParams {
             min: 4 << 10,
@@ -54,7 +54,7 @@ impl Bench {
     /// The store opened again, with an empty cache.
     pub fn open(&self, storage: Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
         let other = tempfile::tempdir_in(self.folders.path()).unwrap().keep();
-        let places = Places { config: other.join("config"), cache: other.join("cache") };
+        let places = MachineFolders { config: other.join("config"), cache: other.join("cache") };
         Store::open(storage, &credential(), places).map(Arc::new)
     }
 
@@ -155,7 +155,7 @@ impl Entries {
         one
     }
 
-    fn find(&self, found: &Found) -> io::Result<&One> {
+    fn find(&self, found: &FoundEntry) -> io::Result<&One> {
         self.0.iter().find(|one| key_of(&one.path).unwrap() == found.key).ok_or(io::ErrorKind::NotFound.into())
     }
 }
@@ -170,7 +170,7 @@ impl Source for Entries {
         keys.extend(self.0.iter().map(|o| (key_of(&o.path).unwrap(), o.meta.clone(), !o.holes.is_empty())));
         keys.sort_by(|a, b| a.0.cmp(&b.0));
         for (key, meta, sparse) in keys {
-            let found = Found { key, meta, handle: Handle::Key, sparse, streaming: false, flags: 0 };
+            let found = FoundEntry { key, meta, handle: Handle::Key, sparse, streaming: false, flags: 0 };
             if !emit(Walked::Entry(found)) {
                 break;
             }
@@ -178,13 +178,13 @@ impl Source for Entries {
         Ok(())
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         let one = self.find(found)?;
         let (content, holes) = (one.content.clone(), one.holes.clone());
         Ok(Box::new(OpenOne { content, holes, fingerprint: Fingerprint::of(&one.meta), xattrs: one.xattrs.clone() }))
     }
 
-    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         Ok(self.find(found).map(|one| one.xattrs.clone()).unwrap_or_default())
     }
 }

@@ -4,9 +4,8 @@
 //! (it fails the run); inside a rayon task there is no blocking channel, no file I/O but the mapped index, and no
 //! lock held over another rayon call; on failure every stage goes on draining without working, so nothing waits for ever.
 
-pub mod meter;
-pub mod reorder;
-pub mod failure;
 pub mod backup;
-pub mod parallel;
 pub mod restore;
+
+/// The first error of a run on a store.
+pub type Failure = crate::work::failure::Failure<crate::store::StoreError>;

@@ -4,6 +4,7 @@
 //! The stream ends when nobody holds its writing end any more, as that of a pipe in a shell: what a command that ended well
 //! left running goes on writing. Once the command has failed, nothing of that is waited for.
 
+use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -15,8 +16,8 @@ use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Is told each line that the command writes to its standard error, at once.
@@ -39,7 +40,6 @@ pub const LOOK: Duration = Duration::from_millis(100);
 pub struct CommandLine {
     /// A path, or a name that is looked up in `PATH`.
     pub program: OsString,
-    /// Its arguments.
     pub args: Vec<OsString>,
 }
 
@@ -107,7 +107,7 @@ struct Running {
 
 impl Running {
     fn lock(&self) -> MutexGuard<'_, (Child, Option<ExitStatus>)> {
-        self.child.lock().unwrap_or_else(|e| e.into_inner())
+        self.child.lock()
     }
 
     /// Its exit status once it has ended, which is left with the system: until it is taken, the command's number and that
@@ -242,7 +242,7 @@ impl Words {
             let _end = end;
             each_line(stderr, &mut |line| {
                 said(line);
-                let mut kept = kept.lock().unwrap_or_else(|e| e.into_inner());
+                let mut kept = kept.lock();
                 if kept.len() == LINES_KEPT {
                     kept.pop_front();
                 }
@@ -263,7 +263,7 @@ impl Words {
             (None, Some(_)) => format!("was ended by {}", status.to_string().replacen(": ", " ", 1)),
             _ => format!("ended with {status}"),
         };
-        let last = self.last.lock().unwrap_or_else(|e| e.into_inner());
+        let last = self.last.lock();
         let words = match last.is_empty() {
             true => "and said nothing on standard error".to_string(),
             false => format!("and said: {}", Vec::from_iter(last.iter().map(String::as_str)).join(" | ")),
@@ -312,11 +312,10 @@ mod tests {
     fn run(script: &str) -> (io::Result<String>, Vec<String>) {
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = lines.clone();
-        let (mut output, _ender) =
-            shell(script).start(Arc::new(move |line| heard.lock().unwrap().push(line.into()))).unwrap();
+        let (mut output, _ender) = shell(script).start(Arc::new(move |line| heard.lock().push(line.into()))).unwrap();
         let mut text = String::new();
         let read = output.read_to_string(&mut text).map(|_| text);
-        let lines = lines.lock().unwrap().clone();
+        let lines = lines.lock().clone();
         (read, lines)
     }
 

@@ -40,7 +40,6 @@ pub struct Given {
 /// Where rules are given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenIn {
-    /// One pattern.
     Pattern(OsString),
     /// A file, one pattern a line.
     File(PathBuf),
@@ -53,7 +52,6 @@ impl From<&str> for Given {
 }
 
 impl Given {
-    /// One pattern.
     pub fn pattern(pattern: OsString) -> Given {
         Given { place: GivenIn::Pattern(pattern), ignore_case: false }
     }
@@ -76,7 +74,6 @@ pub const CACHEDIR_TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 /// A rule file in a directory is read up to this many bytes.
 pub const RULE_FILE_BYTES_MAX: usize = 1 << 20;
 
-/// Compiled rules.
 #[derive(Debug)]
 pub struct Filter {
     given: Rules,

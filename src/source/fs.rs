@@ -20,20 +20,20 @@ mod tests;
 pub use directory::Directory;
 pub use roots::parse_list;
 
-use self::directory::lock;
 use self::list::Lister;
 use self::mounts::Mounts;
 use self::open::Opener;
 use self::roots::{Kind, Roots, absolute, invalid, with_path, without_inner_links};
 use self::walk::{AHEAD_MAX, Walk};
 use super::filter::{Excludes, Filter};
-use super::{Description, Found, Reached, Remark, Source, SourceFile, Walked};
+use super::{Description, FoundEntry, Reached, Remark, Source, SourceFile, Walked};
 use crate::format::tree::Xattr;
+use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
 /// How big files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,7 +41,6 @@ pub enum ReadMode {
     /// pread: measured less CPU time than maps everywhere (`docs/performance.md`), and it has no SIGBUS.
     #[default]
     Pread,
-    /// Memory maps.
     Mmap,
 }
 
@@ -180,38 +179,38 @@ impl Source for FsSource {
     }
 
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
-        lock(&self.remarks).clear();
+        self.remarks.lock().clear();
         let walk = Walk::new(self.lister(), self.ahead_max, self.open_max);
         let ended = walk.run(self.helpers, emit);
-        *lock(&self.reached) = walk.reached();
+        *self.reached.lock() = walk.reached();
         ended
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         Ok(Box::new(self.opener.open(found)?))
     }
 
-    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         self.opener.xattrs(found)
     }
 
-    fn more_flags(&self, found: &Found) -> u32 {
+    fn more_flags(&self, found: &FoundEntry) -> u32 {
         self.opener.more_flags(found)
     }
 
     fn remarks(&self) -> Vec<Remark> {
-        let mut remarks = [&self.given[..], &lock(&self.remarks)].concat();
+        let mut remarks = [&self.given[..], &self.remarks.lock()].concat();
         remarks.sort();
         remarks.extend(self.filter.take_too_large().map(|(files, bytes)| Remark::too_large(files, bytes)));
         remarks.extend(Remark::of_rules(self.filter.rules(), "each source"));
         remarks
     }
 
-    fn is_made_up(&self, found: &Found) -> bool {
+    fn is_made_up(&self, found: &FoundEntry) -> bool {
         self.opener.is_made_up(found)
     }
 
     fn reached(&self) -> Option<Reached> {
-        Some(*lock(&self.reached))
+        Some(*self.reached.lock())
     }
 }

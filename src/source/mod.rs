@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// An entry that a walk found. Its `meta.xattrs` are empty: they are read on demand.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct FoundEntry {
     /// Key in the snapshot's tree.
     pub key: Vec<u8>,
     /// Everything lstat says (with owner names), and a symlink's target.
@@ -49,8 +49,7 @@ pub enum Handle {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are entries; a box would cost an allocation for each")]
 pub enum Walked {
-    /// An entry.
-    Entry(Found),
+    Entry(FoundEntry),
     /// Something that could not be listed or looked at: a source error. The walk goes on.
     Error {
         /// Path in the source.
@@ -68,7 +67,6 @@ pub enum Walked {
     Skipped {
         /// Path in the source.
         path: Vec<u8>,
-        /// Why.
         reason: &'static str,
     },
 }
@@ -94,13 +92,13 @@ pub trait Source: Send + Sync {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()>;
 
     /// Opens a file's content.
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>>;
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>>;
 
     /// Extended attributes, sorted by name. Works for every kind of entry; never follows a link.
-    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>>;
+    fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>>;
 
     /// File flags of an entry that looking does not tell.
-    fn more_flags(&self, _found: &Found) -> u32 {
+    fn more_flags(&self, _found: &FoundEntry) -> u32 {
         0
     }
 
@@ -111,7 +109,7 @@ pub trait Source: Send + Sync {
 
     /// Whether the file lies where the system makes content up as it is read, and lengths mean nothing: `/proc` and the
     /// like. What is said to be empty there is left unread: it has no end, or reading it takes it away from others.
-    fn is_made_up(&self, _found: &Found) -> bool {
+    fn is_made_up(&self, _found: &FoundEntry) -> bool {
         false
     }
 

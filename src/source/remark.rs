@@ -34,7 +34,6 @@ impl RemarkKind {
     }
 }
 
-/// One remark.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Remark {
     /// What kind it is.

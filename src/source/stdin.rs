@@ -3,14 +3,15 @@
 
 use super::command::{CommandLine, Ender, Said};
 use super::fs::meta::{Owners, made_up_directory};
-use super::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
+use super::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};
 use crate::base::path::{PathError, components, key_of, path_of, split_key};
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use parking_lot::Mutex;
 use std::io::{self, Read};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What a stream is read from. It gives an error, not an end, when what it gave is known not to be whole.
@@ -97,7 +98,14 @@ impl Source for StreamSource {
         let mut owners = Owners::default();
         let mut directory = |key| {
             let meta = self.meta(EntryKind::Directory, &mut owners);
-            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
+            emit(Walked::Entry(FoundEntry {
+                key,
+                meta,
+                handle: Handle::Key,
+                sparse: false,
+                streaming: false,
+                flags: 0,
+            }))
         };
         if !directory(Vec::new()) {
             return Ok(());
@@ -110,12 +118,12 @@ impl Source for StreamSource {
             }
         }
         let meta = self.meta(EntryKind::File, &mut owners);
-        emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: true, flags: 0 }));
+        emit(Walked::Entry(FoundEntry { key, meta, handle: Handle::Key, sparse: false, streaming: true, flags: 0 }));
         Ok(())
     }
 
-    fn open(&self, _found: &Found) -> io::Result<Box<dyn SourceFile>> {
-        let begin = self.begin.lock().unwrap_or_else(|e| e.into_inner()).take();
+    fn open(&self, _found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
+        let begin = self.begin.lock().take();
         let begin = begin.ok_or_else(|| io::Error::other("a stream can be read only once"))?;
         let (input, ender) = begin()?;
         let input = Cancellable::new(input, self.cancel.clone());
@@ -123,7 +131,7 @@ impl Source for StreamSource {
         Ok(Box::new(StreamFile { progress: Mutex::new(progress), _ender: ender }))
     }
 
-    fn xattrs(&self, _found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, _found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
     }
 }
@@ -208,7 +216,7 @@ impl SourceFile for StreamFile {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        let mut progress = self.progress.lock().unwrap_or_else(|e| e.into_inner());
+        let mut progress = self.progress.lock();
         if offset != progress.offset {
             return Err(io::Error::other("a stream is read in order, once"));
         }
@@ -229,7 +237,7 @@ impl SourceFile for StreamFile {
     }
 
     fn give_up_when(&self, flag: Arc<AtomicBool>) {
-        self.progress.lock().unwrap_or_else(|e| e.into_inner()).input.cancel.push(flag);
+        self.progress.lock().input.cancel.push(flag);
     }
 
     fn next_data(&self, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
@@ -258,7 +266,7 @@ mod tests {
         }
     }
 
-    fn walked(source: &StreamSource) -> Vec<Found> {
+    fn walked(source: &StreamSource) -> Vec<FoundEntry> {
         let mut all = Vec::new();
         source
             .walk(&mut |walked| {

@@ -31,7 +31,6 @@ impl Block {
         Block { memory, len: 0, home: None }
     }
 
-    /// Bytes filled.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -73,7 +72,6 @@ impl Block {
         &all[..end]
     }
 
-    /// Empties it.
     pub fn clear(&mut self) {
         self.len = 0;
     }

@@ -20,32 +20,22 @@ pub enum Area {
 /// The name of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum StorageKey {
-    /// `config/<n>`
     Config(u32),
-    /// `keys/<id>`
     KeySlot(ObjectId),
     /// `packs/ab/<id>`: `ab` are the first two digits of the id
     Pack(ObjectId),
-    /// `trees/ab/<id>`
     Tree(ObjectId),
-    /// `index/<generation>/<id>`
     Segment(u32, ObjectId),
-    /// `snapshots/<id>`
     Snapshot(ObjectId),
-    /// `sessions/<id>/lease`
     Lease(SessionId),
-    /// `sessions/<id>/checkpoint-<n>`
     Checkpoint(SessionId, u32),
-    /// `sessions/<id>/outcome`
     Outcome(SessionId),
-    /// `state/<id>`
     State(ObjectId),
     /// `state/decision-<condemnation id>`: create-only under a name everyone can tell.
     Decision(ObjectId),
 }
 
 impl StorageKey {
-    /// Its area.
     pub fn area(&self) -> Area {
         match self {
             StorageKey::Config(_) => Area::Config,
@@ -137,7 +127,6 @@ impl Area {
     pub const ALL: [Area; 8] =
         [Area::Config, Area::Keys, Area::Packs, Area::Trees, Area::Index, Area::Snapshots, Area::Sessions, Area::State];
 
-    /// Its folder.
     pub fn folder(self) -> &'static str {
         match self {
             Area::Config => "config",

@@ -2,11 +2,12 @@
 
 use super::{Area, Block, Capabilities, Created, Listed, Storage, StorageError, StorageKey, StorageWriter};
 use crate::base::time::Time;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 /// Objects in a map. The same promises as on a disk, as long as the process lives.
 #[derive(Default)]
@@ -49,16 +50,16 @@ impl MemoryStorage {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Objects> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+        self.objects.read()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Objects> {
-        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+        self.objects.write()
     }
 }
 
 fn create(objects: &RwLock<Objects>, key: &StorageKey, bytes: Arc<[u8]>) -> Created {
-    match objects.write().unwrap_or_else(PoisonError::into_inner).entry(*key) {
+    match objects.write().entry(*key) {
         Entry::Occupied(_) => Created::Exists,
         Entry::Vacant(place) => {
             place.insert(Object { bytes, stored: Time::now() });

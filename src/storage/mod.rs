@@ -20,7 +20,6 @@ pub use memory::MemoryStorage;
 /// One object of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key.
     pub key: StorageKey,
     /// Its length in bytes.
     pub len: u64,

@@ -14,7 +14,6 @@ use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::{StoredPack, pack_area};
 use crate::storage::{Area, StorageKey};
 use std::collections::{HashMap, HashSet};
-use std::sync::PoisonError;
 
 /// How the names of its folders begin.
 const FOLDER_PREFIX: &str = "adopt-";
@@ -56,7 +55,7 @@ impl Store {
     /// Packs of other sessions that never committed. `state` and the index must have been read after `own` was registered.
     pub(super) fn find_adoptable(&self, own: SessionId, state: &State) -> Result<Adoptable, StoreError> {
         let listed: HashSet<ObjectId> = {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let index = self.index.read();
             index.packs().iter().map(|pack| pack.id).collect()
         };
         // Mostly there is nothing, and either listing shows it: the one that is likely to be shorter.
@@ -67,7 +66,7 @@ impl Store {
         if candidates.is_empty() {
             return Ok(Adoptable::default());
         }
-        let failed = |error| super::local::failed("make a folder in", self.cache.folder())(error);
+        let failed = |error| super::machine_files::failed("make a folder in", self.cache.folder())(error);
         let folder = temporary_folder(self.cache.folder(), FOLDER_PREFIX).map_err(failed)?;
         let mut builder = RunBuilder::new(folder.path())?;
         let (mut packs, mut rows) = (HashMap::new(), Vec::new());

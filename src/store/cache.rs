@@ -1,11 +1,11 @@
 //! What this machine caches of a store beside the index: sealed under a key of the store, so that a changed or foreign
 //! file is as good as none. Losing it costs time, nothing else; so failing to write it is no error.
 
-use super::local;
+use super::machine_files;
 use crate::base::id::StoreId;
 use crate::base::limits::CACHE_BYTES_MAX;
 use crate::crypto::keys::Key;
-use crate::crypto::small::{open_small, seal_small};
+use crate::crypto::seal::{open_small, seal_small};
 use crate::format::envelope::{Envelope, ObjectKind};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,7 +48,6 @@ impl Cache {
         Cache { folder: folder.path().to_owned(), store, key, _temporary: Some(folder) }
     }
 
-    /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -64,7 +63,7 @@ impl Cache {
 
     /// What was written under this name, if it is unchanged.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        let sealed = local::read(&self.path(name), CACHE_BYTES_MAX).ok().flatten()?;
+        let sealed = machine_files::read(&self.path(name), CACHE_BYTES_MAX).ok().flatten()?;
         let plain = open_small(&self.key, &self.envelope(), &sealed).ok()?;
         // A file under another name is foreign too.
         Some(plain.strip_prefix(name.as_bytes())?.strip_prefix(&[0])?.to_vec())
@@ -75,7 +74,7 @@ impl Cache {
         let plain = [name.as_bytes(), &[0], plain].concat();
         let sealed = seal_small(&self.key, &self.envelope(), &plain);
         if sealed.len() <= CACHE_BYTES_MAX {
-            let _ = local::replace(&self.path(name), &sealed, false);
+            let _ = machine_files::replace(&self.path(name), &sealed, false);
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use super::session::{Committed, Session, Written};
 use super::trust::{note_head, pin};
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError};
 use crate::base::id::ObjectId;
 use crate::crypto::hash::object_id;
 use crate::crypto::sign::Domain;
 use crate::format::envelope::ObjectKind;
 use crate::format::session::Verdict;
 use crate::format::snapshot::{Head, Manifest, SignedManifest};
-use crate::object::small;
+use crate::object::envelope;
 use crate::storage::{Created, StorageKey};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Session {
@@ -45,13 +44,13 @@ impl Session {
 
     /// The last segment, durable.
     fn write_rest(&self) -> Result<Option<Written>, StoreError> {
-        self.step(|| self.write_segment(&mut lock(&self.progress)))
+        self.step(|| self.write_segment(&mut self.progress.lock()))
     }
 
     /// Writes the outcome and makes sure that it is the one that holds.
     fn settle(&self, verdict: Verdict, summary: [u64; 5]) -> Result<(), StoreError> {
         self.step(|| {
-            let segments = lock(&self.progress).segments.clone();
+            let segments = self.progress.lock().segments.clone();
             let sealed = self.store.seal_outcome(self.id, verdict, segments, summary);
             if self.put_sealed(StorageKey::Outcome(self.id), &sealed)? == Created::Exists {
                 // Either somebody settled this session, or our own outcome arrived and the answer was lost.
@@ -73,7 +72,7 @@ impl Session {
         let store = self.store.clone();
         let published = || -> Result<(), StoreError> {
             let run = rest.map(|written| written.run(&store)).transpose()?;
-            let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = store.index.write();
             index.publish_private()?;
             if let Some(run) = run {
                 index.install_finished(run)?;
@@ -108,7 +107,7 @@ impl Store {
         // What is kept is what everyone will read: texts are mended when they are written.
         let signed = SignedManifest::decode(&plain)
             .map_err(|error| StoreError::Refused(format!("the snapshot cannot be described: {error}")))?;
-        let sealed = small::seal(&self.ring, ObjectKind::Manifest, &plain);
+        let sealed = envelope::seal(&self.ring, ObjectKind::Manifest, &plain);
         Ok((signed, sealed))
     }
 

@@ -5,7 +5,7 @@
 //! the same reason none is ever taken back: a record of what reads right again costs a second copy, once.
 
 use super::state::State;
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError};
 use crate::base::id::ObjectId;
 use crate::base::limits::MIB;
 use crate::base::time::Time;
@@ -20,7 +20,6 @@ use crate::index::suspects::Suspects;
 use crate::object::{ObjectError, small};
 use crate::storage::{StorageErrorKind, StorageKey};
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 
 /// What could not be put on record, in this machine's cache.
 const NAME: &str = "damage";
@@ -50,17 +49,17 @@ impl Store {
     /// A blob of a pack (`None`: all of it) reads wrong, again and again. From now on look-ups in the index do not find
     /// what lies there; [`Store::record_damage`] tells everybody.
     pub(crate) fn note_damage(&self, pack: ObjectId, blob: Option<u32>) {
-        if lock(&self.damage).add(pack, blob) {
+        if self.damage.lock().add(pack, blob) {
             let mut place = Suspects::default();
             place.add(pack, blob);
-            self.index.write().unwrap_or_else(PoisonError::into_inner).suspect(&place);
+            self.index.write().suspect(&place);
         }
     }
 
     /// Puts on record what reads wrong and is not on record yet; gives how many packs. Where the store cannot be written
     /// that is noticed, and kept in this machine's cache for its next session.
     pub fn record_damage(&self) -> u64 {
-        let noted = lock(&self.damage).clone();
+        let noted = self.damage.lock().clone();
         if noted.is_empty() {
             return 0;
         }
@@ -133,7 +132,7 @@ impl Store {
             signature: [0; 64],
         };
         signed.signature = signer.sign(Domain::State, &self.id(), &signed.unsigned_bytes());
-        let sealed = small::seal(&self.ring, signed.record.kind(), &signed.encode());
+        let sealed = envelope::seal(&self.ring, signed.record.kind(), &signed.encode());
         self.storage.put_if_absent(&StorageKey::State(object_id(&sealed)), &sealed)?;
         Ok(())
     }
@@ -181,10 +180,10 @@ impl Store {
         for DamagedPack { id, blobs } in kept.unwrap_or_default() {
             add(&mut all, id, &blobs);
             // It is put on record as soon as that can be.
-            add(&mut lock(&self.damage), id, &blobs);
+            add(&mut self.damage.lock(), id, &blobs);
         }
         if !all.is_empty() {
-            self.index.write().unwrap_or_else(PoisonError::into_inner).suspect(&all);
+            self.index.write().suspect(&all);
         }
     }
 }

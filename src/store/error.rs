@@ -4,6 +4,8 @@ use crate::base::id::{ObjectId, SessionId};
 use crate::index::IndexError;
 use crate::object::ObjectError;
 use crate::storage::StorageError;
+use crate::work::failure::WorkerPanic;
+use crate::work::parallel::NoThread;
 
 /// A failure of the store: the session ends and nothing is committed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,18 @@ pub enum StoreError {
 impl From<StorageError> for StoreError {
     fn from(e: StorageError) -> StoreError {
         StoreError::Object(ObjectError::Storage(e))
+    }
+}
+
+impl From<WorkerPanic> for StoreError {
+    fn from(WorkerPanic(text): WorkerPanic) -> StoreError {
+        StoreError::Panic(text)
+    }
+}
+
+impl From<NoThread> for StoreError {
+    fn from(NoThread(source): NoThread) -> StoreError {
+        StoreError::Local { what: "start", path: "a thread".into(), source }
     }
 }
 

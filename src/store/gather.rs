@@ -98,7 +98,6 @@ impl Gathered {
         self.rows.len() >= self.rows_max || self.packs.len() >= SEGMENT_PACKS_MAX - 1
     }
 
-    /// Nothing gathered.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -13,7 +13,6 @@ use crate::storage::StorageKey;
 /// What is to be made of a state record that could be read.
 #[derive(Debug)]
 pub(crate) enum JudgedRecord {
-    /// It counts.
     Counts(Box<SignedRecord>),
     /// Its signer may not say such a thing: it is ignored, for this reason.
     Ignored(&'static str),
@@ -22,7 +21,6 @@ pub(crate) enum JudgedRecord {
 /// What was found where a session's outcome lies.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum FoundOutcome {
-    /// None.
     #[default]
     None,
     /// One whose seal and signature fit.
@@ -74,9 +72,9 @@ impl Store {
 
     fn read_record(&self, key: &StorageKey) -> Result<SignedRecord, ObjectError> {
         let object = || key.path();
-        let sealed = small::get_sealed(&*self.storage, key)?;
-        let kind = small::kind_of(&sealed, &object())?;
-        let plain = small::open(&self.ring, kind, &sealed, &object())?;
+        let sealed = envelope::get_sealed(&*self.storage, key)?;
+        let kind = envelope::kind_of(&sealed, &object())?;
+        let plain = envelope::open(&self.ring, kind, &sealed, &object())?;
         let record = SignedRecord::decode(&plain).map_err(|source| ObjectError::Decode { object: object(), source })?;
         // A decision lies under the name of its condemnation, so that there is one; nothing else does.
         let named_right = match (key, &record.record) {

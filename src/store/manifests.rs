@@ -6,7 +6,7 @@ use super::snapshots::DamagedSnapshot;
 use super::state::State;
 use super::trust::note_head;
 use super::witnesses::{Testimony, Witnesses};
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError};
 use crate::base::id::ObjectId;
 use crate::base::time::Time;
 use crate::crypto::sign::{Domain, verify};
@@ -103,14 +103,14 @@ impl Manifests {
 
 impl Store {
     /// Every committed manifest, in the order of their ids, and those that cannot be read or whose session is in doubt.
-    pub(super) fn judge_manifests(&self, state: &State) -> Result<(Vec<Judged>, Vec<DamagedSnapshot>), StoreError> {
+    pub(super) fn verified_manifests(&self, state: &State) -> Result<(Vec<Judged>, Vec<DamagedSnapshot>), StoreError> {
         let mut listed = BTreeMap::new();
         self.storage.list(Area::Snapshots, &mut |found| {
             if let StorageKey::Snapshot(id) = found.key {
                 listed.insert(id, Stored { len: found.len, time: found.stored });
             }
         })?;
-        let mut manifests = lock(&self.manifests);
+        let mut manifests = self.manifests.lock();
         manifests.load(self);
         let before = manifests.known.len();
         manifests.known.retain(|id, known| listed.get(id) == Some(&known.read_from));
@@ -150,7 +150,7 @@ impl Store {
         if let Judgement::Counts(judged) = self.judge(id, state)? {
             return Ok(judged);
         }
-        let session = lock(&self.manifests).known.get(&id).map(|known| known.signed.manifest.session);
+        let session = self.manifests.lock().known.get(&id).map(|known| known.signed.manifest.session);
         Err(match session {
             // It counted when it was read first.
             Some(session) if self.storage.head(&StorageKey::Snapshot(id)).is_ok() => {
@@ -163,7 +163,7 @@ impl Store {
 
     /// Forgets what is cached of manifests.
     pub(super) fn forget_manifests(&self) {
-        let mut manifests = lock(&self.manifests);
+        let mut manifests = self.manifests.lock();
         manifests.known.clear();
         (manifests.loaded, manifests.fresh) = (true, false);
         self.cache.write(NAME, &encode(&manifests.known));
@@ -174,7 +174,7 @@ impl Store {
         let outcomes = self.outcomes()?;
         // After the listing: an outcome goes when its entry in a settled list is durable.
         let state = self.read_state()?;
-        let mut manifests = lock(&self.manifests);
+        let mut manifests = self.manifests.lock();
         manifests.load(self);
         let before = manifests.known.len();
         manifests.known.retain(|_, known| {
@@ -190,7 +190,7 @@ impl Store {
 
     /// Whether this machine has seen a snapshot committed.
     pub(crate) fn seen_committed(&self, id: &ObjectId) -> Result<bool, StoreError> {
-        let mut manifests = lock(&self.manifests);
+        let mut manifests = self.manifests.lock();
         manifests.load(self);
         Ok(manifests.known.contains_key(id) || self.seen()?.heads.iter().any(|head| head.manifest == *id))
     }
@@ -203,7 +203,7 @@ impl Store {
     /// A manifest, and whether its signature fits; `None` when it is not there.
     pub(crate) fn read_manifest(&self, id: ObjectId) -> Result<Option<(SignedManifest, bool)>, StoreError> {
         let key = StorageKey::Snapshot(id);
-        let plain = match small::get(&*self.storage, &self.ring, ObjectKind::Manifest, &key) {
+        let plain = match envelope::get(&*self.storage, &self.ring, ObjectKind::Manifest, &key) {
             // Deleted since it was listed.
             Err(error) if error.is_absent() => return Ok(None),
             other => other?,
@@ -257,7 +257,7 @@ impl Store {
 
     /// Looks at the store's snapshots, unless this store object did so already.
     pub(super) fn refresh_snapshots(&self) -> Result<(), StoreError> {
-        if !lock(&self.manifests).fresh {
+        if !self.manifests.lock().fresh {
             self.snapshots()?;
         }
         Ok(())
@@ -265,7 +265,7 @@ impl Store {
 
     /// The newest known manifest of each signer.
     pub(super) fn known_heads(&self) -> Vec<Head> {
-        let manifests = lock(&self.manifests);
+        let manifests = self.manifests.lock();
         let mut heads = Vec::new();
         for (id, Known { signed, .. }) in &manifests.known {
             let (signer, sequence) = (signed.signer, signed.manifest.sequence);
@@ -276,7 +276,7 @@ impl Store {
 
     /// Who signed a snapshot, if it is known.
     pub(super) fn known_signer(&self, id: &ObjectId) -> Option<[u8; 32]> {
-        lock(&self.manifests).known.get(id).map(|known| known.signed.signer)
+        self.manifests.lock().known.get(id).map(|known| known.signed.signer)
     }
 
     /// A manifest that this machine has just committed.
@@ -284,7 +284,7 @@ impl Store {
         // Without an answer the next listing finds another length, and reads it.
         let listed = self.storage.head(&StorageKey::Snapshot(id)).ok();
         let read_from = listed.map_or_else(Stored::default, |l| Stored { len: l.len, time: l.stored });
-        let mut manifests = lock(&self.manifests);
+        let mut manifests = self.manifests.lock();
         manifests.load(self);
         manifests.known.insert(id, Known { signed: Arc::new(signed), read_from });
         self.cache.write(NAME, &encode(&manifests.known));

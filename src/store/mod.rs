@@ -1,7 +1,7 @@
 //! The opened store: creating, opening, sessions, snapshots and reading blobs.
 
 pub mod error;
-pub mod places;
+pub mod machine_folders;
 pub mod open;
 pub(crate) mod configs;
 pub mod keys;
@@ -19,16 +19,14 @@ pub mod damage;
 pub mod manifests;
 pub mod snapshots;
 pub mod newest;
-pub mod reader;
-pub mod walk;
 pub mod cache;
-mod local;
+mod machine_files;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use error::StoreError;
 pub(crate) use judge::{FoundOutcome, JudgedRecord};
-pub use places::Places;
+pub use machine_folders::MachineFolders;
 pub(crate) use witnesses::{Testimony, Witnesses};
 
 use crate::base::id::StoreId;
@@ -40,8 +38,9 @@ use crate::index::Index;
 use crate::index::suspects::Suspects;
 use crate::object::Keyring;
 use crate::storage::Storage;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// Roles in the roster.
 const MAINTAINER: u8 = 1;
@@ -55,10 +54,9 @@ pub struct Store {
     pub storage: Arc<dyn Storage>,
     /// Its config, signature verified.
     pub config: Config,
-    /// Its keys.
     pub ring: Arc<Keyring>,
     /// Folders of this machine.
-    pub places: Places,
+    pub places: MachineFolders,
     /// This machine's signing key.
     pub host_key: SigningKey,
     /// It is kept in this machine's configuration folder. If not, this store object only reads.
@@ -81,7 +79,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// Its name.
     pub fn id(&self) -> StoreId {
         self.config.store
     }
@@ -107,11 +104,11 @@ impl Store {
 
     /// What was noticed since the last call and is no error: records that are ignored, segments that cannot be read.
     pub fn take_notices(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.notices))
+        std::mem::take(&mut *self.notices.lock())
     }
 
     fn notice(&self, notice: String) {
-        let mut notices = lock(&self.notices);
+        let mut notices = self.notices.lock();
         if notices.len() < NOTICES_MAX && !notices.contains(&notice) {
             notices.push(notice);
         }
@@ -125,9 +122,4 @@ impl Store {
     fn is_maintainer(&self, key: &[u8; 32]) -> bool {
         self.has_role(key, MAINTAINER)
     }
-}
-
-/// A lock's content; what a thread that panicked left is whole, as nothing here is changed in steps.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -52,7 +52,6 @@ impl Select {
 /// What `latest` means.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// Of these.
     pub select: Select,
     /// When no host is named: rather those of the machine of this name, and made by its key, if there are any.
     pub here: Option<String>,

@@ -2,9 +2,9 @@
 
 use super::cache::Cache;
 use super::configs::{newest_config, no_config, read_config, remains, sign_config};
-use super::local;
+use super::machine_files;
 use super::trust::{TrustFile, unusable};
-use super::{MAINTAINER, Places, READER, SHUT_OUT, Store, StoreError, WRITER};
+use super::{MAINTAINER, MachineFolders, READER, SHUT_OUT, Store, StoreError, WRITER};
 use crate::base::id::{ObjectId, StoreId};
 use crate::base::limits::{
     GROUP_BYTES, INLINE_BYTES, KEY_SLOT_BYTES_MAX, KEY_SLOTS_MAX, NODE_BYTES_MAX, NODE_BYTES_MIN, PACK_BYTES,
@@ -21,7 +21,8 @@ use crate::format::keyslot::{KeyBundle, KeySlot};
 use crate::index::{Index, IndexError};
 use crate::object::{Keyring, ObjectError};
 use crate::storage::{Area, Created, Storage, StorageKey};
-use std::sync::{Arc, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
 
 /// Admin is the only role that is issued so far.
 pub(super) const ROLE_ADMIN: u8 = 3;
@@ -61,7 +62,7 @@ impl Store {
     pub fn create(
         storage: Arc<dyn Storage>,
         credential: &Credential,
-        places: Places,
+        places: MachineFolders,
         options: CreateOptions,
     ) -> Result<Store, StoreError> {
         if newest_config(&*storage)?.is_some() {
@@ -119,7 +120,11 @@ impl Store {
     /// Opens a store: highest config, key slots, epochs, signature, trust file. Does not read the index.
     ///
     /// Where folders of this machine cannot be used the store opens all the same, for reading, and that is noticed.
-    pub fn open(storage: Arc<dyn Storage>, credential: &Credential, places: Places) -> Result<Store, StoreError> {
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        credential: &Credential,
+        places: MachineFolders,
+    ) -> Result<Store, StoreError> {
         let number = newest_config(&*storage)?.ok_or_else(|| no_config(&*storage))?;
         let read = read_config(&*storage, number)?;
         let id = read.frame.store;
@@ -190,7 +195,7 @@ fn remove_foreign_slots(storage: &dyn Storage, store: StoreId) {
 }
 
 /// This machine's signing key and whether it lasts: without a folder to keep one in, one for this process.
-fn host_key(places: &Places, notices: &mut Vec<String>) -> (SigningKey, bool) {
+fn host_key(places: &MachineFolders, notices: &mut Vec<String>) -> (SigningKey, bool) {
     match places.host_key() {
         Ok(key) => (key, true),
         Err(error) => {
@@ -201,18 +206,23 @@ fn host_key(places: &Places, notices: &mut Vec<String>) -> (SigningKey, bool) {
 }
 
 /// The cache of a store and its index: in a temporary folder where the cache cannot be used.
-fn open_cache(places: &Places, id: StoreId, key: Key, notices: &mut Vec<String>) -> Result<(Cache, Index), StoreError> {
+fn open_cache(
+    places: &MachineFolders,
+    id: StoreId,
+    key: Key,
+    notices: &mut Vec<String>,
+) -> Result<(Cache, Index), StoreError> {
     let folder = places.store_cache(id);
     let index_folder = folder.join(INDEX_FOLDER);
     let opened = match Index::open(&index_folder, id) {
         Err(IndexError::Io(error)) => Err(error),
-        index => local::check_writable(&[&folder, &index_folder]).map(|()| index),
+        index => machine_files::check_writable(&[&folder, &index_folder]).map(|()| index),
     };
     match opened {
         Ok(index) => Ok((Cache::new(folder, id, key), index?)),
         Err(error) => {
-            let temporary = local::temporary_folder()
-                .map_err(local::failed("make a temporary folder in", &std::env::temp_dir()))?;
+            let temporary = machine_files::temporary_folder()
+                .map_err(machine_files::failed("make a temporary folder in", &std::env::temp_dir()))?;
             notices.push(format!(
                 "the cache folder {} cannot be used ({error}): what is cached is read from the store again",
                 folder.display()

@@ -7,7 +7,7 @@ use crate::base::id::{ObjectId, SessionId};
 use crate::crypto::sign::{Domain, verify};
 use crate::format::envelope::ObjectKind;
 use crate::format::session::{Lease, Outcome, Verdict};
-use crate::object::small;
+use crate::object::envelope;
 use crate::storage::StorageKey;
 
 /// What can be said of a session.
@@ -15,7 +15,6 @@ use crate::storage::StorageKey;
 pub enum Standing {
     /// No outcome yet: it runs, or was killed.
     Open,
-    /// It ended.
     Ended(Verdict),
     /// Its outcome cannot be read, or nobody who may say so says so.
     Doubt(String),
@@ -23,7 +22,7 @@ pub enum Standing {
 
 impl Standing {
     /// Whether segments of the session count.
-    pub fn lends(&self) -> bool {
+    pub fn is_reliable(&self) -> bool {
         matches!(self, Standing::Ended(Verdict::Committed(_) | Verdict::Done))
     }
 }
@@ -50,7 +49,7 @@ impl Store {
     /// A session's outcome, its signature verified; `None` when there is none.
     pub fn read_outcome(&self, session: SessionId) -> Result<Option<Outcome>, StoreError> {
         let key = StorageKey::Outcome(session);
-        let plain = match small::get(&*self.storage, &self.ring, ObjectKind::Outcome, &key) {
+        let plain = match envelope::get(&*self.storage, &self.ring, ObjectKind::Outcome, &key) {
             Ok(plain) => plain,
             Err(error) if error.is_absent() => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -68,7 +67,7 @@ impl Store {
     /// A session's lease; `None` when there is none that can be read.
     pub fn read_lease(&self, session: SessionId) -> Result<Option<Lease>, StoreError> {
         let key = StorageKey::Lease(session);
-        match small::get(&*self.storage, &self.ring, ObjectKind::Lease, &key) {
+        match envelope::get(&*self.storage, &self.ring, ObjectKind::Lease, &key) {
             Ok(plain) => Ok(Lease::decode(&plain).ok().filter(|lease| lease.session == session)),
             Err(error) if error.is_damage() => Ok(None),
             Err(error) => Err(error.into()),
@@ -94,6 +93,6 @@ impl Store {
             signature: [0; 64],
         };
         outcome.signature = self.host_key.sign(Domain::Outcome, &self.id(), &outcome.unsigned_bytes());
-        small::seal(&self.ring, ObjectKind::Outcome, &outcome.encode())
+        envelope::seal(&self.ring, ObjectKind::Outcome, &outcome.encode())
     }
 }

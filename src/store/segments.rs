@@ -6,7 +6,7 @@
 
 use super::outcome::Standing;
 use super::state::State;
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError};
 use crate::base::id::{ObjectId, SessionId};
 use crate::format::cursor::{Reader, put_bytes, put_varint};
 use crate::format::damaged_index::DamagedIndex;
@@ -17,7 +17,6 @@ use crate::index::run::RunBuilder;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::PoisonError;
 
 /// Its name in the cache.
 const NAME: &str = "segments";
@@ -87,7 +86,7 @@ impl Store {
             }
         })?;
         let known = self.drop_gone_segments(&listed)?;
-        let mut segments = lock(&self.segments);
+        let mut segments = self.segments.lock();
         self.load_segments(&mut segments);
         let (waiting_before, ended_before) = (segments.waiting.clone(), segments.ended.len());
         segments.waiting.retain(|id, _| listed.contains_key(id) && !known.contains(id));
@@ -112,13 +111,13 @@ impl Store {
     /// Drops what the index holds of segments that are gone, or that it cannot read any more. Gives those it has.
     fn drop_gone_segments(&self, listed: &BTreeMap<ObjectId, Vec<u32>>) -> Result<HashSet<ObjectId>, StoreError> {
         let (known, damaged) = {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let index = self.index.read();
             (index.segments(), index.is_damaged())
         };
         if !damaged && known.iter().all(|id| listed.contains_key(id)) {
             return Ok(known);
         }
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.write();
         index.retain_segments(&listed.keys().copied().collect())?;
         Ok(index.segments())
     }
@@ -150,7 +149,7 @@ impl Store {
         }
         if !builder.is_empty() {
             let run = builder.finish(self.id())?;
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = self.index.write();
             index.install_finished(run)?;
             index.merge()?;
         }
@@ -166,7 +165,7 @@ impl Store {
         state: &State,
     ) -> Result<bool, StoreError> {
         let standing = self.standing(waiting.session, &waiting.signer, state)?;
-        if standing.lends() {
+        if standing.is_reliable() {
             segments.ended.insert(waiting.session);
             segments.waiting.remove(&id);
             return Ok(true);
@@ -237,7 +236,7 @@ impl Store {
     /// that something new is on record; what reads right after all is taken in again by [`Store::load_index`].
     pub(crate) fn look_again(&self, state: &State) -> Result<(), StoreError> {
         let fresh = {
-            let mut segments = lock(&self.segments);
+            let mut segments = self.segments.lock();
             self.load_segments(&mut segments);
             let seen = &segments.looked_again;
             DamagedIndex {
@@ -249,14 +248,14 @@ impl Store {
             return Ok(());
         }
         if fresh.sessions.is_empty() {
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = self.index.write();
             let mut live = index.segments();
             live.retain(|id| !fresh.segments.contains(id));
             index.retain_segments(&live)?;
         } else {
             self.forget_index()?;
         }
-        let mut segments = lock(&self.segments);
+        let mut segments = self.segments.lock();
         segments.looked_again.extend(fresh);
         self.cache.write(NAME, &segments.encode());
         Ok(())
@@ -266,14 +265,14 @@ impl Store {
     /// found to be damaged or lost there: a cache that outlives what it was made of would lend what nobody else has.
     pub fn forget_index(&self) -> Result<(), StoreError> {
         {
-            let mut segments = lock(&self.segments);
+            let mut segments = self.segments.lock();
             self.load_segments(&mut segments);
             let looked_again = std::mem::take(&mut segments.looked_again);
             *segments = Segments { loaded: true, looked_again, ..Segments::default() };
             self.cache.write(NAME, &segments.encode());
         }
         self.forget_manifests();
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let mut index = self.index.write();
         index.retain_segments(&HashSet::new())?;
         Ok(())
     }
@@ -285,14 +284,14 @@ impl Store {
 
     /// Sessions that are known to have ended well.
     pub(super) fn ended_sessions(&self) -> BTreeSet<SessionId> {
-        let mut segments = lock(&self.segments);
+        let mut segments = self.segments.lock();
         self.load_segments(&mut segments);
         segments.ended.clone()
     }
 
     /// Remembers that sessions ended well.
     pub(super) fn note_ended(&self, sessions: impl IntoIterator<Item = SessionId>) {
-        let mut segments = lock(&self.segments);
+        let mut segments = self.segments.lock();
         self.load_segments(&mut segments);
         let before = segments.ended.len();
         segments.ended.extend(sessions);

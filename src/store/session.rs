@@ -6,7 +6,7 @@
 use super::adopt::Adoptable;
 use super::gather::Gathered;
 use super::state::State;
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError};
 use crate::base::id::{ContentId, ObjectId, SessionId};
 use crate::base::limits::{CHECKPOINT_INTERVAL_S, LEASE_S};
 use crate::base::time::Time;
@@ -16,19 +16,19 @@ use crate::format::segment::{Row, SegmentPack};
 use crate::format::session::{Checkpoint, Lease, SessionPurpose};
 use crate::index::run::{FinishedRun, RunBuilder};
 use crate::index::{IndexError, Location};
+use crate::object::envelope;
 use crate::object::segment::write_segment;
-use crate::object::small;
 use crate::object::writer::StoredPack;
 use crate::storage::{Created, StorageKey};
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What committing gave.
 #[derive(Debug, Clone)]
 pub struct Committed {
-    /// The snapshot.
     pub snapshot: ObjectId,
     /// Bytes of segment, manifest and session records.
     pub overhead_bytes: u64,
@@ -141,13 +141,13 @@ impl Session {
         session.register(host, snapshots)?;
         let store = session.store.clone();
         session.state = store.read_state()?;
-        lock(&session.progress).seen.clone_from(&session.state.condemnations);
+        session.progress.lock().seen.clone_from(&session.state.condemnations);
         if writes {
             store.look_again(&session.state)?;
         }
         store.load_index()?;
         if writes && !session.state.condemned_packs.is_empty() {
-            let mut index = store.index.write().unwrap_or_else(PoisonError::into_inner);
+            let mut index = store.index.write();
             index.hide_packs(&session.state.condemned_packs);
         }
         store.mistrust_damaged(&session.state);
@@ -180,7 +180,7 @@ impl Session {
     }
 
     pub(super) fn put_record(&self, kind: ObjectKind, key: StorageKey, plain: &[u8]) -> Result<Created, StoreError> {
-        self.put_sealed(key, &small::seal(&self.store.ring, kind, plain))
+        self.put_sealed(key, &envelope::seal(&self.store.ring, kind, plain))
     }
 
     pub(super) fn put_sealed(&self, key: StorageKey, sealed: &[u8]) -> Result<Created, StoreError> {
@@ -190,16 +190,14 @@ impl Session {
 
     /// A segment is written whenever so many rows have gathered: fewer take less memory, and make more segments.
     pub fn with_rows_max(self, rows_max: usize) -> Session {
-        lock(&self.progress).gathered = Gathered::new(rows_max);
+        self.progress.lock().gathered = Gathered::new(rows_max);
         self
     }
 
-    /// Its name.
     pub fn id(&self) -> SessionId {
         self.id
     }
 
-    /// The store.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -237,7 +235,7 @@ impl Session {
     /// gathered.
     pub fn stored(&self, pack: StoredPack) -> Result<Indexed, StoreError> {
         self.step(|| {
-            let mut progress = lock(&self.progress);
+            let mut progress = self.progress.lock();
             progress.packs.push(pack.id);
             progress.gathered.add_pack(&pack);
             drop(pack);
@@ -249,7 +247,7 @@ impl Session {
     pub fn adopted(&self, content: &[(ContentId, Location)]) -> Result<Indexed, StoreError> {
         self.step(|| {
             let adoptable = self.adoptable.get();
-            let mut progress = lock(&self.progress);
+            let mut progress = self.progress.lock();
             for (id, location) in content {
                 let pack = adoptable.and_then(|adoptable| adoptable.pack(&location.pack));
                 let pack =
@@ -264,7 +262,7 @@ impl Session {
     /// Lets this session's look-ups find all that was stored so far. Gives the ids that they find from now on, as
     /// [`Session::stored`] does.
     pub fn install_rows(&self) -> Result<Indexed, StoreError> {
-        self.step(|| self.write_gathered(&mut lock(&self.progress)))
+        self.step(|| self.write_gathered(&mut self.progress.lock()))
     }
 
     /// Writes a segment of what has gathered and lets this session's look-ups find it.
@@ -283,11 +281,11 @@ impl Session {
     fn install(&self, written: &Written) -> Result<(), IndexError> {
         let (read, write) = (|| self.store.index.read(), || self.store.index.write());
         let run = written.run(&self.store)?;
-        write().unwrap_or_else(PoisonError::into_inner).install_private(run)?;
+        write().install_private(run)?;
         // From here on its rows are found, whatever becomes of merging. That takes long, and look-ups go on meanwhile.
-        let merged = read().unwrap_or_else(PoisonError::into_inner).merged_private();
+        let merged = read().merged_private();
         let replaced = merged.and_then(|merged| match merged {
-            Some(merged) => write().unwrap_or_else(PoisonError::into_inner).replace_private(merged),
+            Some(merged) => write().replace_private(merged),
             None => Ok(()),
         });
         if let Err(error) = replaced {
@@ -312,7 +310,7 @@ impl Session {
     /// Writes a checkpoint when an hour has passed since the last one (`force`: now).
     pub fn checkpoint(&self, force: bool) -> Result<(), StoreError> {
         self.step(|| {
-            let mut progress = lock(&self.progress);
+            let mut progress = self.progress.lock();
             let due = progress.checkpointed.elapsed() >= Duration::from_secs(CHECKPOINT_INTERVAL_S);
             if !due && !force {
                 return Ok(());
@@ -350,7 +348,7 @@ impl Session {
         if !fresh.is_empty() {
             let adopted = fresh.intersection(&progress.adopted).copied().collect::<Vec<_>>();
             progress.in_use.extend(adopted);
-            let index = self.store.index.read().unwrap_or_else(PoisonError::into_inner);
+            let index = self.store.index.read();
             progress.in_use.extend(index.packs().iter().map(|pack| pack.id).filter(|id| fresh.contains(id)));
         }
         progress.seen.extend(&state.condemnations);
@@ -358,7 +356,7 @@ impl Session {
 
     /// Whether the session stored nothing.
     pub fn is_empty(&self) -> bool {
-        let progress = lock(&self.progress);
+        let progress = self.progress.lock();
         progress.packs.is_empty() && progress.segments.is_empty() && progress.gathered.is_empty()
     }
 }
@@ -379,7 +377,7 @@ impl Store {
 impl Drop for Session {
     fn drop(&mut self) {
         if self.purpose != SessionPurpose::Read {
-            self.store.index.write().unwrap_or_else(PoisonError::into_inner).forget_private();
+            self.store.index.write().forget_private();
             self.store.writing.store(false, Ordering::Release);
         }
     }

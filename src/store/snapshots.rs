@@ -15,7 +15,6 @@ use std::sync::Arc;
 /// A snapshot that counts: its session's outcome names it, and it is not removed.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Its name.
     pub id: ObjectId,
     /// What it says of itself.
     pub manifest: Manifest,
@@ -28,9 +27,7 @@ pub struct Snapshot {
 /// A manifest that could not be used.
 #[derive(Debug)]
 pub struct DamagedSnapshot {
-    /// Its name.
     pub id: ObjectId,
-    /// Why.
     pub error: StoreError,
     /// What it says of itself, where only its session is in doubt.
     pub signed: Option<Arc<SignedManifest>>,
@@ -82,7 +79,7 @@ impl Store {
     }
 
     fn snapshots_under(&self, state: &State) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
-        let (mut judged, mut damaged) = self.judge_manifests(state)?;
+        let (mut judged, mut damaged) = self.verified_manifests(state)?;
         judged.retain(|judged| !self.is_removed(state, &judged.id, Some(&judged.signed.signer)));
         damaged.retain(|damaged| !self.is_removed(state, &damaged.id, Some(&[0; 32])));
         // The first signature of a label pins its signer: so in the order of time.

@@ -1,7 +1,7 @@
 //! `state/`: what was removed, condemned and settled. Records are read once; later looks read only what is new.
 
 use super::judge::JudgedRecord;
-use super::{Store, StoreError, lock};
+use super::{Store, StoreError};
 use crate::base::id::{ObjectId, SessionId};
 use crate::format::damaged_index::DamagedIndex;
 use crate::format::session::Verdict;
@@ -36,7 +36,7 @@ pub struct State {
     pub settled: HashMap<SessionId, Verdict>,
     /// Sessions of which settled lists say different things: they are in doubt.
     pub contested: HashSet<SessionId>,
-    /// Places in packs that were found damaged.
+    /// MachineFolders in packs that were found damaged.
     pub damaged: Suspects,
     /// Index segments and outcomes that were found damaged.
     pub damaged_index: DamagedIndex,
@@ -66,7 +66,7 @@ impl Store {
         let mut keys = BTreeSet::new();
         self.storage.list(Area::State, &mut |found| _ = keys.insert(found.key))?;
         let records: Vec<Counted> = {
-            let mut known = lock(&self.records);
+            let mut known = self.records.lock();
             known.0.retain(|key, _| keys.contains(key));
             for key in keys {
                 if let Entry::Vacant(place) = known.0.entry(key) {
@@ -124,7 +124,7 @@ impl Store {
             if let Record::Undelete { removal, session } = &record.record {
                 // The maintainer signs the undelete, the host that ran it its session's outcome.
                 let host = self.read_lease(*session)?.map_or(record.signer, |lease| lease.host_key);
-                if self.standing(*session, &host, state)?.lends() {
+                if self.standing(*session, &host, state)?.is_reliable() {
                     cancelled.insert(*removal);
                 }
             }

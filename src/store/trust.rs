@@ -1,6 +1,6 @@
 //! What this machine has seen of a store: pinned signers, heads, the highest config. In the configuration folder.
 
-use super::{Places, StoreError, local};
+use super::{MachineFolders, StoreError, machine_files};
 use crate::base::id::{ObjectId, StoreId};
 use crate::base::limits::TRUST_BYTES_MAX;
 use crate::format::snapshot::Head;
@@ -17,18 +17,15 @@ pub enum Authenticity {
     PinnedNow,
     /// Signed by someone who is neither pinned nor could be pinned (another key under a known host label).
     UnknownSigner,
-    /// Not signed.
     Unsigned,
     /// The signature does not fit.
     Tampered,
     /// The signature fits, and the session that made it does not vouch for it: its outcome is lost or cannot be read.
     InDoubt {
-        /// Why.
         reason: String,
     },
     /// Part of it is missing.
     Incomplete {
-        /// What.
         missing: ObjectId,
     },
 }
@@ -46,7 +43,7 @@ pub fn blank(store: StoreId) -> Trust {
 
 impl TrustFile {
     /// The trust file of a store on this machine.
-    pub fn new(places: &Places, store: StoreId) -> TrustFile {
+    pub fn new(places: &MachineFolders, store: StoreId) -> TrustFile {
         TrustFile { store, path: places.trust_file(store) }
     }
 
@@ -57,13 +54,13 @@ impl TrustFile {
     }
 
     fn failed(&self, what: &'static str) -> impl FnOnce(io::Error) -> StoreError {
-        local::failed(what, &self.path)
+        machine_files::failed(what, &self.path)
     }
 
     /// What it says; nothing seen when there is none. One that cannot be read is an error: it was written whole, and
     /// starting afresh would forget what is trusted.
     pub fn load(&self) -> Result<Trust, StoreError> {
-        let bytes = local::read(&self.path, TRUST_BYTES_MAX).map_err(self.failed("read the trust file"))?;
+        let bytes = machine_files::read(&self.path, TRUST_BYTES_MAX).map_err(self.failed("read the trust file"))?;
         let Some(bytes) = bytes else { return Ok(blank(self.store)) };
         let wrong = |reason: String| {
             let hint = "; put back a good copy of it, or remove it to trust what the store holds now";
@@ -89,19 +86,19 @@ impl TrustFile {
     /// Whether a backup could note what it does: asked before it begins.
     pub fn check_writable(&self) -> Result<(), StoreError> {
         self.load()?;
-        drop(local::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?);
+        drop(machine_files::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?);
         let folder = self.path.parent().unwrap_or(&self.path);
-        local::check_writable(&[folder]).map_err(self.failed("write the trust file"))
+        machine_files::check_writable(&[folder]).map_err(self.failed("write the trust file"))
     }
 
     /// Changes it; nothing is written when nothing changes. Durable.
     pub fn update(&self, change: impl FnOnce(&mut Trust)) -> Result<Trust, StoreError> {
-        let _lock = local::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?;
+        let _lock = machine_files::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?;
         let before = self.load()?;
         let mut trust = before.clone();
         change(&mut trust);
         if trust != before {
-            let written = local::replace(&self.path, &trust.encode(), true);
+            let written = machine_files::replace(&self.path, &trust.encode(), true);
             written.map_err(self.failed("write the trust file"))?;
         }
         Ok(trust)
@@ -112,11 +109,12 @@ impl TrustFile {
     /// the heads.
     pub fn next_sequence(&self, seen: u64) -> Result<u64, StoreError> {
         let path = self.beside(".sequence");
-        let _lock = local::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?;
-        let given = local::read(&path, 64).map_err(local::failed("read", &path))?;
+        let _lock = machine_files::lock(&self.beside(".lock")).map_err(self.failed("lock the trust file"))?;
+        let given = machine_files::read(&path, 64).map_err(machine_files::failed("read", &path))?;
         let given = given.and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok()).unwrap_or(0);
         let next = seen.max(given).saturating_add(1);
-        local::replace(&path, format!("{next}\n").as_bytes(), false).map_err(local::failed("write", &path))?;
+        machine_files::replace(&path, format!("{next}\n").as_bytes(), false)
+            .map_err(machine_files::failed("write", &path))?;
         Ok(next)
     }
 }
@@ -169,7 +167,7 @@ pub fn pin(trust: &mut Trust, signer: [u8; 32], label: &str) -> Authenticity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::places::tests::machine;
+    use crate::store::machine_folders::tests::machine;
 
     #[test]
     fn the_first_signer_of_a_label_is_pinned_and_another_is_not_known() {
@@ -207,13 +205,13 @@ mod tests {
     fn sequence_numbers_are_never_given_twice_and_follow_what_the_store_has_seen() {
         let (_guard, places) = machine();
         let files = [0; 2].map(|_| TrustFile::new(&places, StoreId([1; 16])));
-        let numbers = std::sync::Mutex::new(Vec::new());
+        let numbers = parking_lot::Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for file in &files {
-                scope.spawn(|| (0..10).for_each(|_| numbers.lock().unwrap().push(file.next_sequence(0).unwrap())));
+                scope.spawn(|| (0..10).for_each(|_| numbers.lock().push(file.next_sequence(0).unwrap())));
             }
         });
-        let mut numbers = numbers.into_inner().unwrap();
+        let mut numbers = numbers.into_inner();
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=20).collect::<Vec<u64>>());
         assert_eq!(files[0].next_sequence(100).unwrap(), 101);

@@ -6,7 +6,7 @@ use larder::ops::check::{self, CheckOptions, ReadData};
 use larder::ops::restore::{self, RestoreOptions};
 use larder::storage::Area;
 use larder::storage::local::LocalStorage;
-use larder::store::{Places, Store};
+use larder::store::{MachineFolders, Store};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn a_store_of_format_1_opens_checks_and_restores() {
     }
     let key: [u8; 32] = fs::read(fixture.join("key")).unwrap().try_into().unwrap();
     let storage = Arc::new(LocalStorage::open(&folder.path().join("store")).unwrap());
-    let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+    let places = MachineFolders { config: folder.path().join("config"), cache: folder.path().join("cache") };
     let store = Arc::new(Store::open(storage, &Credential::KeyFile(key.into()), places).unwrap());
     let options = CheckOptions { read_data: ReadData::All, ..CheckOptions::default() };
     let report = check::run(&store, &options, &Silent).unwrap();

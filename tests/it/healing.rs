@@ -11,7 +11,7 @@ use larder::source::fs::FsSource;
 use larder::storage::layer::{Fault, FaultStorage, OperationKind, Plan};
 use larder::storage::memory::MemoryStorage;
 use larder::storage::{Storage, StorageKey};
-use larder::store::{Places, Store};
+use larder::store::{MachineFolders, Store};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// A machine that may back up into copies of one store, each time with the same keys.
 struct Machine {
-    places: Places,
+    places: MachineFolders,
     _folder: tempfile::TempDir,
 }
 
@@ -27,7 +27,7 @@ impl Machine {
     /// One that knows what `engine`'s machine does, with an empty cache.
     fn like(engine: &Engine) -> Machine {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+        let places = MachineFolders { config: folder.path().join("config"), cache: folder.path().join("cache") };
         copy_folder(&engine.store.places.config, &places.config);
         Machine { places, _folder: folder }
     }

@@ -11,8 +11,8 @@ use larder::ops::restore::{self, RestoreOptions};
 use larder::source::fs::{FsOptions, FsSource};
 use larder::storage::local::LocalStorage;
 use larder::store::open::CreateOptions;
-use larder::store::reader::Reader;
-use larder::store::{Places, Store, StoreError};
+use larder::store::{MachineFolders, Store, StoreError};
+use larder::tree::reader::Reader;
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -28,7 +28,7 @@ fn a_store_is_created_filled_listed_checked_and_restored_by_the_library_alone() 
 
     let passphrase = Credential::Passphrase("correct horse".to_string().into());
     let kdf = KdfCost { memory_kib: 1024, passes: 1 };
-    let places = || Places { config: at("config"), cache: at("cache") };
+    let places = || MachineFolders { config: at("config"), cache: at("cache") };
     let storage = || Arc::new(LocalStorage::open(&at("store")).unwrap());
     LocalStorage::create(&at("store")).unwrap();
     let options = CreateOptions { kdf, ..CreateOptions::default() };

@@ -8,7 +8,7 @@ use larder::source::fs::{FsOptions, FsSource};
 use larder::storage::Storage;
 use larder::storage::memory::MemoryStorage;
 use larder::store::open::CreateOptions;
-use larder::store::{Places, Store, StoreError};
+use larder::store::{MachineFolders, Store, StoreError};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -33,7 +33,7 @@ impl Engine {
     pub fn with(options: CreateOptions) -> Engine {
         let folders = tempfile::tempdir().unwrap();
         let storage = Arc::new(MemoryStorage::new());
-        let places = Places { config: folders.path().join("config"), cache: folders.path().join("cache") };
+        let places = MachineFolders { config: folders.path().join("config"), cache: folders.path().join("cache") };
         let store = Store::create(storage.clone(), &credential(), places, options).unwrap();
         Engine { storage, store: Arc::new(store), folders }
     }
@@ -41,7 +41,7 @@ impl Engine {
     /// Opens another storage with this engine's key, with fresh folders.
     pub fn open(&self, storage: Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
         let other = tempfile::tempdir_in(self.folders.path()).unwrap().keep();
-        let places = Places { config: other.join("config"), cache: other.join("cache") };
+        let places = MachineFolders { config: other.join("config"), cache: other.join("cache") };
         Store::open(storage, &credential(), places).map(Arc::new)
     }
 

@@ -8,13 +8,14 @@ pub mod sources;
 mod words;
 
 use crate::base::time::Time;
-use crate::cli::context::{Context, Opened, host_name};
+use crate::cli::context::{Context, host_name};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::progress::{Progress, Shown};
 use crate::cli::select::snapshot;
 use crate::cli::{size, time};
 use crate::codec::Compression;
+use crate::connect::open::Opened;
 use crate::monitor::Counter;
 use crate::ops::backup::{self, BackupOptions};
 use crate::source::fs::ReadMode;
@@ -172,7 +173,6 @@ fn compression(text: &str) -> Result<Compression, String> {
     text.parse()
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let roots = sources::roots(&args)?;
     let (Opened { store, .. }, _pretended) = open_or_create(context, args.dry_run)?;

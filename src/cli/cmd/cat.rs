@@ -8,10 +8,10 @@ use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
 use crate::format::tree::EntryKind;
 use crate::ops::cat::Cat;
-use crate::ops::list::SnapshotPath;
 use crate::ops::tar::{self, TarError};
 use crate::store::Store;
 use crate::store::snapshots::Snapshot;
+use crate::tree::place::SnapshotPath;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -57,7 +57,6 @@ struct ContentObject<'a> {
     data_b64: String,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut files = Vec::new();
     for file in &args.files {

@@ -45,7 +45,6 @@ pub struct Args {
     threads: usize,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let read_data = match (args.read_data, args.subset) {
         (true, _) => ReadData::All,

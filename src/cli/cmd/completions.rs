@@ -21,7 +21,6 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "larder", &mut script);

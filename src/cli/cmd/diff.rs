@@ -10,11 +10,12 @@ use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, source};
 use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
-use crate::ops::list::{LIST_CACHE_BYTES, SnapshotPath};
+use crate::ops::list::LIST_CACHE_BYTES;
 use crate::source::Source;
 use crate::source::filter::{Excludes, Given};
 use crate::source::fs::FsOptions;
-use crate::store::reader::Reader;
+use crate::tree::place::SnapshotPath;
+use crate::tree::reader::Reader;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -87,7 +88,6 @@ struct SideObject {
     size: u64,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let first = SnapshotPath::parse(args.first.as_bytes())?;
     let store = context.open_with_index()?;
@@ -139,7 +139,7 @@ fn side<'a>(
     path: Option<&[u8]>,
 ) -> Result<Side<'a>, Failure> {
     match path {
-        None => Ok(Side::whole(snapshot)),
+        None => Ok(Side::of_snapshot(snapshot)),
         Some(path) => Side::at(reader, snapshot, path)
             .map_err(|e| Failure::from(e).hint(format!("`larder ls -r {}` shows what is in it", short(&snapshot.id)))),
     }

@@ -93,7 +93,6 @@ impl From<Kind> for EntryKind {
     }
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let matcher = Matcher::new(FindOptions {
         patterns: args.patterns,

@@ -1,12 +1,13 @@
 //! `larder init`.
 
-use crate::cli::context::{Context, Opened};
+use crate::cli::context::Context;
 use crate::cli::credential;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::connect::key_file::read_key_file;
+use crate::connect::open::{Opened, is_unfinished};
 use crate::crypto::slot::KdfCost;
 use crate::ops::init::{self, FirstSecret, Initialized};
-use crate::ops::keys::read_key_file;
 use crate::storage::Storage;
 use crate::storage::local::LocalStorage;
 use crate::store::StoreError;
@@ -40,13 +41,12 @@ pub fn kdf_cost(memory_mib: u32) -> KdfCost {
     KdfCost { memory_kib: memory_mib << 10, ..KdfCost::default() }
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let folder = context.store_folder()?;
     let options = CreateOptions { kdf: kdf_cost(args.kdf_memory), label: args.label, ..CreateOptions::default() };
     // What a run that did not come to its end has left is completed.
     if let Ok(storage) = LocalStorage::open(&folder)
-        && !init::is_unfinished(&storage).unwrap_or(false)
+        && !is_unfinished(&storage).unwrap_or(false)
     {
         init::refuse_store(&storage)?;
     }

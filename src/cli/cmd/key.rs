@@ -8,6 +8,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::table::Table;
 use crate::cli::{escape, time};
+use crate::connect::key_file::write_key_file;
 use crate::crypto::slot::Credential;
 use crate::format::keyslot::SlotKind;
 use crate::ops::keys::{self, KeyInfo};
@@ -85,7 +86,7 @@ struct NewSecret {
 impl NewSecret {
     fn read(&self, context: &Context) -> Result<Credential, Failure> {
         if let Some(path) = self.new_key_file.as_deref().filter(|path| !path.exists()) {
-            let credential = keys::write_key_file(path)?;
+            let credential = write_key_file(path)?;
             context.out.warn(&format!("a new key file was made: {}", path.display()));
             return Ok(credential);
         }
@@ -104,7 +105,6 @@ impl NewSecret {
     }
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Add(args) => add(context, &args)?,

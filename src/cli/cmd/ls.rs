@@ -8,7 +8,8 @@ use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, time};
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
-use crate::ops::list::{self, ListOptions, SnapshotPath};
+use crate::ops::list::{self, ListOptions};
+use crate::tree::place::SnapshotPath;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -38,7 +39,6 @@ pub struct Args {
     select: SelectArgs,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let places = args.places.iter().map(|p| SnapshotPath::parse(p.as_bytes())).collect::<Result<Vec<_>, _>>()?;
     let store = context.open_with_index()?;

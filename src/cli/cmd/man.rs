@@ -21,7 +21,6 @@ pub struct Args {
     folder: PathBuf,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&args.folder).map_err(|e| Failure::io("cannot make the folder", &args.folder, &e))?;
     let mut command = Cli::command().disable_help_subcommand(true);

@@ -37,7 +37,6 @@ struct IndexArgs {
     dry_run: bool,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let Command::Index(IndexArgs { dry_run }) = args.command;
     let storage = context.storage()?;

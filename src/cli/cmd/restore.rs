@@ -13,10 +13,10 @@ use crate::cli::progress::{Progress, Shown};
 use crate::cli::select::SelectArgs;
 use crate::cli::{human, stages};
 use crate::monitor::{Counter, StageTimes};
-use crate::ops::list::SnapshotPath;
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
 use crate::source::fs::parse_list;
 use crate::store::StoreError;
+use crate::tree::place::SnapshotPath;
 use never::Never;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -149,7 +149,6 @@ impl From<OwnersMode> for Owners {
     }
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let SnapshotPath { snapshot: name, path } = SnapshotPath::parse(args.place.as_bytes())?;
     let include = patterns(args.include, &args.include_file)?;

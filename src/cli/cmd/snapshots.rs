@@ -86,7 +86,6 @@ fn problem_objects(list: &ProblemList) -> Vec<ProblemObject> {
     list.kept.iter().map(object).collect()
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
     let (mut snapshots, damaged) = store.snapshots_confirmed()?;

@@ -26,7 +26,6 @@ pub struct Args {
     select: SelectArgs,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
     let stats = stats::run(&store)?;

@@ -1,17 +1,16 @@
 //! Owner, extended attributes, mode and time of what was restored, in the order in which none undoes another.
 
 use super::directory::Born;
-use super::lock;
 use crate::base::time::Time;
 use crate::destination::{Attributes, Loss, Losses, Part};
 use crate::format::tree::Xattr;
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 use std::collections::HashSet;
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// An inherited or existing access ACL.
@@ -135,7 +134,7 @@ impl Applier {
             Part::Mode(_) => took.mode.load(Relaxed),
             Part::Time => took.time.load(Relaxed),
             Part::Link => took.link.load(Relaxed),
-            Part::Xattr(..) => lock(&took.xattrs).contains(&part.class()),
+            Part::Xattr(..) => took.xattrs.lock().contains(&part.class()),
             Part::InheritedAcl | Part::ExtraXattrs | Part::Durable => true,
         }
     }
@@ -153,7 +152,7 @@ impl Applier {
             Part::Mode(_) => set(&self.took.mode),
             Part::Time => set(&self.took.time),
             Part::Link => set(&self.took.link),
-            Part::Xattr(..) => _ = lock(&self.took.xattrs).insert(part.class()),
+            Part::Xattr(..) => _ = self.took.xattrs.lock().insert(part.class()),
             Part::InheritedAcl | Part::ExtraXattrs | Part::Durable => {}
         }
     }

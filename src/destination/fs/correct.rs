@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl FsDestination {
-    /// See [`Destination::touch_up`].
+    /// See [`Destination::correct_attributes`].
     pub(super) fn correct(
         &self,
         directory: &Arc<FsDirectory>,

@@ -3,14 +3,14 @@
 use super::flush::Flush;
 use super::grain::Kept;
 use super::lend::NOT_LENT;
-use super::lock;
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// How a directory is opened.
 const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -26,7 +26,6 @@ const PIECE_BYTES_MAX: usize = 4000;
 pub(super) struct Born {
     /// Owner of a new entry.
     pub uid: u32,
-    /// Its group.
     pub gid: u32,
     /// New entries inherit an ACL.
     pub acl: bool,
@@ -140,22 +139,22 @@ impl OpenDirectories {
 
     /// A descriptor of the directory, opened again if it was closed.
     pub fn fd(&self, directory: &Arc<FsDirectory>) -> io::Result<Arc<OwnedFd>> {
-        if let Some(fd) = &*lock(&directory.slot) {
+        if let Some(fd) = &*directory.slot.lock() {
             return Ok(fd.clone());
         }
         let fd = Arc::new(reopen(directory)?);
-        *lock(&directory.slot) = Some(fd.clone());
+        *directory.slot.lock() = Some(fd.clone());
         self.admit(directory);
         Ok(fd)
     }
 
     fn admit(&self, directory: &Arc<FsDirectory>) {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         open.push_back(Arc::downgrade(directory));
         while open.len() > self.limit {
             let oldest = open.pop_front().and_then(|d| d.upgrade());
             if let Some(oldest) = oldest {
-                lock(&oldest.slot).take();
+                oldest.slot.lock().take();
             }
         }
     }
@@ -168,7 +167,7 @@ fn reopen(directory: &Arc<FsDirectory>) -> io::Result<OwnedFd> {
     let ancestor = loop {
         // The target has no parent and is always open.
         at = at.parent.as_ref().ok_or(Errno::BADF)?;
-        if let Some(fd) = &*lock(&at.slot) {
+        if let Some(fd) = &*at.slot.lock() {
             break fd.clone();
         }
         names.push(&at.name);

@@ -1,14 +1,15 @@
 //! Files being written: new inodes only, told apart from whole files by their mode until they are finished.
 
-use super::{FsDirectory, lock};
+use super::FsDirectory;
 use crate::destination::Identity;
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 
 /// A half-written file: its owner's alone, and with the sticky bit, which means nothing on files and which nobody sets.
 pub(super) const HALF_WRITTEN: u32 = 0o1600;
@@ -22,7 +23,6 @@ pub struct FsFile {
     pub(super) replaces: Option<Box<[u8]>>,
     /// Nothing that lies under the name it gets at the end may give way.
     pub(super) keeps_others: bool,
-    /// Its length.
     pub(super) size: u64,
     /// Where the last piece written so far ends.
     pub(super) end: AtomicU64,
@@ -80,14 +80,14 @@ impl OpenFiles {
 
     /// Takes a new file in; the oldest beyond the limit is closed. One that is being written to stays open instead.
     pub fn admit(&self, file: &Arc<FsFile>) -> io::Result<()> {
-        let mut open = lock(&self.open);
+        let mut open = self.open.lock();
         open.push_back(Arc::downgrade(file));
         for _ in 0..open.len() {
             if open.len() <= self.limit {
                 break;
             }
             let Some(oldest) = open.pop_front().and_then(|f| f.upgrade()) else { continue };
-            let mut slot = lock(&oldest.slot);
+            let mut slot = oldest.slot.lock();
             let Some(fd) = slot.fd.take() else { continue };
             slot.identity = Some(identity(&rustix::fs::fstat(&fd)?));
             match Arc::try_unwrap(fd) {
@@ -108,11 +108,11 @@ impl OpenFiles {
         file: &Arc<FsFile>,
         directory: impl FnOnce() -> io::Result<Arc<OwnedFd>>,
     ) -> io::Result<Arc<OwnedFd>> {
-        if let Some(fd) = &lock(&file.slot).fd {
+        if let Some(fd) = &file.slot.lock().fd {
             return Ok(fd.clone());
         }
         let directory = directory()?;
-        let mut slot = lock(&file.slot);
+        let mut slot = file.slot.lock();
         if let Some(fd) = &slot.fd {
             return Ok(fd.clone());
         }
@@ -130,7 +130,7 @@ impl OpenFiles {
 
     /// Closes the file. An error says that some of what was written did not get where it should.
     pub fn close(&self, file: &Arc<FsFile>) -> io::Result<()> {
-        let mut slot = lock(&file.slot);
+        let mut slot = file.slot.lock();
         let closed = slot.fd.take().and_then(Arc::into_inner).map_or(Ok(()), close);
         match slot.failed.or(closed.err()) {
             Some(error) => Err(not_written(error)),

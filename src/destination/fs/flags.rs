@@ -1,14 +1,14 @@
 //! File flags (`chattr`): written last, since an immutable file takes nothing more, not even another name.
 
-use super::{FsDestination, FsDirectory, lock};
+use super::{FsDestination, FsDirectory};
 use crate::destination::Identity;
 use crate::format::extension::{FLAG_APPEND, FLAG_IMMUTABLE, FLAG_NOCOW, FLAG_NODUMP};
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::{IFlags, Mode, OFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 use std::io;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Flags that forbid what a restore still does to a file after its own turn, such as giving it other names.
@@ -60,7 +60,7 @@ impl Flags {
     pub fn late(&self, directory: &Arc<FsDirectory>, name: &[u8], wanted: u32, identity: Identity) {
         if wanted & SEALING != 0 {
             let late = Late { directory: directory.clone(), name: name.into(), identity, flags: wanted };
-            lock(&self.late).push(late);
+            self.late.lock().push(late);
         }
     }
 
@@ -91,7 +91,7 @@ fn set(fd: rustix::fd::BorrowedFd<'_>, wanted: u32, mask: u32) -> bool {
 impl FsDestination {
     /// Sets the flags that were left to the end.
     pub(super) fn seal(&self) {
-        for late in std::mem::take(&mut *lock(&self.flags.late)) {
+        for late in std::mem::take(&mut *self.flags.late.lock()) {
             if self.seal_one(&late).is_err() {
                 self.flags.refused.fetch_add(1, Relaxed);
             }

@@ -2,13 +2,12 @@
 //! server never hears of that, file by file.
 
 use super::file::not_written;
-use super::lock;
 use crate::destination::{Loss, Losses, Part};
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::collections::HashMap;
 use std::io;
-use std::sync::Mutex;
 
 /// FUSE_SUPER_MAGIC of statfs.
 const FUSE: u64 = 0x6573_5546;
@@ -20,7 +19,6 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// Nothing met.
     pub fn new(wanted: bool) -> Flush {
         Flush { wanted, met: Mutex::default() }
     }
@@ -31,7 +29,7 @@ impl Flush {
             return Ok(false);
         }
         let device = rustix::fs::fstat(directory)?.st_dev;
-        let mut met = lock(&self.met);
+        let mut met = self.met.lock();
         if let Some((_, each)) = met.get(&device) {
             return Ok(*each);
         }
@@ -42,7 +40,7 @@ impl Flush {
 
     /// All of them.
     pub fn all(&self) -> io::Result<()> {
-        lock(&self.met).values().try_for_each(|(fd, _)| Ok(rustix::fs::syncfs(fd)?))
+        self.met.lock().values().try_for_each(|(fd, _)| Ok(rustix::fs::syncfs(fd)?))
     }
 }
 

@@ -1,12 +1,11 @@
 //! How the target keeps what it is given: how finely it keeps times, who owns what is made, whether names can be linked.
-//! Found out by trying, once for each file system, and only where it matters.
+//! FoundDirectory out by trying, once for each file system, and only where it matters.
 
-use super::lock;
 use crate::base::time::Time;
+use parking_lot::Mutex;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use std::collections::HashMap;
-use std::sync::Mutex;
 
 /// No file system cuts times off to more (FAT: two seconds).
 const COARSEST_NS: u64 = 2_000_000_000;
@@ -113,7 +112,7 @@ impl Grains {
         let unknown = Kept { grain: FINEST, uid: rustix::process::geteuid().as_raw(), links: true, range: ALL };
         let Ok(stat) = rustix::fs::fstat(directory) else { return unknown };
         // Held while it is found out, so that only one thread tries.
-        let mut known = lock(&self.0);
+        let mut known = self.0.lock();
         *known.entry(stat.st_dev).or_insert_with(|| {
             let kept = ask(directory, &name(), &name()).unwrap_or(unknown);
             // The directory looks as it did.

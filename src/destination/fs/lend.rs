@@ -1,13 +1,14 @@
 //! Directories that their owner made read-only: while a restore works in one, its owner may write there, as `rsync`
 //! does it. The system's administrator needs none of this.
 
-use super::{FsDestination, FsDirectory, lock};
+use super::{FsDestination, FsDirectory};
+use parking_lot::Mutex;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 
 /// Directories that have another mode for the time being.
 #[derive(Default)]
@@ -47,7 +48,7 @@ impl FsDestination {
 
     fn remember(&self, directory: &Arc<FsDirectory>, mode: u32) {
         directory.lent.store(mode, Relaxed);
-        lock(&self.lent.0).push(directory.clone());
+        self.lent.0.lock().push(directory.clone());
     }
 
     /// Opens a directory that is there. One of this user's own that not even its owner may list is lent to him.
@@ -76,7 +77,7 @@ impl FsDestination {
     /// Gives back the modes of directories that did not get another one meanwhile.
     pub(super) fn give_back(&self) {
         // Those that lie deeper were lent later.
-        let lent = std::mem::take(&mut *lock(&self.lent.0));
+        let lent = std::mem::take(&mut *self.lent.0.lock());
         for directory in lent.into_iter().rev() {
             let mode = directory.lent.swap(NOT_LENT, Relaxed);
             if mode != NOT_LENT

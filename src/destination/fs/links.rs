@@ -10,15 +10,16 @@
 //!   may write anywhere in the target could have root restore his files over others'.
 
 use super::compare::look;
-use super::{FsDestination, FsDirectory, lock};
-use crate::destination::{Found, Identity, Way};
+use super::{FsDestination, FsDirectory};
+use crate::destination::{FoundDirectory, Identity, Way};
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Links that may be passed on the way to one directory, as in the kernel.
 const LINKS_MAX: usize = 40;
@@ -34,8 +35,8 @@ pub(super) struct OwnLinks(Mutex<HashSet<Identity>>);
 impl FsDestination {
     /// Keeps in mind that the snapshot has a link here. In a target that was empty no other link can lie.
     pub(super) fn own_link(&self, identity: Identity) {
-        if self.found != Found::New {
-            lock(&self.own_links.0).insert(identity);
+        if self.found != FoundDirectory::New {
+            self.own_links.0.lock().insert(identity);
         }
     }
 
@@ -64,7 +65,7 @@ impl FsDestination {
                         FileType::Symlink => {
                             let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
                             let identity = Identity { device, inode: stat.stx_ino };
-                            if lock(&self.own_links.0).contains(&identity) {
+                            if self.own_links.0.lock().contains(&identity) {
                                 return Ok(Way::Closed(OF_THE_SNAPSHOT));
                             }
                             owners.push(stat.stx_uid);

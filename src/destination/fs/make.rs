@@ -4,7 +4,7 @@ use super::attributes::{ACL_ACCESS, ACL_DEFAULT, strip_acl};
 use super::file::{close, create_new, identity, not_renamed, not_written, rename_over};
 use super::flags::{SEALING, explain};
 use super::{FsDestination, FsDirectory, UNFINISHED, compare, flush, found, partial};
-use crate::destination::{Attributes, Found, Losses};
+use crate::destination::{Attributes, FoundDirectory, Losses};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -36,7 +36,7 @@ impl FsDestination {
         parent: &Arc<FsDirectory>,
         name: &[u8],
         replace: bool,
-    ) -> io::Result<(Arc<FsDirectory>, Found)> {
+    ) -> io::Result<(Arc<FsDirectory>, FoundDirectory)> {
         let fd = self.directories.fd(parent)?;
         let make = || self.in_writable(parent, &fd, || Ok(make_directory(&*fd, name)?));
         // Where something may lie nothing is tried that would change the directory.
@@ -68,7 +68,7 @@ impl FsDestination {
             let stripped = strip_acl(&*fd, ACL_DEFAULT) & strip_acl(&*fd, ACL_ACCESS);
             directory.inherits.store(!stripped, Relaxed);
         }
-        Ok((directory, Found::New))
+        Ok((directory, FoundDirectory::New))
     }
 
     fn there(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<There> {

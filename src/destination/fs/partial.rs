@@ -2,14 +2,15 @@
 //! believed only as far as its chunks are read back and have the right ids, so nothing has to be flushed on the way.
 
 use super::file::{FsFile, HALF_WRITTEN, create_new, identity};
-use super::{FsDirectory, kind_of, lock};
+use super::{FsDirectory, kind_of};
 use crate::destination::Identity;
 use crate::format::tree::EntryKind;
+use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// What a journal begins with.
 const HEAD: &str = "larder partial file 1\n";
@@ -48,7 +49,7 @@ impl Claims {
     pub fn entry(&self, directory: &OwnedFd, name: &[u8]) -> io::Result<()> {
         if name.starts_with(PREFIX) {
             let place = place(directory, name)?;
-            let mut claimed = lock(&self.0);
+            let mut claimed = self.0.lock();
             if claimed.journals.remove(&place) {
                 remove(directory, name);
             }
@@ -60,7 +61,7 @@ impl Claims {
     /// Removes a journal, unless an entry took its name.
     pub fn remove_journal(&self, directory: &OwnedFd, name: &[u8]) {
         if let Ok(place) = place(directory, name)
-            && lock(&self.0).journals.remove(&place)
+            && self.0.lock().journals.remove(&place)
         {
             remove(directory, name);
         }
@@ -136,7 +137,7 @@ impl Partial<'_> {
     pub fn resume(&self, uid: &dyn Fn() -> u32) -> Option<FsFile> {
         let (journal, temporary) = self.names();
         let at = place(self.fd, &journal).ok()?;
-        let mut claimed = lock(&self.claims.0);
+        let mut claimed = self.claims.0.lock();
         if claimed.entries.contains(&at) || claimed.entries.contains(&(at.0, temporary.clone())) {
             return None;
         }
@@ -189,7 +190,7 @@ impl Partial<'_> {
     ) -> io::Result<FsFile> {
         let (journal, temporary) = self.names();
         let at = place(self.fd, &journal)?;
-        let mut claimed = lock(&self.claims.0);
+        let mut claimed = self.claims.0.lock();
         self.remove_begun(&claimed, at.0, uid);
         let own = match create_new(self.fd, self.name) {
             Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => None,

@@ -9,16 +9,17 @@
 use super::file::{create_new, identity};
 use super::partial::{PREFIX, open};
 use super::sweep::names;
-use super::{FsDestination, FsDirectory, HALF_WRITTEN, UNFINISHED, compare, lock, read_all_at, write_all_at};
+use super::{FsDestination, FsDirectory, HALF_WRITTEN, UNFINISHED, compare, read_all_at, write_all_at};
 use crate::base::time::Time;
 use crate::destination::{Existing, Identity};
 use crate::format::tree::EntryKind;
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, Stat, Timespec, Timestamps, flock};
 use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// What a journal begins with.
 const HEAD: &str = "larder restore 1\n";
@@ -158,12 +159,12 @@ impl FsDestination {
         let Ok(stat) = rustix::fs::fstat(fd) else { return };
         if !directory.made() {
             let changed = || Changed { directory: directory.clone(), before: before(&stat) };
-            lock(&self.traces.changed).entry(identity(&stat)).or_insert_with(changed);
+            self.traces.changed.lock().entry(identity(&stat)).or_insert_with(changed);
         }
         let above = self.place_of(directory);
         let Ok(place) = self.meet(&above) else { return };
         let mtime = Time { s: stat.st_mtime, ns: stat.st_mtime_nsec as u32 };
-        let place = &mut *lock(&place);
+        let place = &mut *place.lock();
         let record = Record { mtime, path: path_below(&above, directory) };
         if !self.write_down(place, &record) {
             place.failed = true;
@@ -195,14 +196,14 @@ impl FsDestination {
         let fd = self.directories.fd(directory)?;
         let at = identity(&rustix::fs::fstat(&fd)?);
         let place = {
-            let mut places = lock(&self.traces.places);
+            let mut places = self.traces.places.lock();
             if let Some(place) = places.get(&at) {
                 return Ok(place.clone());
             }
             let place = Place { directory: directory.clone(), own: None, carried: vec![], since: None, failed: false };
             places.entry(at).or_insert(Arc::new(Mutex::new(place))).clone()
         };
-        let mut own = lock(&place);
+        let mut own = place.lock();
         let mut gone = vec![];
         if !directory.made() {
             for name in names(&fd)?.into_iter().filter(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX)) {
@@ -248,13 +249,15 @@ impl FsDestination {
                 && let Ok(stat) = rustix::fs::fstat(&fd)
             {
                 let id = identity(&stat);
-                lock(&self.traces.left)
+                self.traces
+                    .left
+                    .lock()
                     .entry(id)
                     .or_insert_with(|| Left { directory: directory.clone(), since: journal.since });
                 if !self.dry_run {
                     let mut times = before(&stat);
                     times.last_modification = Timespec { tv_sec: record.mtime.s, tv_nsec: record.mtime.ns.into() };
-                    lock(&self.traces.changed).insert(id, Changed { directory: directory.clone(), before: times });
+                    self.traces.changed.lock().insert(id, Changed { directory: directory.clone(), before: times });
                     self.remove_temporary(&fd, journal.seed);
                 }
             }
@@ -278,7 +281,7 @@ impl FsDestination {
             let stat = rustix::fs::fstat(&fd)?;
             if !place.directory.made() {
                 let changed = || Changed { directory: place.directory.clone(), before: before(&stat) };
-                lock(&self.traces.changed).entry(identity(&stat)).or_insert_with(changed);
+                self.traces.changed.lock().entry(identity(&stat)).or_insert_with(changed);
             }
             let name = [PREFIX, format!("{:016x}", self.temporary.0).as_bytes(), SUFFIX].concat();
             let file = create_new(&fd, &name)?;
@@ -304,7 +307,7 @@ impl FsDestination {
         let mut text = head.into_bytes();
         place.carried.iter().for_each(|record| text.extend(text_of(record)));
         // The journal changes the directory in which it lies.
-        if let Some(changed) = lock(&self.traces.changed).get(&at) {
+        if let Some(changed) = self.traces.changed.lock().get(&at) {
             let was = changed.before.last_modification;
             let mtime = Time { s: was.tv_sec, ns: was.tv_nsec as u32 };
             text.extend(text_of(&Record { mtime, path: vec![] }));
@@ -337,7 +340,7 @@ impl FsDestination {
 
     /// Whether a file that looks half written lies where a run that is gone worked, and is as new as that.
     pub(super) fn was_left(&self, fd: &OwnedFd, name: &[u8]) -> bool {
-        let left = lock(&self.traces.left);
+        let left = self.traces.left.lock();
         if left.is_empty() {
             return false;
         }
@@ -349,23 +352,23 @@ impl FsDestination {
     pub(super) fn was_half_made(&self, directory: &Arc<FsDirectory>, existing: &Existing) -> bool {
         let stat = self.directories.fd(directory).and_then(|fd| Ok(rustix::fs::fstat(fd)?));
         stat.is_ok_and(|stat| {
-            let since = || lock(&self.traces.left).get(&identity(&stat)).map(|left| left.since);
+            let since = || self.traces.left.lock().get(&identity(&stat)).map(|left| left.since);
             stat.st_mode & 0o7777 == UNFINISHED || since().is_some_and(|since| existing.mtime >= since)
         })
     }
 
     /// The time of a directory is given by the snapshot.
     pub(super) fn time_is_given(&self, directory: Identity) {
-        lock(&self.traces.changed).remove(&directory);
+        self.traces.changed.lock().remove(&directory);
     }
 
     /// Puts the times of directories back that got no other, and removes the journals.
     pub(super) fn end_traces(&self) {
-        let places: Vec<_> = lock(&self.traces.places).drain().map(|(_, place)| place).collect();
+        let places: Vec<_> = self.traces.places.lock().drain().map(|(_, place)| place).collect();
         let keeps = self.is_left_over();
         self.traces.stays.store(keeps, Relaxed);
         for place in places {
-            let place = lock(&place);
+            let place = place.lock();
             let (Some(own), Ok(fd)) = (&place.own, self.directories.fd(&place.directory)) else { continue };
             if keeps && !place.carried.is_empty() {
                 continue;
@@ -376,7 +379,7 @@ impl FsDestination {
                 _ = rustix::fs::futimens(&*fd, &before(&stat));
             }
         }
-        for (id, changed) in std::mem::take(&mut *lock(&self.traces.changed)) {
+        for (id, changed) in std::mem::take(&mut *self.traces.changed.lock()) {
             // One that is gone, or that another took the place of, has no time to be put back.
             let Ok(fd) = self.directories.fd(&changed.directory) else { continue };
             let Ok(stat) = rustix::fs::fstat(&fd) else { continue };
@@ -390,7 +393,7 @@ impl FsDestination {
 
     /// Whether something that a run that is gone began still lies there.
     fn is_left_over(&self) -> bool {
-        let left = lock(&self.traces.left);
+        let left = self.traces.left.lock();
         left.values().any(|left| {
             let fd = self.directories.fd(&left.directory);
             fd.is_ok_and(|fd| {

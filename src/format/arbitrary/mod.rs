@@ -47,17 +47,14 @@ pub fn content_id() -> impl Strategy<Value = ContentId> {
     prop_oneof![any::<[u8; 32]>(), any::<u8>().prop_map(|byte| [byte; 32])].prop_map(ContentId)
 }
 
-/// Object names.
 pub fn object_id() -> impl Strategy<Value = ObjectId> {
     any::<[u8; 32]>().prop_map(ObjectId)
 }
 
-/// Session names.
 pub fn session_id() -> impl Strategy<Value = SessionId> {
     any::<[u8; 16]>().prop_map(SessionId)
 }
 
-/// Store names.
 pub fn store_id() -> impl Strategy<Value = StoreId> {
     any::<[u8; 16]>().prop_map(StoreId)
 }
@@ -76,7 +73,6 @@ pub fn text(max: usize) -> impl Strategy<Value = String> {
         .prop_filter("control characters", move |text| text.len() <= max && !text.chars().any(char::is_control))
 }
 
-/// Times.
 pub fn time() -> impl Strategy<Value = Time> {
     let s = prop_oneof![Just(0i64), Just(i64::MIN), Just(i64::MAX), Just(-1), 1_600_000_000..1_600_000_100i64];
     let ns = prop_oneof![Just(0u32), Just(NANOS - 1), 0..NANOS];
@@ -146,13 +142,11 @@ fn pack_kind() -> impl Strategy<Value = PackKind> {
     select(vec![PackKind::Data, PackKind::Tree])
 }
 
-/// Pack headers.
 pub fn pack_header() -> impl Strategy<Value = PackHeader> {
     (store_id(), any::<u32>(), pack_kind(), session_id(), key_block())
         .prop_map(|(store, epoch, kind, session, key_block)| PackHeader { store, epoch, kind, session, key_block })
 }
 
-/// Pack trailers.
 pub fn pack_trailer() -> impl Strategy<Value = PackTrailer> {
     (pack_header(), vec(any::<u8>(), PackTrailer::POINTER_LEN)).prop_map(|(header, pointer)| PackTrailer {
         header: header.encode(),
@@ -190,13 +184,11 @@ pub fn pack_table() -> impl Strategy<Value = PackTable> {
     vec(table_blob(), 0..8).prop_map(|blobs| PackTable { blobs })
 }
 
-/// Segment headers.
 pub fn segment_header() -> impl Strategy<Value = SegmentHeader> {
     (store_id(), session_id(), key_block(), extensions())
         .prop_map(|(store, session, key_block, extensions)| SegmentHeader { store, session, key_block, extensions })
 }
 
-/// Index rows.
 pub fn row() -> impl Strategy<Value = Row> {
     let kind = select(vec![BlobKind::Chunks, BlobKind::Node, BlobKind::List]);
     let place = (between_u32(0, SEGMENT_PACKS_MAX - 1), between_u32(PackHeader::LEN_MIN, PACK_BYTES_MAX));
@@ -229,7 +221,6 @@ pub fn segment_pack() -> impl Strategy<Value = SegmentPack> {
         .prop_map(|(id, kind, len, header_len)| SegmentPack { id, kind, len, header_len })
 }
 
-/// Segment footers.
 pub fn segment_footer() -> impl Strategy<Value = SegmentFooter> {
     let fence = (content_id(), between_u32(SEALED_LEN_MIN, 70_000), 1..2000u32, any::<[u8; 32]>());
     let blocks = (between_u32(0, 5000), vec(fence, 0..5)).prop_map(|(mut offset, mut fences)| {
@@ -246,13 +237,11 @@ pub fn segment_footer() -> impl Strategy<Value = SegmentFooter> {
     )
 }
 
-/// Segment trailers.
 pub fn segment_trailer() -> impl Strategy<Value = SegmentTrailer> {
     (between_u32(0, 1 << 27), between_u32(SEALED_LEN_MIN, 1 << 27))
         .prop_map(|(footer_offset, footer_len)| SegmentTrailer { footer_offset, footer_len })
 }
 
-/// Key slots.
 pub fn key_slot() -> impl Strategy<Value = KeySlot> {
     let passphrase = (between_u32(8 * 16, KDF_MEMORY_KIB_MAX as usize), 1..=KDF_PASSES_MAX, 1..=KDF_LANES_MAX)
         .prop_map(|(memory_kib, passes, lanes)| SlotKind::Passphrase { memory_kib, passes, lanes });
@@ -274,14 +263,12 @@ pub fn key_slot() -> impl Strategy<Value = KeySlot> {
     )
 }
 
-/// Key bundles.
 pub fn key_bundle() -> impl Strategy<Value = KeyBundle> {
     (1..=3u8, any::<[[u8; 32]; 4]>()).prop_map(|(role, [store_secret, master, maintainer_seed, exchange_secret])| {
         KeyBundle { role, store_secret, master, maintainer_seed, exchange_secret }
     })
 }
 
-/// Chunker parameters.
 pub fn chunker_params() -> impl Strategy<Value = ChunkerParams> {
     (1..1000u32, 1..1000u32, 1..1000u32, any::<u64>(), any::<u64>()).prop_map(|(a, b, c, strict, loose)| {
         let mask_strict = strict >> 17;
@@ -296,7 +283,6 @@ pub fn chunker_params() -> impl Strategy<Value = ChunkerParams> {
     })
 }
 
-/// Signed configs.
 pub fn config() -> impl Strategy<Value = SignedConfig> {
     let sealed = || vec(any::<u8>(), Epoch::SEALED_LEN);
     let epochs = btree_map(1..=u32::MAX, (sealed(), sealed()), 1..4).prop_map(|epochs| {
@@ -340,7 +326,6 @@ pub fn config() -> impl Strategy<Value = SignedConfig> {
     })
 }
 
-/// Leases.
 pub fn lease() -> impl Strategy<Value = Lease> {
     let purpose = select(vec![SessionPurpose::Backup, SessionPurpose::Maintenance, SessionPurpose::Read]);
     let who = (session_id(), purpose, any::<[u8; 32]>(), text(LABEL_BYTES_MAX));
@@ -359,7 +344,6 @@ pub fn lease() -> impl Strategy<Value = Lease> {
     )
 }
 
-/// Checkpoints.
 pub fn checkpoint() -> impl Strategy<Value = Checkpoint> {
     (session_id(), 1..=u32::MAX, object_ids(), object_ids(), object_ids(), extensions()).prop_map(
         |(session, number, packs, condemnations_seen, packs_in_use, extensions)| Checkpoint {
@@ -373,12 +357,10 @@ pub fn checkpoint() -> impl Strategy<Value = Checkpoint> {
     )
 }
 
-/// Verdicts.
 pub fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![object_id().prop_map(Verdict::Committed), Just(Verdict::Done), Just(Verdict::None)]
 }
 
-/// Outcomes.
 pub fn outcome() -> impl Strategy<Value = Outcome> {
     let summary = vec(number(), 5).prop_map(|numbers| std::array::from_fn(|i| numbers[i]));
     (session_id(), verdict(), object_ids(), summary, extensions(), any::<[u8; 32]>(), signature()).prop_map(
@@ -400,7 +382,6 @@ fn heads() -> impl Strategy<Value = Vec<Head>> {
     })
 }
 
-/// Signed manifests.
 pub fn manifest() -> impl Strategy<Value = SignedManifest> {
     let paths = btree_set(path(), 0..4).prop_map(|paths| paths.into_iter().collect::<Vec<_>>());
     let tags = btree_set(text(LABEL_BYTES_MAX), 0..4)
@@ -443,7 +424,6 @@ pub fn manifest() -> impl Strategy<Value = SignedManifest> {
     })
 }
 
-/// State records.
 pub fn record() -> impl Strategy<Value = SignedRecord> {
     let settled = btree_map(session_id(), verdict(), 0..4).prop_map(|all| all.into_iter().collect::<Vec<_>>());
     let record = prop_oneof![
@@ -484,7 +464,6 @@ pub fn record() -> impl Strategy<Value = SignedRecord> {
     )
 }
 
-/// Trust files.
 pub fn trust() -> impl Strategy<Value = Trust> {
     let signers = btree_map(any::<[u8; 32]>(), text(LABEL_BYTES_MAX), 0..4).prop_map(|all| all.into_iter().collect());
     (store_id(), any::<u32>(), signers, heads()).prop_map(|(store, config, signers, heads)| Trust {

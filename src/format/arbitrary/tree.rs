@@ -122,7 +122,6 @@ pub fn content() -> impl Strategy<Value = Content> {
     ]
 }
 
-/// Entries.
 pub fn entry() -> impl Strategy<Value = Entry> {
     let changed = prop_oneof![4 => Just(false), 1 => Just(true)];
     (path(), meta(), content(), changed, extensions(), any::<bool>()).prop_map(
@@ -154,7 +153,6 @@ pub fn entries(count: impl Into<proptest::collection::SizeRange>) -> impl Strate
     })
 }
 
-/// Tree nodes.
 pub fn node() -> impl Strategy<Value = Node> {
     let children = btree_map(path(), (content_id(), totals()), 2..8).prop_map(|children| {
         let child = |(path, (id, totals)): (Vec<u8>, _)| Child { first: key_of(&path).unwrap_or_default(), id, totals };

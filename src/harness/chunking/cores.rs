@@ -23,7 +23,6 @@ impl<'a> Cores<'a> {
         Ok(Cores { pool, stop })
     }
 
-    /// How many.
     pub fn count(&self) -> usize {
         self.pool.current_num_threads()
     }

@@ -120,7 +120,6 @@ impl Corpus {
         }
     }
 
-    /// All bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }

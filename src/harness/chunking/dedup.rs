@@ -22,7 +22,6 @@ pub struct Dedup {
 /// Another version beside the first.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Second {
-    /// Its bytes.
     pub bytes: u64,
     /// Of these, in chunks that the first has, too.
     pub shared: u64,
@@ -46,7 +45,6 @@ impl Dedup {
 /// Chunks of one version: what they hold and how long they are.
 pub type Chunks<'a> = (&'a [Id], &'a [u32]);
 
-/// Counts.
 pub fn count(first: Chunks, second: Option<Chunks>) -> Dedup {
     let mut known = HashSet::new();
     let (bytes, unique) = add(&mut known, first);

@@ -4,7 +4,6 @@ use super::chunker::{Algorithm, Chunker, Dial};
 use super::profile::Profile;
 use crate::harness::BenchError;
 
-/// Near enough.
 const CLOSE: f64 = 0.01;
 /// How often the data is cut for one way.
 const TRIES: usize = 24;
@@ -16,7 +15,6 @@ pub fn is_close(mean: f64, wanted: f64) -> bool {
 
 /// The best that was found.
 pub struct Matched {
-    /// The chunker.
     pub chunker: Box<dyn Chunker>,
     /// The mean it has.
     pub mean: f64,

@@ -16,7 +16,6 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// larder's own.
     pub const LARDER: Profile = Profile { min: CHUNK_MIN, avg: CHUNK_AVG, max: CHUNK_MAX };
 
     /// What is measured when nobody names a profile: larder's, one like those of many deduplicating file systems, one like

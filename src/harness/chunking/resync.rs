@@ -23,14 +23,12 @@ const EDITS_LEAST: usize = 4;
 pub enum Edit {
     /// Bytes come in.
     Insert,
-    /// Bytes go.
     Delete,
     /// Bytes become others.
     Overwrite,
 }
 
 impl Edit {
-    /// All kinds.
     pub const ALL: [Edit; 3] = [Edit::Insert, Edit::Delete, Edit::Overwrite];
 }
 

@@ -19,17 +19,14 @@ pub struct Row {
     pub about: &'static str,
     /// What was asked for.
     pub profile: Profile,
-    /// The chunker.
     pub chunker: Box<dyn Chunker>,
     /// Its chunks of the data.
     pub lengths: Vec<u32>,
-    /// Their sizes.
     pub sizes: Sizes,
     /// Their mean before it was matched.
     pub untuned: f64,
     /// Whether it may be ranked among those of its profile.
     pub ranked: bool,
-    /// Filled later.
     pub dedup: Option<Dedup>,
     /// Filled later; stays empty when the data is too small.
     pub resync: Option<Resync>,
@@ -44,7 +41,6 @@ impl Row {
 
 /// All rows, profile by profile, and what is to be said of them.
 pub struct Rows {
-    /// The rows.
     pub rows: Vec<Row>,
     /// What cannot be had, and who is not ranked.
     pub notes: Vec<String>,

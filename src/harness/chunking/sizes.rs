@@ -5,13 +5,11 @@ use super::profile::Profile;
 /// What is said of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sizes {
-    /// How many.
     pub chunks: usize,
     /// Bytes over chunks.
     pub mean: f64,
     /// The smallest: a file's last may be smaller than the profile's.
     pub min: f64,
-    /// The largest.
     pub max: f64,
     /// What a tenth, two tenths, … of the chunks are no larger than.
     pub deciles: [f64; 9],

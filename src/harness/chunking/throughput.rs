@@ -68,7 +68,7 @@ fn rate(bytes: usize, cores: &Cores, pass: impl Fn() -> Result<usize, BenchError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
     use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
 
     impl Chunker for Slow<'_> {
         fn cuts(&self, file: &[u8], lengths: &mut Vec<u32>) {
-            self.2.lock().unwrap().push(self.0);
+            self.2.lock().push(self.0);
             std::thread::sleep(Duration::from_millis(self.1));
             lengths.push(file.len() as u32);
         }
@@ -109,7 +109,7 @@ mod tests {
         let corpus = Corpus::of("d", &[&[0; 6000]]);
         let cores = Cores::new(1, &stop).unwrap();
         let speeds = measure(&corpus, &[&a, &b], 2, &cores, &|_| {}).unwrap();
-        assert_eq!(*called.lock().unwrap(), "abba");
+        assert_eq!(*called.lock(), "abba");
         assert!(speeds.iter().all(|speed| speed.one.len() == 2 && speed.all.is_empty()));
         // 6,000 bytes in 60 ms; a sleep may last longer, never shorter.
         assert!(speeds[0].one.iter().all(|rate| (30_000.0..=100_000.0).contains(rate)), "{speeds:?}");

@@ -25,7 +25,6 @@ pub struct Wanted {
     pub with: Vec<String>,
     /// Descriptions in files.
     pub files: Vec<PathBuf>,
-    /// This program.
     pub larder: PathBuf,
     /// Another build of it.
     pub base: Option<PathBuf>,

@@ -24,7 +24,6 @@ pub struct Plan {
     pub data: DataSet,
     /// What is measured.
     pub steps: Vec<Step>,
-    /// How often.
     pub rounds: usize,
     /// Stores, homes and caches; emptied by us below a folder of our own name.
     pub work: PathBuf,
@@ -62,7 +61,6 @@ pub struct Samples {
     pub lost: Vec<String>,
     /// Tools that saw the second version under another path.
     pub other_path: Vec<String>,
-    /// Complete rounds.
     pub rounds: usize,
 }
 
@@ -275,7 +273,6 @@ fn can_mount(plan: &Plan, folders: &Folders) -> Result<bool, BenchError> {
 enum Failure {
     /// The tool's: which step, and why.
     Tool(&'static str, String),
-    /// Ours.
     Other(BenchError),
 }
 

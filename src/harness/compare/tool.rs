@@ -40,7 +40,6 @@ impl Step {
     /// In the order they run.
     pub const ALL: [Step; 4] = [Step::First, Step::Unchanged, Step::Restore, Step::Second];
 
-    /// Its name.
     pub fn id(self) -> &'static str {
         match self {
             Step::First => "first",
@@ -50,7 +49,6 @@ impl Step {
         }
     }
 
-    /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Step::First => "First backup",
@@ -145,9 +143,7 @@ fn yes() -> bool {
 /// A tool that is here.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// Its description.
     pub tool: Tool,
-    /// Its program.
     pub program: PathBuf,
     /// The row's label: the tool's name, or what the person calls this build.
     pub label: String,

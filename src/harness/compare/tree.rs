@@ -17,17 +17,14 @@ const EXAMPLES: usize = 3;
 /// Ways in which an entry can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {
-    /// Not there.
     Missing,
     /// There, and not in the source.
     Extra,
     /// Another type of entry.
     Kind,
-    /// Other bytes.
     Contents,
     /// A symlink that leads elsewhere.
     Target,
-    /// Permission bits.
     Mode,
     /// Time of the last change.
     Mtime,

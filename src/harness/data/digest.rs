@@ -30,7 +30,6 @@ const BLOCK: usize = 1 << 20;
 pub struct TreeDigest {
     /// Bytes of regular files.
     pub bytes: u64,
-    /// Regular files.
     pub files: u64,
     /// BLAKE3, 64 hexadecimal digits.
     pub digest: String,

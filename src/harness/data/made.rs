@@ -41,7 +41,6 @@ impl Record {
 /// What lies at a data set's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Nothing.
     Missing,
     /// The data set.
     Made(Record),

@@ -53,7 +53,6 @@ pub struct Recipe {
 pub struct Expected {
     /// Bytes of regular files.
     pub bytes: Option<u64>,
-    /// Regular files.
     pub files: Option<u64>,
     /// Bytes on disk, where they are far from that.
     pub disk: Option<u64>,
@@ -84,7 +83,6 @@ pub enum Source {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
-    /// Its name.
     pub name: String,
     /// A tar archive in it; without one its own files are taken.
     pub archive: Option<String>,

@@ -43,13 +43,11 @@ impl Tool {
         Ok(Tool { command, program: program.into() })
     }
 
-    /// Another argument.
     pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Tool {
         self.command.arg(arg);
         self
     }
 
-    /// Some more.
     pub fn args<I: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = I>) -> &mut Tool {
         self.command.args(args);
         self

@@ -116,7 +116,6 @@ impl Out<'_> {
         self.file.write_all(bytes).map_err(BenchError::io("write", &self.path))
     }
 
-    /// A hole.
     pub fn skip(&mut self, bytes: u64) -> Result<(), BenchError> {
         self.file.seek(SeekFrom::Current(bytes as i64)).map(drop).map_err(BenchError::io("write", &self.path))
     }

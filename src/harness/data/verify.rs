@@ -10,7 +10,6 @@ use crate::harness::error::BenchError;
 /// What a verification found in one version.
 #[derive(Debug, Clone)]
 pub struct Verified {
-    /// Which.
     pub version: Version,
     /// What is there.
     pub found: Option<TreeDigest>,
@@ -21,7 +20,6 @@ pub struct Verified {
 /// What is there beside what the recipe says, or what was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Equal.
     Same,
     /// No digest is known, so nothing is said of what is there.
     NothingKnown,

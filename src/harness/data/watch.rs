@@ -13,7 +13,6 @@ pub struct Watch<'a> {
 }
 
 impl Watch<'_> {
-    /// Tells it.
     pub fn say(&self, line: &str) {
         if let Some(say) = self.say {
             say(line);

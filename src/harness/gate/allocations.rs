@@ -2,8 +2,8 @@
 //!
 //! It is the `larder` program's allocator. While nothing is measured it costs one relaxed load a call.
 
+use parking_lot::Mutex;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 static COUNTING: AtomicBool = AtomicBool::new(false);
@@ -74,7 +74,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
 /// Does `work` and tells what it allocated; `None` where another allocator is the program's.
 pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Option<Allocations>) {
-    let _only = MEASURING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _only = MEASURING.lock();
     CALLS.store(0, Relaxed);
     LIVE.store(0, Relaxed);
     PEAK.store(0, Relaxed);

@@ -39,7 +39,6 @@ pub type Values = BTreeMap<String, Value>;
 pub struct Taken {
     /// What they depend on, in words: processor, toolchain.
     pub on: String,
-    /// The values.
     pub values: Values,
 }
 
@@ -47,7 +46,6 @@ pub struct Taken {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// When (UTC).
     pub date: String,
     /// What the person said.
     pub reason: String,
@@ -57,11 +55,9 @@ pub struct Change {
     pub program: String,
 }
 
-/// The file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Baseline {
-    /// [`SCHEMA`].
     pub schema: u32,
     /// The newest last.
     #[serde(default)]

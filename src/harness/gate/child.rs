@@ -23,11 +23,9 @@ pub const FILE_WORKS: [&str; 3] = ["backup", "restore", "storage"];
 /// How a child is started: the program, and the words before those of [`Child::words`].
 #[derive(Debug, Clone)]
 pub struct Child {
-    /// The program.
     pub program: PathBuf,
     /// Words that lead it to [`run`].
     pub words: Vec<OsString>,
-    /// Further environment.
     pub environment: Vec<(String, OsString)>,
     /// Where the name of the work goes: an environment variable of this name; `None`: a last word.
     pub by_environment: bool,

@@ -17,7 +17,7 @@ use crate::storage::{
     Area, Block, Capabilities, Created, Listed, MemoryStorage, Storage, StorageError, StorageKey, StorageWriter,
 };
 use crate::store::open::{BENCH_SECRET, CreateOptions};
-use crate::store::{Places, Store};
+use crate::store::{MachineFolders, Store};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub fn cutter() -> Result<Cutter, BenchError> {
 
 /// A store in memory with the fixed secret.
 pub fn create(storage: Arc<dyn Storage>, folder: &Path) -> Result<Store, BenchError> {
-    let places = Places { config: folder.join("config"), cache: folder.join("cache") };
+    let places = MachineFolders { config: folder.join("config"), cache: folder.join("cache") };
     let options = CreateOptions {
         store_secret: Some(BENCH_SECRET.into()),
         pack_bytes: Some(PACK_BYTES),
@@ -150,7 +150,7 @@ fn backup_counts(into: &mut Values, name: &str, stats: &BackupStats) {
 /// Where every chunk and node lies. Packs end in padding; what is sealed is counted to the byte here.
 fn layout(into: &mut Values, store: &Store) -> Result<(), BenchError> {
     store.load_index()?;
-    let index = store.index.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let index = store.index.read();
     let (mut hasher, mut blobs, mut rows) = (blake3::Hasher::new(), HashSet::new(), 0);
     let read = index.each_row(&mut |pack, row| {
         rows += 1;

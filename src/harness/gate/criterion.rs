@@ -51,7 +51,6 @@ pub struct Origin {
     started: u64,
 }
 
-/// This version.
 const PROGRAM: &str = concat!("larder ", env!("CARGO_PKG_VERSION"));
 
 impl Origin {

@@ -20,7 +20,6 @@ pub enum Verdict {
 /// How much may differ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {
-    /// Nothing.
     Exact,
     /// This share up or down, and it is a counter.
     Counter(f64),
@@ -28,18 +27,15 @@ pub enum Limit {
     Cost(f64),
 }
 
-/// One comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// What was measured.
     pub name: String,
     /// The baseline's value.
     pub was: Option<Value>,
-    /// Now.
     pub is: Option<Value>,
     /// What it means.
     pub verdict: Verdict,
-    /// In words.
     pub says: String,
 }
 

@@ -26,12 +26,10 @@ pub enum Reference {
     FastCdc,
     /// BLAKE3 over everything at once.
     Blake3,
-    /// A copy.
     Memcpy,
 }
 
 impl Reference {
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Reference::FastCdc => "the fastcdc crate",
@@ -41,10 +39,8 @@ impl Reference {
     }
 }
 
-/// A kernel.
 #[derive(Clone, Copy)]
 pub struct Kernel {
-    /// Its name.
     pub name: &'static str,
     /// What it is timed against.
     pub reference: Reference,
@@ -120,7 +116,6 @@ impl Bench {
         Ok(Bench { noise, text, packed, sealed, cutter, key, hasher, contents, compressor, decompressor, lengths, out })
     }
 
-    /// One iteration.
     pub fn run(&mut self, kernel: Kernel) {
         (kernel.run)(self, kernel.text, BYTES / PIECE);
         #[cfg(test)]

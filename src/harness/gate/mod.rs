@@ -83,7 +83,6 @@ impl Tier {
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The file.
     pub baseline: PathBuf,
     /// What is measured.
     pub tiers: BTreeSet<Tier>,
@@ -93,7 +92,6 @@ pub struct Plan {
     pub skip_elsewhere: bool,
     /// Write the baseline instead of comparing with it: the reason.
     pub update: Option<String>,
-    /// Criterion's folder.
     pub criterion: Option<PathBuf>,
     /// Another build, and what the pipeline is measured on.
     pub pipeline: Option<pipeline::Pair>,
@@ -174,7 +172,6 @@ fn checked(plan: &Plan) -> Result<Baseline, BenchError> {
     }
 }
 
-/// A run.
 struct Gate<'a> {
     plan: &'a Plan,
     baseline: Baseline,

@@ -19,16 +19,13 @@ const COPIES: usize = 6;
 const ROUNDS_MIN: usize = 5;
 const TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// Two builds.
 #[derive(Debug, Clone)]
 pub struct Pair {
-    /// This one.
     pub ours: PathBuf,
     /// The one it must not be slower than.
     pub base: PathBuf,
     /// What to back up; `None`: seeded files.
     pub data: Option<DataSet>,
-    /// Rounds.
     pub rounds: usize,
     /// Where restores go.
     pub target: PathBuf,

@@ -14,7 +14,6 @@ use std::sync::Arc;
 const KIB: usize = 1 << 10;
 /// The folder that everything lies in.
 pub const ROOT: &str = "/work";
-/// 2020-01-01.
 const MTIME: Time = Time { s: 1_577_836_800, ns: 0 };
 
 /// Bytes that do not compress.
@@ -68,7 +67,6 @@ impl Work {
         self.files.insert(name.into(), Arc::new(content));
     }
 
-    /// Plaintext bytes.
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|content| content.len() as u64).sum()
     }

@@ -17,14 +17,12 @@ pub struct Machine {
     pub cores: u32,
     /// CPU features that some kernel here can use and this CPU has.
     pub features: Vec<String>,
-    /// Bytes.
     pub memory: u64,
     /// `Debian GNU/Linux 12 (bookworm), Linux 6.18.0`.
     pub os: String,
 }
 
 impl Machine {
-    /// This machine.
     pub fn here() -> Machine {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
         let uname = rustix::system::uname();

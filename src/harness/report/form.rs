@@ -30,7 +30,6 @@ impl Form {
     pub const ALL: [Form; 7] =
         [Form::Table, Form::Json, Form::Markdown, Form::Csv, Form::GithubAction, Form::Bencher, Form::Html];
 
-    /// Its word.
     pub fn word(self) -> &'static str {
         match self {
             Form::Table => "table",

@@ -22,7 +22,6 @@ pub fn line(report: &Report) -> String {
     serde_json::to_string(&Document { object: TYPE, report: &report }).expect("a report has string keys only")
 }
 
-/// For files.
 pub fn pretty(report: &Report) -> String {
     let report = finite(report);
     let document = Document { object: TYPE, report: &report };

@@ -3,7 +3,6 @@
 use super::{Report, Section, Unit, number, text};
 use crate::base::escape;
 
-/// The report.
 pub fn render(report: &Report) -> String {
     let mut out = format!("# {} bench {}\n\n", plain(&report.program), plain(&report.kind));
     out += &format!("{}, on {}\n", plain(&report.started), plain(&text::machine(report)));

@@ -37,11 +37,9 @@ pub const SCHEMA: u32 = 1;
 /// What one run of `larder bench` found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
-    /// [`SCHEMA`].
     pub schema: u32,
     /// `chunking`, `stages`, `pipeline`, `compare`, `gate`.
     pub kind: String,
-    /// `larder 0.1.0`.
     pub program: String,
     /// The words after `larder bench`.
     pub command: Vec<String>,
@@ -49,7 +47,6 @@ pub struct Report {
     pub started: String,
     /// What it ran on.
     pub machine: super::machine::Machine,
-    /// The results.
     pub sections: Vec<Section>,
     /// What is doubtful, and what helps.
     pub warnings: Vec<String>,
@@ -63,13 +60,11 @@ pub struct Report {
 pub struct Section {
     /// For programs: `throughput`, `first_backup`.
     pub id: String,
-    /// For people.
     pub title: String,
     /// The data set or path it was taken on.
     pub data: Option<DataUsed>,
     /// The columns; the first is the row's label and not listed here.
     pub columns: Vec<Column>,
-    /// The rows.
     pub rows: Vec<Row>,
     /// What the page draws of it.
     pub plots: Vec<Plot>,
@@ -87,7 +82,6 @@ pub struct DataUsed {
     /// Of these, in holes, which are not read: rates count the others.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub holes: u64,
-    /// Regular files.
     pub files: u64,
 }
 
@@ -105,9 +99,7 @@ impl DataUsed {
 /// A column: what its numbers are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Column {
-    /// For programs.
     pub id: String,
-    /// The heading.
     pub title: String,
     /// How to read and print its numbers.
     pub unit: Unit,
@@ -144,7 +136,6 @@ pub enum Better {
     Neither,
 }
 
-/// One row.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// What was measured.
@@ -153,23 +144,19 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-/// One value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cell {
     /// Not measured, or it does not apply.
     Empty,
-    /// Words.
     Text(String),
     /// A number that is exact, or has no spread.
     Exact(f64),
     /// A median with its 95 % interval and what it came from.
     Measured {
-        /// Median.
         value: f64,
         /// Ends of the interval.
         low: f64,
-        /// See `low`.
         high: f64,
         /// All samples, in the order they were taken.
         samples: Vec<f64>,
@@ -182,7 +169,6 @@ pub enum Cell {
 pub enum Plot {
     /// Bars of one column, with intervals where there are some; `line`: a limit drawn across (roofline, 1.0).
     Bars {
-        /// Heading.
         title: String,
         /// Id of the column.
         column: String,
@@ -193,7 +179,6 @@ pub enum Plot {
     },
     /// Counts by class: (upper end, count).
     Histogram {
-        /// Heading.
         title: String,
         /// Unit of the classes.
         unit: Unit,
@@ -244,7 +229,6 @@ impl Cell {
 }
 
 impl Column {
-    /// A column.
     pub fn new(id: &str, title: &str, unit: Unit, better: Better) -> Column {
         Column { id: id.into(), title: title.into(), unit, better }
     }

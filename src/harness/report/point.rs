@@ -6,13 +6,10 @@ use std::collections::HashMap;
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct Point<'a> {
-    /// Its table.
     pub section: &'a Section,
     /// Its row's label; ` #2` after it when the table has an equal one above.
     pub row: String,
-    /// Its column.
     pub column: &'a Column,
-    /// The value.
     pub cell: &'a Cell,
 }
 
@@ -25,7 +22,6 @@ impl Point<'_> {
         }
     }
 
-    /// `section/data/row/column`.
     pub fn name(&self) -> String {
         format!("{}/{}", self.benchmark(), self.column.id)
     }

@@ -12,7 +12,6 @@ const LARGEST: u64 = 256 << 20;
 /// What a folder of runs holds.
 #[derive(Debug, Default)]
 pub struct History {
-    /// Oldest first.
     pub runs: Vec<Report>,
     /// Files that are or may have been reports and cannot be read, and why: another schema, or damage.
     pub unread: Vec<String>,

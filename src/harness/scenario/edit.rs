@@ -22,15 +22,12 @@ const STRIDE: usize = 509;
 pub struct Edited {
     /// Pieces written over, and their bytes.
     pub pieces: u64,
-    /// See `pieces`.
     pub bytes_over: u64,
     /// Files added, and their bytes.
     pub added: u64,
-    /// See `added`.
     pub bytes_added: u64,
     /// Files deleted, and their bytes.
     pub deleted: u64,
-    /// See `deleted`.
     pub bytes_deleted: u64,
 }
 

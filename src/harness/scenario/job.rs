@@ -13,12 +13,13 @@ use crate::source::fs::{FsOptions, FsSource, ReadMode};
 use crate::storage::layer::{Operation, OperationKind, RecordStorage};
 use crate::storage::{LocalStorage, Storage};
 use crate::store::open::CreateOptions;
-use crate::store::{Places, Store, StoreError};
+use crate::store::{MachineFolders, Store, StoreError};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// What to do.
@@ -68,17 +69,13 @@ pub struct Outcome {
     /// Entries, files, and bytes of content, that it was about: no holes. (Only a backup knows the content, and a check not
     /// even the files: the caller does.)
     pub entries: u64,
-    /// See `entries`.
     pub files: u64,
-    /// See `entries`.
     pub bytes: u64,
     /// Files and bytes that were really read.
     pub files_read: u64,
-    /// See `files_read`.
     pub bytes_read: u64,
     /// Chunks cut (of a check: looked up), and bytes of those that were new.
     pub chunks: u64,
-    /// See `chunks`.
     pub bytes_novel: u64,
     /// Bytes of data packs written.
     pub data_stored: u64,
@@ -86,7 +83,6 @@ pub struct Outcome {
     pub requests: BTreeMap<String, u64>,
     /// Bytes to storage and from it.
     pub bytes_out: u64,
-    /// See `bytes_out`.
     pub bytes_in: u64,
     /// Wait for input, busy, wait for room (seconds, over all threads) and items of each stage, or of each phase of a check.
     pub stages: Vec<(String, [f64; 3], u64)>,
@@ -116,7 +112,7 @@ struct Stages(Mutex<Vec<(String, [f64; 3], u64)>>);
 
 impl Stages {
     fn take(&self) -> Vec<(String, [f64; 3], u64)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(|e| e.into_inner()))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
@@ -125,7 +121,7 @@ impl Monitor for Stages {
 
     fn stage(&self, name: &'static str, times: StageTimes) {
         let seconds = [times.wait_in, times.busy, times.wait_out].map(|time| time.as_secs_f64());
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).push((name.into(), seconds, times.items));
+        self.0.lock().push((name.into(), seconds, times.items));
     }
 }
 
@@ -139,7 +135,7 @@ pub fn perform_watched(job: &Job, cancel: &Arc<AtomicBool>) -> Result<(Outcome, 
     let key = std::fs::read(&job.key).map_err(BenchError::io("read", &job.key))?;
     let key: [u8; 32] = key.try_into().map_err(|_| BenchError::Invalid("a key file of 32 bytes is needed".into()))?;
     let key = Credential::KeyFile(key.into());
-    let places = Places { config: job.home.join("config"), cache: job.home.join("cache") };
+    let places = MachineFolders { config: job.home.join("config"), cache: job.home.join("cache") };
     if job.task == Task::Backup && !job.store.exists() {
         let storage = LocalStorage::create(&job.store).map_err(StoreError::from)?;
         drop(Store::create(Arc::new(storage), &key, places.clone(), CreateOptions::default())?);

@@ -68,7 +68,6 @@ impl Scenario {
         }
     }
 
-    /// For people.
     pub fn title(self) -> &'static str {
         match self {
             Scenario::First => "first backup",
@@ -145,7 +144,6 @@ pub struct ScenarioOptions {
 /// One scenario's rounds.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// Which.
     pub scenario: Scenario,
     /// One a round.
     pub outcomes: Vec<Outcome>,
@@ -156,7 +154,6 @@ pub struct Measured {
 /// What is known so far.
 #[derive(Debug, Clone, Default)]
 pub struct Results {
-    /// The data.
     pub data: DataUsed,
     /// The scenarios that have run.
     pub measured: Vec<Measured>,

@@ -17,7 +17,6 @@ const SPARE: u64 = 64 << 20;
 pub struct Work {
     /// Stores, and the copy of the data.
     pub folder: tempfile::TempDir,
-    /// Restores.
     pub target: tempfile::TempDir,
 }
 

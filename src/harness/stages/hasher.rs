@@ -27,7 +27,6 @@ impl Hasher {
         Hasher { platform, level: Vec::new(), above: Vec::new() }
     }
 
-    /// As `blake3::keyed_hash`.
     pub fn keyed_hash(&mut self, key: &[u8; OUT], input: &[u8]) -> [u8; OUT] {
         let key = words_from_le_bytes_32(key);
         if input.len() <= CHUNK {

@@ -9,13 +9,13 @@ use crate::crypto::slot::Credential;
 use crate::harness::BenchError;
 use crate::monitor::Counters;
 use crate::ops::backup::{self, BackupOptions};
-use crate::pipeline::backup::context::Context;
+use crate::pipeline::backup::context::BackupContext;
 use crate::pipeline::backup::item::{Batch, Buffer, Chunk, ChunkState, PlacedBatch, Plan};
 use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, place, read, scan};
 use crate::source::Source;
 use crate::source::fs::{FsOptions, FsSource, ReadMode};
 use crate::storage::MemoryStorage;
-use crate::store::{Places, Store, StoreError, open::CreateOptions};
+use crate::store::{MachineFolders, Store, StoreError, open::CreateOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -28,14 +28,13 @@ pub struct Input {
     /// Where the files lie.
     pub source: FsSource,
     /// What the stages share, for the codec that was chosen.
-    pub context: Arc<Context>,
+    pub context: Arc<BackupContext>,
     /// Batches: read, cut, hashed, claimed.
     pub batches: Vec<Batch>,
     /// Their chunks as they were after claiming: put back when a kernel has changed them.
     pub chunks: Vec<Vec<Chunk>>,
     /// Blobs of each codec that is measured, the chosen one last.
     pub codecs: Vec<CodecInput>,
-    /// The counts.
     pub shape: Shape,
     /// The store whose keys are used, and its folders; last, as others hold on to it.
     _folders: tempfile::TempDir,
@@ -43,10 +42,9 @@ pub struct Input {
 
 /// What comes out of compressing with one codec.
 pub struct CodecInput {
-    /// The codec.
     pub compression: Compression,
     /// What the stages share.
-    pub context: Arc<Context>,
+    pub context: Arc<BackupContext>,
     /// Batches with blobs and no plaintext.
     pub placed: Vec<PlacedBatch>,
     /// The blobs are sealed now; else their insides lie open.
@@ -68,7 +66,6 @@ pub struct Shape {
     pub scanned: u64,
     /// Chunks, and their bytes: what is short lies in the tree.
     pub chunks: u64,
-    /// See `chunks`.
     pub hashed: u64,
     /// Bytes of chunks that come for the first time.
     pub new: u64,
@@ -128,17 +125,17 @@ pub fn fs_source(data: &Path, read: ReadMode) -> Result<FsSource, BenchError> {
 }
 
 fn throwaway_store(folder: &Path) -> Result<Arc<Store>, StoreError> {
-    let places = Places { config: folder.join("config"), cache: folder.join("cache") };
+    let places = MachineFolders { config: folder.join("config"), cache: folder.join("cache") };
     let key = Credential::KeyFile(random_key());
     Ok(Arc::new(Store::create(Arc::new(MemoryStorage::new()), &key, places, CreateOptions::default())?))
 }
 
-fn context_of(store: &Arc<Store>, compression: Compression) -> Result<Context, StoreError> {
+fn context_of(store: &Arc<Store>, compression: Compression) -> Result<BackupContext, StoreError> {
     let options = BackupOptions { compression, batches: PERMITS, ..BackupOptions::default() };
     backup::context(store, None, &options, Arc::new(Counters::default()))
 }
 
-fn cutting_on(path: Option<ScanPath>, mut context: Context) -> Result<Context, BenchError> {
+fn cutting_on(path: Option<ScanPath>, mut context: BackupContext) -> Result<BackupContext, BenchError> {
     if let Some(path) = path {
         let missing = || BenchError::Missing(format!("gear has no {} path for the masks of this store", path.name()));
         context.cutter = context.cutter.on(path).ok_or_else(missing)?;
@@ -151,11 +148,11 @@ fn stop_if(cancel: &AtomicBool) -> Result<(), BenchError> {
 }
 
 /// Fails when a stage failed or a file could not be read: the figures would be those of less data.
-pub fn done(context: &Context) -> Result<(), BenchError> {
+pub fn done(context: &BackupContext) -> Result<(), BenchError> {
     if let Some(error) = context.failure.take() {
         return Err(error.into());
     }
-    let told = context.told.lock().unwrap_or_else(|e| e.into_inner());
+    let told = context.path_report.lock();
     match told.problems.first() {
         None => Ok(()),
         Some(problem) => Err(BenchError::NotMeasured(format!(
@@ -169,7 +166,7 @@ pub fn done(context: &Context) -> Result<(), BenchError> {
 
 /// The pipeline's scan, as far as the limit.
 fn walk(
-    context: &Arc<Context>,
+    context: &Arc<BackupContext>,
     source: &dyn Source,
     limit: u64,
     cancel: &AtomicBool,
@@ -203,7 +200,7 @@ fn wanted(batch: &Batch) -> u64 {
     files.sum::<u64>() + batch.segment.as_ref().map_or(0, |segment| segment.len as u64)
 }
 
-fn shape(context: &Context, batches: &[Batch]) -> Shape {
+fn shape(context: &BackupContext, batches: &[Batch]) -> Shape {
     let min = u64::from(context.cutter.params().min);
     let mut shape = Shape::default();
     for batch in batches {

@@ -9,7 +9,7 @@ use crate::codec::Decompressor;
 use crate::crypto::lanes::ManyHasher;
 use crate::format::blob::{BlobHeader, BlobKind, NONCE_TAIL_LEN, TAG_LEN};
 use crate::harness::BenchError;
-use crate::pipeline::backup::context::Context;
+use crate::pipeline::backup::context::BackupContext;
 use crate::pipeline::backup::item::{Batch, Buffer, PlacedBatch, Plan};
 use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, read};
 use crate::source::fs::{FsOptions, FsSource, ReadMode};
@@ -55,7 +55,6 @@ pub struct Load {
 
 /// Everything that the kernels take.
 pub struct Bench {
-    /// The data.
     pub data: PathBuf,
     /// How it is read.
     pub read: ReadMode,
@@ -200,7 +199,7 @@ impl Bench {
     fn timed(&mut self, kernel: Kernel, pool: &rayon::ThreadPool) -> Result<Duration, BenchError> {
         let chosen = self.chosen();
         let Input { source, context, batches, codecs, .. } = &mut self.input;
-        let (context, source): (&Context, &FsSource) = (context, source);
+        let (context, source): (&BackupContext, &FsSource) = (context, source);
         let hash_on = self.hash_on;
         match kernel {
             Kernel::Walk => return walk(&self.data, self.read, pool.current_num_threads()).map(|(taken, _)| taken),
@@ -289,7 +288,7 @@ thread_local! {
 }
 
 /// As the pipeline's, on a chosen path: small contents side by side, large ones each by itself.
-fn hash_batch_on(platform: Platform, context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
+fn hash_batch_on(platform: Platform, context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
     let key = &context.ring.keys.chunk_id;
     let Buffer { plain, chunks, .. } = &mut batch.buffer;
     HASHERS.with_borrow_mut(|kept| {

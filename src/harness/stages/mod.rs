@@ -70,7 +70,6 @@ impl Default for StagesOptions {
 /// What was measured of one kernel.
 #[derive(Debug, Clone)]
 pub struct Measured {
-    /// The kernel.
     pub kernel: Kernel,
     /// What it is called.
     pub name: String,

@@ -16,7 +16,6 @@ const CHOOSABLE: [&str; 2] = ["blake3", "gear"];
 /// The paths that were chosen and are not what is taken by itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Chosen {
-    /// Of BLAKE3.
     pub hash_on: Option<Platform>,
     /// Of the scan for cuts.
     pub cut_on: Option<ScanPath>,

@@ -29,9 +29,7 @@ pub enum Per {
 /// A piece of work, in the units of the terms.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Work {
-    /// Entries walked.
     pub entries: f64,
-    /// Files opened.
     pub files: f64,
     /// Bytes read from the source.
     pub read: f64,
@@ -80,7 +78,6 @@ impl Work {
 /// The cost of one kernel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Term {
-    /// The kernel.
     pub name: &'static str,
     /// What it is counted in.
     pub per: Per,
@@ -95,7 +92,6 @@ pub struct Term {
 /// The costs of a machine with some data.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Roofline {
-    /// The kernels.
     pub terms: Vec<Term>,
     /// Bytes a second that storage takes.
     pub sink: Option<f64>,

@@ -7,7 +7,7 @@ use crate::format::blob::BlobKind;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use crate::monitor::Silent;
 use crate::ops::testing::{Bench, meta, noise};
-use crate::source::{Description, Fingerprint, Found, Handle, SourceFile, Walked};
+use crate::source::{Description, Fingerprint, FoundEntry, Handle, SourceFile, Walked};
 use crate::storage::Storage;
 use crate::storage::layer::{Fault, FaultStorage, OperationKind, Plan};
 use std::io;
@@ -23,7 +23,7 @@ const HELD_MAX: usize = 4000;
 struct Numbered(Vec<u32>);
 
 impl Numbered {
-    fn content(&self, found: &Found) -> Vec<u8> {
+    fn content(&self, found: &FoundEntry) -> Vec<u8> {
         let number = self.0[found.meta.inode as usize];
         [&number.to_le_bytes()[..], &noise(200, number as u8)].concat()
     }
@@ -37,7 +37,14 @@ impl Source for Numbered {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let mut emit = |path: &str, meta| {
             let key = key_of(path.as_bytes()).unwrap();
-            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
+            emit(Walked::Entry(FoundEntry {
+                key,
+                meta,
+                handle: Handle::Key,
+                sparse: false,
+                streaming: false,
+                flags: 0,
+            }))
         };
         let mut going = emit("/", meta(EntryKind::Directory));
         for inode in 0..self.0.len() as u64 {
@@ -47,11 +54,11 @@ impl Source for Numbered {
         Ok(())
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         Ok(Box::new(Content(self.content(found), Fingerprint::of(&found.meta))))
     }
 
-    fn xattrs(&self, _: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, _: &FoundEntry) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
     }
 }
@@ -100,7 +107,7 @@ fn assert_each_is_stored_once(bench: &Bench) {
     let store = bench.open(bench.storage.clone()).unwrap();
     store.load_index().unwrap();
     let (mut ids, mut twice): (HashSet<ContentId>, _) = (HashSet::new(), 0);
-    let index = store.index.read().unwrap();
+    let index = store.index.read();
     index.each_row(&mut |_, row| twice += u32::from(!ids.insert(row.id))).unwrap();
     let mut chunks = 0;
     index.each_row(&mut |_, row| chunks += u32::from(row.kind == BlobKind::Chunks)).unwrap();
@@ -146,7 +153,7 @@ fn a_dry_run_counts_as_exactly_in_as_little_memory() {
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("dry-run-"));
     assert_eq!(left.count(), 0);
-    assert_eq!(bench.store.index.read().unwrap().rows(), 0, "nobody else finds what it put aside");
+    assert_eq!(bench.store.index.read().rows(), 0, "nobody else finds what it put aside");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::monitor::Silent;
 use crate::ops::restore::{RestoreOptions, RestoreStats};
 use crate::ops::testing::{Bench, Entries, noise};
 use crate::source::fs::{FsOptions, FsSource};
-use crate::source::{Description, Fingerprint, Found, Reached, SourceFile, Walked};
-use crate::store::reader::Reader;
+use crate::source::{Description, Fingerprint, FoundEntry, Reached, SourceFile, Walked};
+use crate::tree::reader::Reader;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -35,7 +35,7 @@ impl Meddling {
 
     /// Before this file is opened, that happens. All of a small tree is walked by then.
     fn before(self, path: PathBuf, hook: impl FnOnce() + Send + 'static) -> Meddling {
-        self.hooks.lock().unwrap().insert(path.into_os_string().into_encoded_bytes(), Box::new(hook));
+        self.hooks.lock().insert(path.into_os_string().into_encoded_bytes(), Box::new(hook));
         self
     }
 
@@ -58,14 +58,14 @@ impl Source for Meddling {
         })
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
-        let hook = self.hooks.lock().unwrap().remove(&path_of(&found.key));
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
+        let hook = self.hooks.lock().remove(&path_of(&found.key));
         hook.into_iter().for_each(|hook| hook());
         let (file, said) = (self.inner.open(found)?, self.lie(&found.key));
         Ok(Box::new(Said { file, said }))
     }
 
-    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         self.inner.xattrs(found)
     }
 
@@ -406,11 +406,11 @@ impl Source for Unlistable {
         Ok(())
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         self.0.open(found)
     }
 
-    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         self.0.xattrs(found)
     }
 }
@@ -461,11 +461,11 @@ impl Source for Repeating {
         })
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         self.0.open(found)
     }
 
-    fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         self.0.xattrs(found)
     }
 }

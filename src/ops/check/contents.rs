@@ -6,20 +6,14 @@ use super::{Severity, Subject};
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB};
 use crate::base::time::Time;
-use crate::codec::Decompressor;
-use crate::crypto::hash::content_id;
-use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
 use crate::format::pack::PackKind;
 use crate::index::Location;
-use crate::object::reader::{open_blob, open_pack, pack_key, read_table_of};
-use crate::storage::StorageKey;
+use crate::object::reader::pack_key;
 use crate::store::Store;
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use crate::tree::blob::BlobReader;
+use std::collections::{BTreeMap, HashSet};
 
-/// Pack keys kept.
-const KEYS_MAX: usize = 1024;
 /// What a sealed blob may add to its plaintext.
 const BLOB_EXTRA_BYTES_MAX: usize = 64 * KIB;
 
@@ -49,11 +43,9 @@ pub(super) struct Contents<'a> {
     pub needed: HashSet<(ObjectId, u32)>,
     /// Whether a pack is damaged or missing: without that no place need be weighed.
     any_suspect: bool,
-    keys: HashMap<ObjectId, Arc<PackKey>>,
     found: Vec<Location>,
-    sealed: Vec<u8>,
+    blobs: BlobReader,
     plain: Vec<u8>,
-    decompressor: Decompressor,
 }
 
 impl<'a> Contents<'a> {
@@ -65,11 +57,9 @@ impl<'a> Contents<'a> {
             lost: BTreeMap::new(),
             needed: HashSet::new(),
             any_suspect: catalogue.packs.values().any(PackState::is_suspect),
-            keys: HashMap::new(),
             found: vec![],
-            sealed: vec![],
+            blobs: BlobReader::new(store.storage.clone(), store.ring.clone()),
             plain: vec![],
-            decompressor: Decompressor::default(),
         }
     }
 
@@ -219,51 +209,9 @@ impl<'a> Contents<'a> {
     }
 
     fn read_at(&mut self, location: &Location, id: &ContentId) -> Result<(), Flaw> {
-        let name = pack_key(location.pack_kind, location.pack);
-        let key = self.key_of(location, false)?;
-        if let Err(error) = self.open_at(&key, &name, location, id) {
-            // The header may be the damaged part: its end repeats it.
-            let key = self.key_of(location, true).map_err(|_| error.clone())?;
-            self.open_at(&key, &name, location, id).map_err(|_| error)?;
+        if self.pack(location).is_none_or(|pack| pack.stored_len.is_none()) {
+            return Err("the pack is missing".into());
         }
-        Ok(())
-    }
-
-    /// The pack's key, from its header or from the copy at its end.
-    fn key_of(&mut self, location: &Location, from_end: bool) -> Result<Arc<PackKey>, Flaw> {
-        let (storage, ring) = (&*self.store.storage, &*self.store.ring);
-        let (kind, id) = (location.pack_kind, location.pack);
-        if let Some(key) = self.keys.get(&id).filter(|_| !from_end) {
-            return Ok(key.clone());
-        }
-        let len = self.pack(location).and_then(|pack| pack.stored_len).ok_or("the pack is missing")?;
-        let key = match open_pack(storage, ring, kind, id) {
-            Ok((_, _, key)) if !from_end => key,
-            Err(error) if error.is_unreadable() => return Err(error.into()),
-            _ => read_table_of(storage, ring, kind, id, len)?.3,
-        };
-        if self.keys.len() >= KEYS_MAX {
-            self.keys.clear();
-        }
-        let key = Arc::new(key);
-        self.keys.insert(id, key.clone());
-        Ok(key)
-    }
-
-    fn open_at(&mut self, key: &PackKey, name: &StorageKey, location: &Location, id: &ContentId) -> Result<(), Flaw> {
-        let (storage, ring) = (&*self.store.storage, &*self.store.ring);
-        self.sealed.resize(location.blob_len as usize, 0);
-        let offset = location.blob_offset;
-        storage.get_range(name, u64::from(offset), &mut self.sealed)?;
-        let object = || format!("{} at {offset}", name.path());
-        let (sealed, plain) = (&mut self.sealed, &mut self.plain);
-        open_blob(key, location.blob_kind, offset, sealed, &mut self.decompressor, plain, &object)?;
-        let keys = &ring.keys;
-        let id_key = if location.blob_kind == BlobKind::Node { &keys.node_id } else { &keys.list_id };
-        if content_id(id_key, plain) == *id {
-            Ok(())
-        } else {
-            Err(format!("{}: not the content of its id", object()).into())
-        }
+        Ok(self.blobs.verified(location, id, true, &mut self.plain)?)
     }
 }

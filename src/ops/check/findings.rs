@@ -9,9 +9,9 @@ use crate::monitor::{Counter, Monitor, Problem};
 use crate::object::ObjectError;
 use crate::storage::StorageError;
 use crate::store::StoreError;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard};
 
 /// How often something is read before it is called damaged.
 pub(in crate::ops) const ATTEMPTS: usize = 3;
@@ -85,7 +85,6 @@ impl From<CryptoError> for Flaw {
 /// Whether every snapshot is known, and with them all that is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(in crate::ops) enum Sight {
-    /// It is.
     #[default]
     Clear,
     /// Some could not be read: what they need is known once they can be.
@@ -132,7 +131,7 @@ impl<'a> Findings<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(|e| e.into_inner())
+        self.inner.lock()
     }
 
     pub fn add(&self, severity: Severity, subject: Subject, message: impl Into<String>) {
@@ -223,7 +222,7 @@ impl<'a> Findings<'a> {
 
     /// Moves everything to the report.
     pub fn finish(self, report: &mut CheckReport) {
-        let inner = self.inner.into_inner().unwrap_or_else(|e| e.into_inner());
+        let inner = self.inner.into_inner();
         report.findings = inner.findings;
         // Causes before what follows from them: one lost segment makes many contents unknown.
         report.findings.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), depth(&finding.subject)));

@@ -7,7 +7,7 @@ use crate::ops::restore::{RestoreOptions, run as restore};
 use crate::ops::testing::{Bench, Entries, noise};
 use crate::storage::Storage;
 use crate::storage::memory::MemoryStorage;
-use crate::store::Places;
+use crate::store::MachineFolders;
 use std::path::Path;
 
 /// The bench's machine, with its keys and an empty cache.
@@ -20,8 +20,8 @@ impl Machine {
         machine
     }
 
-    fn places(&self) -> Places {
-        Places { config: self.0.path().join("config"), cache: self.0.path().join("cache") }
+    fn places(&self) -> MachineFolders {
+        MachineFolders { config: self.0.path().join("config"), cache: self.0.path().join("cache") }
     }
 
     fn open(&self, storage: &Arc<MemoryStorage>) -> Arc<Store> {

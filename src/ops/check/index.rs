@@ -23,7 +23,6 @@ pub(in crate::ops) struct PackState {
     pub stored_len: Option<u64>,
     /// A segment that counts lists it, with this length of its header.
     pub listed: bool,
-    /// See `listed`.
     pub header_len: u32,
     /// Its length, as that segment gives it.
     pub listed_len: u32,
@@ -239,7 +238,7 @@ pub(in crate::ops) fn catalogue(
             continue;
         }
         segments += 1;
-        if !records.standing(store, &reader.header.session, &reader.footer.signer).lends() {
+        if !records.standing(store, &reader.header.session, &reader.footer.signer).is_reliable() {
             incomplete |= records.is_unreadable(&reader.header.session);
             continue;
         }

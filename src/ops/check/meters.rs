@@ -1,7 +1,7 @@
 //! Where a check's time goes: its phases one after the other, and of the reading of packs the parts, over all threads.
 
 use crate::monitor::Monitor;
-use crate::pipeline::meter::Meter;
+use crate::work::meter::Meter;
 
 /// A meter a phase, and one for each part of the reading of packs. Nothing waits for another: only busy time is counted.
 pub(super) struct Meters {
@@ -13,7 +13,6 @@ pub(super) struct Meters {
     pub tables: Meter,
     /// Packs: what the index says of them, an item a pack.
     pub compare: Meter,
-    /// Packs: reads.
     pub read: Meter,
     /// Packs: what was read, hashed to their names.
     pub names: Meter,

@@ -20,8 +20,8 @@ use crate::object::ObjectError;
 use crate::object::reader::{open_blob, open_header, pack_key, read_table_of};
 use crate::storage::StorageKey;
 use crate::store::Store;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 /// What one thread reuses from pack to pack.
 #[derive(Default)]
@@ -32,7 +32,6 @@ pub(super) struct Scratch {
     decompressor: Decompressor,
 }
 
-/// Reads packs.
 pub(super) struct PackReader<'a> {
     pub store: &'a Store,
     pub records: &'a Records,
@@ -135,7 +134,7 @@ impl PackReader<'_> {
         // With all blobs right, what is wrong lies between them.
         let structure = unreadable.is_none() && (structure || all || blobs.is_empty());
         let bad = Bad { kind, id, listed, unreadable: unreadable.is_some(), all, structure, whole, blobs };
-        self.bad.lock().unwrap_or_else(|e| e.into_inner()).push(bad);
+        self.bad.lock().push(bad);
     }
 
     /// Reads the pack front to back.

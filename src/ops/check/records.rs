@@ -12,7 +12,7 @@ use crate::format::keyslot::KeySlot;
 use crate::format::session::{Checkpoint, Lease, Verdict};
 use crate::format::snapshot::{Manifest, SignedManifest};
 use crate::monitor::Silent;
-use crate::object::small;
+use crate::object::envelope;
 use crate::storage::{Area, Storage, StorageError, StorageErrorKind, StorageKey};
 use crate::store::configs::{configs, newest_config, read_config};
 use crate::store::outcome::Standing;
@@ -98,7 +98,7 @@ impl Records {
 
     /// Whether what this session stored counts: it ended well.
     pub fn counts(&self, store: &Store, session: &SessionId) -> bool {
-        self.own_standing(store, session).lends()
+        self.own_standing(store, session).is_reliable()
     }
 }
 
@@ -211,7 +211,7 @@ pub(in crate::ops) fn check_sealed(store: &Store, findings: &Findings<'_>) -> Re
 fn sessions(store: &Store, findings: &Findings<'_>, records: &mut Records) -> Result<(), StoreError> {
     let (storage, ring) = (&*store.storage, &*store.ring);
     for key in names(storage, Area::Sessions)? {
-        let get = |kind| small::get(storage, ring, kind, &key).map_err(Flaw::from);
+        let get = |kind| envelope::get(storage, ring, kind, &key).map_err(Flaw::from);
         let subject = Subject::Object(key);
         let other = || Flaw::from("a record of another session");
         match key {

@@ -27,7 +27,7 @@ impl Monitor for Told {
     fn add(&self, _counter: Counter, _n: u64) {}
 
     fn stage(&self, name: &'static str, times: StageTimes) {
-        self.0.lock().unwrap().push((name, times));
+        self.0.lock().push((name, times));
     }
 }
 
@@ -38,7 +38,7 @@ fn phases_tell_what_they_did_and_are_no_longer_than_the_whole() {
         let told = Told::default();
         let options = CheckOptions { read_data, threads, ..CheckOptions::default() };
         let report = run(&bench.open(bench.storage.clone()).unwrap(), &options, &told).unwrap();
-        (report, told.0.into_inner().unwrap())
+        (report, told.0.into_inner())
     };
     let (_, phases) = told(ReadData::No, 1);
     let names = |phases: &[(&'static str, StageTimes)]| phases.iter().map(|(name, _)| *name).collect::<Vec<_>>();

@@ -78,9 +78,9 @@ pub(super) enum Need {
 /// What the snapshots need of damaged packs.
 pub(super) struct Needs {
     /// Blobs whose content lies nowhere else.
-    needed: Places,
+    needed: MachineFolders,
     /// Where not every need is known, all damaged blobs whose content lies nowhere else; `None`: the index cannot tell.
-    lone: Option<Places>,
+    lone: Option<MachineFolders>,
     sight: Sight,
     /// Part of the index could not be read: it may give what is needed another place.
     incomplete: bool,
@@ -91,12 +91,12 @@ pub(super) struct Needs {
 }
 
 /// Blobs, and their packs.
-struct Places(HashSet<(ObjectId, u32)>, HashSet<ObjectId>);
+struct MachineFolders(HashSet<(ObjectId, u32)>, HashSet<ObjectId>);
 
-impl Places {
-    fn new(blobs: HashSet<(ObjectId, u32)>) -> Places {
+impl MachineFolders {
+    fn new(blobs: HashSet<(ObjectId, u32)>) -> MachineFolders {
         let packs = blobs.iter().map(|(pack, _)| *pack).collect();
-        Places(blobs, packs)
+        MachineFolders(blobs, packs)
     }
 
     /// Whether a blob (`None`: any of the pack) is among them.
@@ -192,7 +192,7 @@ impl<'a> Walker<'a> {
         };
         let incomplete = self.contents.catalogue.incomplete;
         let Contents { lost, needed, .. } = self.contents;
-        let (needed, lone) = (Places::new(needed), lone.map(Places::new));
+        let (needed, lone) = (MachineFolders::new(needed), lone.map(MachineFolders::new));
         Needs { needed, lone, sight, incomplete, lost, whole_again: self.whole_again }
     }
 

@@ -241,7 +241,7 @@ fn a_segment_signed_by_another_host_than_its_sessions_counts_for_nobody() {
     assert_eq!(report.affected_snapshots, made, "{:?}", messages(&report));
     let store = bench.open(bench.storage.clone()).unwrap();
     store.load_index().unwrap();
-    assert_eq!(store.index.read().unwrap().rows(), 0);
+    assert_eq!(store.index.read().rows(), 0);
 }
 
 fn segment_of(bench: &Bench) -> ObjectId {
@@ -255,7 +255,7 @@ fn segment_of(bench: &Bench) -> ObjectId {
 fn indexed_rows(bench: &Bench) -> u64 {
     let store = bench.open(bench.storage.clone()).unwrap();
     store.load_index().unwrap();
-    store.index.read().unwrap().rows()
+    store.index.read().rows()
 }
 
 #[test]

@@ -26,7 +26,6 @@ impl Unlisted {
         Problem { path: path_of(&entry.key), message: message.into() }
     }
 
-    /// Adds one.
     pub fn add(&mut self, prefix: &[u8]) {
         self.0.insert(prefix.to_vec());
     }

@@ -3,7 +3,7 @@
 //! When there are many claims they become a run of an index of its own, in a temporary folder of this machine's cache,
 //! which no other look-up sees. So a dry run counts duplicates as exactly as a backup, in as little memory.
 
-use super::context::Context;
+use super::context::BackupContext;
 use super::item::{Batch, ChunkState};
 use crate::base::id::{ContentId, ObjectId};
 use crate::crypto::keys::random_bytes;
@@ -27,7 +27,7 @@ pub struct Aside {
 
 impl Aside {
     /// Sees to a batch that has just claimed: what was claimed long ago is known, and many claims are put aside.
-    pub fn recall(&mut self, context: &Context, batch: &mut Batch) {
+    pub fn recall(&mut self, context: &BackupContext, batch: &mut Batch) {
         if let Some((index, _)) = &self.index {
             let novel = batch.buffer.chunks.iter_mut().filter(|chunk| chunk.state == ChunkState::Novel);
             for chunk in novel.filter(|chunk| index.contains(&chunk.id)) {
@@ -50,7 +50,7 @@ impl Aside {
         context.claims.release(ids);
     }
 
-    fn put(&mut self, context: &Context, ids: &[ContentId]) -> Result<(), IndexError> {
+    fn put(&mut self, context: &BackupContext, ids: &[ContentId]) -> Result<(), IndexError> {
         let (index, _) = match &mut self.index {
             Some(index) => index,
             none => {

@@ -4,8 +4,8 @@
 //! Takes: read batches, one task each (`cut_batch`), then in order (`select`). Gives: them with their chunks' ranges.
 //! Owns: per big file the selector and the carried tail. Bound: the permits. Errors: none of its own.
 
-use super::context::Context;
-use super::item::{Batch, BigFile, Chunk, ChunkState, HEADROOM, Plan, Segment};
+use super::context::BackupContext;
+use super::item::{Batch, BigFile, Chunk, ChunkState, HEADROOM, Plan, Stretch};
 use crate::base::id::ContentId;
 use crate::base::limits::GEAR_WINDOW;
 use crate::chunking::{Hits, Selector};
@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// The task: cuts whole files, scans a segment.
-pub fn cut_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
+pub fn cut_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
     if let Some(segment) = &mut batch.segment {
         let window = if segment.continues { GEAR_WINDOW.min(segment.offset as usize) } else { 0 };
         // A stream's bytes before the segment are not in this buffer: `select` scans it with them.
@@ -74,7 +74,7 @@ pub struct Carry {
 impl Carry {
     /// A file ends where it first gave less than was asked for. What lies behind that was written later, and would stand
     /// at a wrong place: it is let go.
-    fn cut(&mut self, segment: &mut Segment) {
+    fn cut(&mut self, segment: &mut Stretch) {
         match &self.cut {
             Some(file) if Arc::ptr_eq(file, &segment.file) => {
                 (segment.len, segment.hole_before, segment.hits) = (0, 0, Hits::default());
@@ -87,7 +87,7 @@ impl Carry {
 
 /// The ordered thread: selects the cuts of big files, passes other batches through. From here on each part of a batch
 /// has a number of its own.
-pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
+pub fn run_select(context: &Arc<BackupContext>, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
     let meter = &context.meters.select;
     let (mut waiting, mut turn, mut number) = (BTreeMap::new(), (0, 0), 0);
     let mut carry = Carry::default();
@@ -104,7 +104,7 @@ pub fn run_select(context: &Arc<Context>, input: Receiver<Batch>, next: &dyn Fn(
 }
 
 /// Selects the cuts of a segment that was scanned; batches come in order. Does nothing to batches of whole files.
-pub fn select(context: &Context, carry: &mut Carry, batch: &mut Batch) {
+pub fn select(context: &BackupContext, carry: &mut Carry, batch: &mut Batch) {
     let Some(segment) = &mut batch.segment else { return };
     carry.cut(segment);
     if !segment.continues {

@@ -3,7 +3,7 @@
 //! Takes: batches after dedup, one task each. Gives: them with blobs laid out in `Buffer::sealed`, each with room for its
 //! nonce tail and tag. Owns: a codec context per worker. Bound: the permits. Errors: none of its own.
 
-use super::context::Context;
+use super::context::BackupContext;
 use super::item::{Batch, Blob, Buffer, Chunk, ChunkState};
 use crate::base::limits::GROUP_MEMBERS_MAX;
 use crate::codec::{Compression, Compressor};
@@ -24,8 +24,7 @@ thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
 }
 
-/// The task.
-pub fn compress_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
+pub fn compress_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
     let group_bytes = context.config.group_bytes;
     WORKER.with_borrow_mut(|worker| {
         let Buffer { plain, sealed, chunks, blobs, .. } = &mut batch.buffer;

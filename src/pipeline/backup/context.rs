@@ -1,7 +1,7 @@
 //! What all stages of one backup share.
 
 use super::budget::Budget;
-use super::told::Told;
+use super::path_report::PathReport;
 use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::chunking::Cutter;
@@ -11,13 +11,14 @@ use crate::format::tree::{Entry, Meta};
 use crate::index::{Claims, Index};
 use crate::monitor::{Counter, Monitor, Problem};
 use crate::object::Keyring;
-use crate::pipeline::failure::Failure;
-use crate::pipeline::meter::Meter;
+use crate::pipeline::Failure;
 use crate::source::Description;
 use crate::store::adopt::Adoptable;
+use crate::work::meter::Meter;
+use parking_lot::{Mutex, RwLock};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, RwLock};
 
 /// One meter a stage, in the order of the stages.
 #[allow(missing_docs, reason = "named as the stages")]
@@ -140,7 +141,7 @@ impl Comparison {
 }
 
 /// Everything the stages share. Tasks hold it by `Arc`.
-pub struct Context {
+pub struct BackupContext {
     /// The store's config.
     pub config: Config,
     /// The store's keys.
@@ -155,7 +156,6 @@ pub struct Context {
     pub cache: PathBuf,
     /// What runs that never committed left behind, to be used again.
     pub adoptable: Arc<Adoptable>,
-    /// Cuts files.
     pub cutter: Cutter,
     /// What to compress with.
     pub compression: Compression,
@@ -174,14 +174,14 @@ pub struct Context {
     /// Counts for the summary.
     pub counts: Counts,
     /// Problems and skipped paths.
-    pub told: Mutex<Told>,
+    pub path_report: Mutex<PathReport>,
     /// Holds what is backed up against the parent, where that is asked for.
     pub comparison: Option<Comparison>,
     /// Keys of directories that the walk did not list to the end. They are marked in the tree once it is built.
     pub not_listed: Mutex<Vec<Vec<u8>>>,
 }
 
-impl Context {
+impl BackupContext {
     /// Whether the scan must end: the run failed or was told to stop.
     pub fn stopping(&self) -> bool {
         self.failure.is_set() || self.cancel.load(Relaxed)
@@ -189,7 +189,7 @@ impl Context {
 
     /// Whether look-ups find it: the store has it, or this session put it there.
     pub fn in_index(&self, id: &ContentId) -> bool {
-        self.index.read().unwrap_or_else(|e| e.into_inner()).contains(id)
+        self.index.read().contains(id)
     }
 
     /// Whether this run must store an id that a look-up in this generation of the claims did not find.
@@ -203,18 +203,18 @@ impl Context {
         let problem = Problem { path: path.to_vec(), message };
         self.monitor.add(Counter::Problems, 1);
         self.monitor.problem(&problem);
-        self.told.lock().unwrap_or_else(|e| e.into_inner()).problem(problem);
+        self.path_report.lock().problem(problem);
     }
 
     /// A file changed while it was read; what was read of it is stored.
     pub fn changed(&self, path: Vec<u8>) {
         self.counts.changed_while_read.fetch_add(1, Relaxed);
-        self.told.lock().unwrap_or_else(|e| e.into_inner()).changed(path);
+        self.path_report.lock().changed(path);
     }
 
     /// A directory is not wholly listed; why is told on its own.
     pub fn not_listed(&self, key: Vec<u8>) {
-        let mut keys = self.not_listed.lock().unwrap_or_else(|e| e.into_inner());
+        let mut keys = self.not_listed.lock();
         // Each entry of a directory that cannot be looked at says so: they come one after the other.
         if keys.last() != Some(&key) {
             keys.push(key);
@@ -223,7 +223,7 @@ impl Context {
 
     /// The keys of directories that are not wholly listed, sorted.
     pub fn take_not_listed(&self) -> Vec<Vec<u8>> {
-        let mut keys = std::mem::take(&mut *self.not_listed.lock().unwrap_or_else(|e| e.into_inner()));
+        let mut keys = std::mem::take(&mut *self.not_listed.lock());
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -231,6 +231,6 @@ impl Context {
 
     /// One path was left out.
     pub fn skipped(&self, path: &[u8], reason: &str) {
-        self.told.lock().unwrap_or_else(|e| e.into_inner()).skipped(path, reason);
+        self.path_report.lock().skipped(path, reason);
     }
 }

@@ -5,23 +5,23 @@
 //! compress the batches with what is novel. Owns: the claims. Bound: the permits. Errors: the session's.
 
 use super::aside::Aside;
-use super::context::Context;
-use super::item::{Batch, BatchEntry, Buffer, Chunk, ChunkState, EntryContent, Plan, Segment, TreeBatch};
+use super::context::BackupContext;
+use super::item::{Batch, BatchEntry, Buffer, Chunk, ChunkState, EntryContent, Plan, Stretch, TreeBatch};
 use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::format::list::Item;
 use crate::format::tree::{Content, EntryKind};
 use crate::index::Location;
 use crate::monitor::Counter;
-use crate::pipeline::reorder::Reorder;
 use crate::store::session::Session;
+use crate::work::reorder::Reorder;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 /// The ordered thread.
 pub fn run(
-    context: &Arc<Context>,
+    context: &Arc<BackupContext>,
     session: Option<&Session>,
     input: Receiver<Batch>,
     tree: Sender<TreeBatch>,
@@ -60,7 +60,7 @@ pub fn run(
 }
 
 /// Decides for each chunk whether this batch stores it.
-pub fn claim(context: &Context, batch: &mut Batch, adopted: &mut Vec<(ContentId, Location)>) {
+pub fn claim(context: &BackupContext, batch: &mut Batch, adopted: &mut Vec<(ContentId, Location)>) {
     let generation = batch.generation;
     for chunk in batch.buffer.chunks.iter_mut().filter(|c| c.state == ChunkState::Unseen) {
         chunk.state = ChunkState::Known;
@@ -78,14 +78,14 @@ fn items(chunks: &[Chunk]) -> impl Iterator<Item = Item> + '_ {
     chunks.iter().map(|c| Item::Chunk { id: c.id, len: c.len })
 }
 
-fn pieces(segment: &Segment, chunks: &[Chunk]) -> Vec<Item> {
+fn pieces(segment: &Stretch, chunks: &[Chunk]) -> Vec<Item> {
     let hole = (segment.hole_before > 0).then_some(Item::Hole { len: segment.hole_before });
     // A carried tail lies after the hole that came before its range, and that hole went with an earlier segment.
     hole.into_iter().chain(items(chunks)).collect()
 }
 
 /// The batch's entries with their contents, for the tree.
-fn describe(context: &Context, batch: &mut Batch) -> TreeBatch {
+fn describe(context: &BackupContext, batch: &mut Batch) -> TreeBatch {
     let Buffer { plain, chunks, .. } = &batch.buffer;
     let pieces = batch.segment.as_ref().map_or_else(Vec::new, |s| pieces(s, chunks));
     // Its room beforehand: that none of them is left out is the rule.
@@ -118,7 +118,7 @@ fn describe(context: &Context, batch: &mut Batch) -> TreeBatch {
 }
 
 /// Tells of a file that changed while it was read, and counts those that could not be read.
-fn say_flaws(context: &Context, entry: &BatchEntry) {
+fn say_flaws(context: &BackupContext, entry: &BatchEntry) {
     let (changed, failed) = match &entry.plan {
         Plan::Big(big) => (big.changed.load(Acquire), big.failed.load(Acquire)),
         plan => (entry.changed, matches!(plan, Plan::Unreadable | Plan::Vanished)),
@@ -130,7 +130,7 @@ fn say_flaws(context: &Context, entry: &BatchEntry) {
     }
 }
 
-fn count(context: &Context, batch: &Batch, tree: &TreeBatch) {
+fn count(context: &BackupContext, batch: &Batch, tree: &TreeBatch) {
     let monitor = &context.monitor;
     let chunks = &batch.buffer.chunks;
     let novel = chunks.iter().filter(|c| c.state == ChunkState::Novel);

@@ -2,13 +2,12 @@
 //!
 //! Takes: placed batches, one task each. Gives: them sealed. Owns: nothing. Bound: the permits. Errors: none of its own.
 
-use super::context::Context;
+use super::context::BackupContext;
 use super::item::{Buffer, PlacedBatch};
 use crate::format::blob::BlobKind;
 use crate::store::StoreError;
 
-/// The task.
-pub fn encrypt_batch(_context: &Context, batch: &mut PlacedBatch) -> Result<(), StoreError> {
+pub fn encrypt_batch(_context: &BackupContext, batch: &mut PlacedBatch) -> Result<(), StoreError> {
     let Some(Buffer { sealed, blobs, .. }) = &mut batch.buffer else { return Ok(()) };
     for run in &batch.runs {
         for blob in &blobs[run.blobs.clone()] {

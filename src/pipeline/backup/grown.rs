@@ -4,8 +4,8 @@
 //! reader that needs it: two buffers, which come back to it. A reader takes batches in ascending order, so what its
 //! buffers wait for downstream never waits for it.
 
-use super::context::Context;
-use super::item::{Batch, BatchEntry, BigFile, Buffer, HEADROOM, Link, Plan, Segment};
+use super::context::BackupContext;
+use super::item::{Batch, BatchEntry, BigFile, Buffer, HEADROOM, Link, Plan, Stretch};
 use super::read::{RETRIES, end_hole, fail_big, now, open_big, tell, xattrs_of};
 use crate::base::limits::BATCH_BYTES;
 use crate::chunking::Hits;
@@ -36,7 +36,7 @@ impl Default for Spare {
 
 impl Spare {
     /// Waits for one; `None` when the run fails.
-    fn take(&self, context: &Context) -> Option<Buffer> {
+    fn take(&self, context: &BackupContext) -> Option<Buffer> {
         let mut buffer = loop {
             if context.failure.is_set() {
                 return None;
@@ -61,7 +61,7 @@ impl Spare {
 /// A batch being read, and where its parts go.
 pub struct Parts<'a> {
     /// What the stages share.
-    pub context: &'a Context,
+    pub context: &'a BackupContext,
     /// Where parts go; the caller hands the last one on.
     pub next: &'a dyn Fn(Batch),
     /// Memory for further parts; without it nothing can grow.
@@ -112,7 +112,7 @@ pub fn read(file: Box<dyn SourceFile>, parts: &mut Parts<'_>, at: usize) -> u64 
 }
 
 /// The entry becomes that of a big file, as it is now.
-fn begin(file: Box<dyn SourceFile>, entry: &mut BatchEntry, context: &Context) -> io::Result<Arc<BigFile>> {
+fn begin(file: Box<dyn SourceFile>, entry: &mut BatchEntry, context: &BackupContext) -> io::Result<Arc<BigFile>> {
     let meta = &mut entry.found.meta;
     let seen = file.fingerprint()?.unwrap_or(Fingerprint::of(meta));
     if seen != Fingerprint::of(meta) {
@@ -177,7 +177,7 @@ fn stream(big: &Arc<BigFile>, start: u64, entry: BatchEntry, parts: &mut Parts<'
             fail_big(context, big, &error);
             0
         });
-        let segment = Segment {
+        let segment = Stretch {
             file: big.clone(),
             hole_before: 0,
             offset,
@@ -212,7 +212,7 @@ fn stream(big: &Arc<BigFile>, start: u64, entry: BatchEntry, parts: &mut Parts<'
 }
 
 /// Whether what was read is one state of the file.
-fn finish(big: &BigFile, file: &dyn SourceFile, read: u64, context: &Context) {
+fn finish(big: &BigFile, file: &dyn SourceFile, read: u64, context: &BackupContext) {
     match file.fingerprint() {
         Ok(Some(now)) => {
             // A length of none is said of files whose length is not known; what was read of them is all there is.

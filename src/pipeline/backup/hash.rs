@@ -3,7 +3,7 @@
 //! Takes: batches with their chunks' ranges, one task each. Gives: them with ids and look-ups. Owns: nothing.
 //! Bound: the permits. Errors: none of its own.
 
-use super::context::Context;
+use super::context::BackupContext;
 use super::item::{Batch, Buffer, ChunkState};
 use crate::crypto::lanes::ManyHasher;
 use crate::store::StoreError;
@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// The task. The look-up is a hint for dedup: only that ordered stage claims.
-pub fn hash_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError> {
+pub fn hash_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
     let key = &context.ring.keys.chunk_id;
     let Buffer { plain, chunks, .. } = &mut batch.buffer;
     HASHER.with_borrow_mut(|hasher| {
@@ -22,7 +22,7 @@ pub fn hash_batch(context: &Context, batch: &mut Batch) -> Result<(), StoreError
         chunks.iter_mut().zip(ids).for_each(|(chunk, id)| chunk.id = *id);
     });
     batch.generation = context.claims.generation();
-    let index = context.index.read().unwrap_or_else(|e| e.into_inner());
+    let index = context.index.read();
     for chunk in chunks.iter_mut() {
         if index.contains(&chunk.id) {
             chunk.state = ChunkState::Known;

@@ -8,11 +8,12 @@ use crate::format::list::Item;
 use crate::format::pack::TableBlob;
 use crate::format::tree::{Content, Entry, Meta, Xattr};
 use crate::object::pack::{ClosedPack, Inside, OpenPack};
-use crate::source::{Found, SourceFile};
+use crate::source::{FoundEntry, SourceFile};
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Release};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// A batch's bytes begin here in its buffer: room for a carried tail (below the largest chunk) and the gear window.
 pub const HEADROOM: usize = CHUNK_MAX + 4 * KIB;
@@ -52,7 +53,6 @@ pub struct Chunk {
     pub id: ContentId,
     /// Where it begins in `Buffer::plain`.
     pub at: u32,
-    /// Its length.
     pub len: u32,
     /// What is known of it.
     pub state: ChunkState,
@@ -115,7 +115,6 @@ pub struct LinkGroup {
 /// What the later names of a file take over from the first.
 #[derive(Debug)]
 pub struct FirstLink {
-    /// Its content.
     pub content: Content,
     /// All that is recorded of the inode, as it was when the content was read.
     pub meta: Meta,
@@ -147,7 +146,7 @@ impl Link {
 #[derive(Debug)]
 pub struct BatchEntry {
     /// What the walk found.
-    pub found: Found,
+    pub found: FoundEntry,
     /// Where its content comes from.
     pub plan: Plan,
     /// Its extended attributes, when they are known without reading.
@@ -169,7 +168,7 @@ pub struct BatchEntry {
 /// A file above one batch, or one with holes, or a stream. Its entry travels with its last segment.
 pub struct BigFile {
     /// What the walk found, for opening.
-    pub found: Found,
+    pub found: FoundEntry,
     /// Opened by whoever comes first; `None` when that failed.
     pub file: OnceLock<Option<Box<dyn SourceFile>>>,
     /// Its attributes, read when it was opened.
@@ -186,7 +185,7 @@ pub struct BigFile {
 
 impl BigFile {
     /// A file that nobody has opened yet.
-    pub fn new(found: Found, link: Option<Link>) -> BigFile {
+    pub fn new(found: FoundEntry, link: Option<Link>) -> BigFile {
         BigFile {
             found,
             file: OnceLock::new(),
@@ -207,8 +206,7 @@ impl std::fmt::Debug for BigFile {
 
 /// A piece of a big file: one range of data, or a part of one.
 #[derive(Debug)]
-pub struct Segment {
-    /// The file.
+pub struct Stretch {
     pub file: Arc<BigFile>,
     /// A hole of this many bytes comes before it.
     pub hole_before: u64,
@@ -232,7 +230,6 @@ pub struct Segment {
 
 /// A numbered batch.
 pub struct Batch {
-    /// Its number.
     pub seq: u64,
     /// A batch whose files grew goes on in several parts, from 0 on, until `select` gives each a number of its own.
     pub part: u32,
@@ -241,7 +238,7 @@ pub struct Batch {
     /// Its permit and memory.
     pub buffer: Buffer,
     /// A piece of a big file; then `entries` holds at most that file's entry, with its last segment.
-    pub segment: Option<Segment>,
+    pub segment: Option<Stretch>,
     /// Entries in tree order.
     pub entries: Vec<BatchEntry>,
     /// Generation of the claims before its chunks were looked up.
@@ -250,8 +247,7 @@ pub struct Batch {
 
 /// Blobs of a batch that lie in one pack, in order.
 #[derive(Clone)]
-pub struct Run {
-    /// The pack.
+pub struct BlobRun {
     pub pack: Arc<OpenPack>,
     /// The blobs, in `Buffer::blobs`.
     pub blobs: Range<usize>,
@@ -266,7 +262,7 @@ pub struct PlacedBatch {
     /// Its permit and memory; `None` for the closing of the last pack.
     pub buffer: Option<Buffer>,
     /// Where its blobs go.
-    pub runs: Vec<Run>,
+    pub runs: Vec<BlobRun>,
 }
 
 /// What the tree builder gets from one batch, in order.
@@ -279,7 +275,6 @@ pub struct TreeBatch {
 
 /// An entry's content as dedup knows it.
 pub enum EntryContent {
-    /// Final.
     Ready(Content),
     /// The chunks of a file in a batch, in order.
     Items(Vec<Item>),

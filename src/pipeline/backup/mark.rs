@@ -5,12 +5,13 @@
 //! length of no entry, so that the tree is the one that would have been built with it. Runs only when there are such
 //! directories.
 
-use super::tree::{NodeStore, Root};
+use super::tree::NodeStore;
 use crate::base::id::ContentId;
 use crate::format::blob::BlobKind;
 use crate::format::tree::{Content, EntryKind, Node, Totals};
 use crate::store::StoreError;
-use crate::store::reader::Reader;
+use crate::tree::build::{PutBlob, Root};
+use crate::tree::reader::Reader;
 
 /// Nodes of a tree of these keys' order lie together: few are opened twice.
 const CACHE_BYTES: usize = 1 << 20;

@@ -19,14 +19,12 @@ pub mod budget;
 pub mod chunk;
 pub mod compress;
 pub mod context;
-pub mod told;
+pub mod path_report;
 pub mod dedup;
 pub mod encrypt;
 mod grown;
 pub mod hash;
 pub mod item;
-pub mod level;
-pub mod list;
 mod mark;
 pub mod parent;
 pub mod place;
@@ -42,7 +40,8 @@ use crate::source::Source;
 use crate::storage::BlockPool;
 use crate::store::StoreError;
 use crate::store::session::Session;
-use context::Context;
+use crate::tree::build::Root;
+use context::BackupContext;
 use crossbeam_channel::{Sender, bounded};
 use std::sync::Arc;
 use std::thread;
@@ -52,7 +51,6 @@ use std::thread;
 pub struct Threads {
     /// Of each pool.
     pub pool: usize,
-    /// That read.
     pub readers: usize,
 }
 
@@ -80,7 +78,6 @@ pub const WRITE_BLOCKS: usize = 8;
 
 /// What a session of the pipeline writes with.
 pub struct Sink<'a> {
-    /// The session.
     pub session: &'a Session,
     /// Writes tree packs.
     pub trees: PackWriter,
@@ -91,13 +88,13 @@ pub struct Sink<'a> {
 /// Runs the pipeline to its end. Without a sink (a dry run) nothing is stored and there is no root.
 /// The outcome is in `context`: its failure, its counts.
 pub fn run(
-    context: &Arc<Context>,
+    context: &Arc<BackupContext>,
     source: &dyn Source,
     parent: Option<ParentPlan>,
     trust: scan::Trust,
     threads: Threads,
     sink: Option<Sink<'_>>,
-) -> Result<Option<tree::Root>, StoreError> {
+) -> Result<Option<Root>, StoreError> {
     let pools = Pools::new(threads.pool)?;
     // A reader's own buffers are on their way too.
     let room = context.budget.permits() + 1 + grown::SPARE_BUFFERS * threads.readers;
@@ -155,7 +152,7 @@ pub fn run(
 /// Starts a named thread; one that cannot be started fails the run.
 fn spawn<'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
-    context: &'scope Context,
+    context: &'scope BackupContext,
     name: String,
     run: impl FnOnce() + Send + 'scope,
 ) {
@@ -168,7 +165,6 @@ fn spawn<'scope>(
 pub struct ParentPlan {
     /// The store it lies in.
     pub store: Arc<crate::store::Store>,
-    /// Its root.
     pub root: crate::base::id::ContentId,
     /// When its run began, by the source's clock.
     pub started: crate::base::time::Time,
@@ -177,7 +173,7 @@ pub struct ParentPlan {
 impl ParentPlan {
     fn start<'scope>(
         self,
-        context: &'scope Arc<Context>,
+        context: &'scope Arc<BackupContext>,
         scope: &'scope thread::Scope<'scope, '_>,
     ) -> parent::ParentEntries {
         let (output, input) = bounded(4);

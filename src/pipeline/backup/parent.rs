@@ -6,7 +6,7 @@ use crate::base::time::Time;
 use crate::format::list::ListNode;
 use crate::format::tree::{Content, Entry};
 use crate::store::Store;
-use crate::store::reader::Reader;
+use crate::tree::reader::Reader;
 use crossbeam_channel::{Receiver, Sender};
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -50,7 +50,7 @@ impl ParentEntries {
         while let Some(id) = left.pop() {
             // Read first: what turns out damaged then is not relied on any more.
             let Ok(node) = lists.list(&id) else { return false };
-            let index = store.index.read().unwrap_or_else(|e| e.into_inner());
+            let index = store.index.read();
             let items_are = match &node {
                 ListNode::Leaf(items) => items.iter().all(|item| item_is_stored(&index, item)),
                 ListNode::Inner { .. } => true,

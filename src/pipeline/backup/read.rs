@@ -8,9 +8,9 @@
 //! files grew in several parts. Bound: the permits, and two buffers of each reader. Errors: a file that cannot be read
 //! is told and marked; the run goes on.
 
-use super::context::Context;
+use super::context::BackupContext;
 use super::grown::{self, Parts, Spare};
-use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Link, Plan, Segment};
+use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Link, Plan, Stretch};
 use crate::base::limits::GEAR_WINDOW;
 use crate::base::path::path_of;
 use crate::format::tree::{Meta, Xattr};
@@ -26,7 +26,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 pub const RETRIES: usize = 3;
 
 /// Reads batches until there are no more, handing each to `next`.
-pub fn run(context: &Arc<Context>, source: &dyn Source, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
+pub fn run(context: &Arc<BackupContext>, source: &dyn Source, input: Receiver<Batch>, next: &dyn Fn(Batch)) {
     let (meter, spare) = (&context.meters.read, Spare::default());
     while let Some(batch) = meter.recv(&input) {
         let mut parts = Parts { context, next, spare: Some(&spare), batch };
@@ -37,7 +37,7 @@ pub fn run(context: &Arc<Context>, source: &dyn Source, input: Receiver<Batch>, 
 
 /// Reads everything a batch wants, for measuring: what has grown beyond the batch is not read.
 #[cfg(any(test, feature = "internals"))]
-pub fn read_batch(context: &Context, source: &dyn Source, batch: &mut Batch) {
+pub fn read_batch(context: &BackupContext, source: &dyn Source, batch: &mut Batch) {
     let empty = Batch {
         seq: batch.seq,
         part: 0,
@@ -92,7 +92,7 @@ fn went_astray(entry: &mut BatchEntry) -> bool {
 }
 
 /// A file that cannot be read is told.
-pub fn tell(context: &Context, key: &[u8], error: &io::Error) {
+pub fn tell(context: &BackupContext, key: &[u8], error: &io::Error) {
     let message = match error.kind() {
         io::ErrorKind::NotFound => "it vanished before it could be read".into(),
         _ => error.to_string(),
@@ -100,7 +100,7 @@ pub fn tell(context: &Context, key: &[u8], error: &io::Error) {
     context.problem(&path_of(key), message);
 }
 
-fn read_xattrs(context: &Context, source: &dyn Source, entry: &mut BatchEntry) {
+fn read_xattrs(context: &BackupContext, source: &dyn Source, entry: &mut BatchEntry) {
     // Of a later name they are those of the first.
     if entry.xattrs.is_some() || matches!(entry.plan, Plan::Linked) {
         return;
@@ -110,7 +110,7 @@ fn read_xattrs(context: &Context, source: &dyn Source, entry: &mut BatchEntry) {
 }
 
 /// Attributes that cannot be read are told; the content is kept all the same.
-pub fn xattrs_of(context: &Context, key: &[u8], read: io::Result<Vec<Xattr>>) -> Option<Vec<Xattr>> {
+pub fn xattrs_of(context: &BackupContext, key: &[u8], read: io::Result<Vec<Xattr>>) -> Option<Vec<Xattr>> {
     let told = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => context.problem(&path_of(key), "vanished while it was looked at".into()),
         _ => context.problem(&path_of(key), format!("extended attributes: {error}")),
@@ -127,7 +127,7 @@ enum Small {
 }
 
 /// The file of an entry, into the batch.
-fn read_small(context: &Context, source: &dyn Source, batch: &mut Batch, at: usize) -> Small {
+fn read_small(context: &BackupContext, source: &dyn Source, batch: &mut Batch, at: usize) -> Small {
     let entry = &batch.entries[at];
     if entry.found.meta.size == 0 && source.is_made_up(&entry.found) {
         read_xattrs(context, source, &mut batch.entries[at]);
@@ -163,7 +163,7 @@ fn tail_of(batch: &Batch) -> Range<usize> {
 }
 
 /// Reads a file until what was read is one state of it, at most `RETRIES` times; then it is flagged.
-fn read_whole(context: &Context, source: &dyn Source, batch: &mut Batch, at: usize) -> io::Result<Small> {
+fn read_whole(context: &BackupContext, source: &dyn Source, batch: &mut Batch, at: usize) -> io::Result<Small> {
     let file = source.open(&batch.entries[at].found)?;
     let walked = Fingerprint::of(&batch.entries[at].found.meta);
     let bytes = &batch.entries[at].bytes;
@@ -228,7 +228,7 @@ pub fn now(meta: &mut Meta, file: &dyn SourceFile, seen: &Fingerprint) -> io::Re
 }
 
 /// Opens a big file once; `None` when that failed (and was told).
-pub fn open_big<'a>(context: &Context, source: &dyn Source, big: &'a Arc<BigFile>) -> Option<&'a dyn SourceFile> {
+pub fn open_big<'a>(context: &BackupContext, source: &dyn Source, big: &'a Arc<BigFile>) -> Option<&'a dyn SourceFile> {
     let open = big.file.get_or_init(|| {
         let file = source.open(&big.found).map_err(|error| fail_big(context, big, &error)).ok()?;
         if let (Some(link), Ok(Some(now))) = (&big.link, file.fingerprint())
@@ -237,14 +237,14 @@ pub fn open_big<'a>(context: &Context, source: &dyn Source, big: &'a Arc<BigFile
             link.went_astray();
         }
         let xattrs = xattrs_of(context, &big.found.key, file.xattrs()).unwrap_or_default();
-        *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()) = xattrs;
+        *big.xattrs.lock() = xattrs;
         Some(file)
     });
     open.as_deref()
 }
 
 /// A big file cannot be read: told once.
-pub fn fail_big(context: &Context, big: &BigFile, error: &io::Error) {
+pub fn fail_big(context: &BackupContext, big: &BigFile, error: &io::Error) {
     if error.kind() == io::ErrorKind::NotFound {
         big.vanished.store(true, Release);
     }
@@ -255,7 +255,7 @@ pub fn fail_big(context: &Context, big: &BigFile, error: &io::Error) {
 }
 
 /// A piece of a big file. A short one means that the file shrank.
-fn read_segment(context: &Context, source: &dyn Source, segment: &mut Segment, plain: &mut [u8]) -> u64 {
+fn read_segment(context: &BackupContext, source: &dyn Source, segment: &mut Stretch, plain: &mut [u8]) -> u64 {
     if segment.present {
         return 0;
     }
@@ -293,7 +293,7 @@ fn read_segment(context: &Context, source: &dyn Source, segment: &mut Segment, p
 }
 
 /// The hole before a segment without data ends where the file does.
-pub fn end_hole(segment: &mut Segment, now: Option<Fingerprint>) {
+pub fn end_hole(segment: &mut Stretch, now: Option<Fingerprint>) {
     if let (0, Some(now)) = (segment.len, now) {
         let start = segment.offset - segment.hole_before;
         segment.hole_before = segment.hole_before.min(now.size.saturating_sub(start));

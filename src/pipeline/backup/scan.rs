@@ -3,8 +3,8 @@
 //! Takes: the source's walk and the parent's entries. Gives: [`Batch`]es in order. Owns: batch numbers, hard-link
 //! groups not yet complete. Bound: one permit a batch. Errors: what the walk could not look at is told and passed over.
 
-use super::context::Context;
-use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Link, LinkGroup, Plan, Segment};
+use super::context::BackupContext;
+use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Link, LinkGroup, Plan, Stretch};
 use super::parent::ParentEntries;
 use crate::base::limits::{BATCH_BYTES, BATCH_ENTRIES, LINK_GROUPS_MAX};
 use crate::base::path::path_of;
@@ -15,7 +15,7 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Index;
 use crate::monitor::Counter;
-use crate::source::{Found, Handle, Source, Walked};
+use crate::source::{FoundEntry, Handle, Source, Walked};
 use crate::store::StoreError;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ pub struct Trust {
 
 /// Runs the walk to its end on this thread.
 pub fn run(
-    context: &Arc<Context>,
+    context: &Arc<BackupContext>,
     source: &dyn Source,
     parent: Option<ParentEntries>,
     trust: Trust,
@@ -71,7 +71,7 @@ pub fn item_is_stored(index: &Index, item: &Item) -> bool {
 }
 
 struct Scanner<'a> {
-    context: &'a Arc<Context>,
+    context: &'a Arc<BackupContext>,
     source: &'a dyn Source,
     parent: Option<ParentEntries>,
     trust: Trust,
@@ -119,7 +119,7 @@ impl Scanner<'_> {
         !self.context.stopping()
     }
 
-    fn entry(&mut self, found: Found) {
+    fn entry(&mut self, found: FoundEntry) {
         let before = self.parent.as_mut().and_then(|p| p.take(&found.key));
         let trusted_before = self.parent.as_ref().map(|p| p.trusted_before);
         let mut entry = BatchEntry {
@@ -187,7 +187,7 @@ impl Scanner<'_> {
     ///
     /// Whatever changes a file sets its ctime, and nobody can set that back: an old one is enough, also where the mtime
     /// lies in the future. A size that is not that of the content was never the file's.
-    fn unchanged(&self, old: &Entry, found: &Found, trusted_before: Option<Time>) -> bool {
+    fn unchanged(&self, old: &Entry, found: &FoundEntry, trusted_before: Option<Time>) -> bool {
         let Some(limit) = trusted_before else { return false };
         let (Trust { ignore_inode, ignore_ctime, .. }, a, b) = (self.trust, &old.meta, &found.meta);
         self.trust_unchanged
@@ -208,7 +208,7 @@ impl Scanner<'_> {
     /// must be read again, not referred to again. (Of a long file only the root of its list is asked for, unless damage
     /// is on record.)
     fn is_stored(&self, content: &Content) -> bool {
-        let index = self.context.index.read().unwrap_or_else(|e| e.into_inner());
+        let index = self.context.index.read();
         match content {
             Content::Items(items) => items.iter().all(|item| item_is_stored(&index, item)),
             Content::List { id, .. } => {
@@ -223,7 +223,7 @@ impl Scanner<'_> {
     }
 
     /// What a file with several names is among them. Groups beyond the bound are read again.
-    fn link(&mut self, found: &Found) -> Option<Link> {
+    fn link(&mut self, found: &FoundEntry) -> Option<Link> {
         if found.meta.nlink < 2 {
             return None;
         }
@@ -283,9 +283,9 @@ impl Scanner<'_> {
     /// A big, sparse or streamed file: a run of batches, one a segment, the entry with the last.
     fn big(&mut self, mut entry: BatchEntry) {
         self.flush();
-        let found = Found { key: entry.found.key.clone(), meta: entry.found.meta.clone(), ..entry.found };
+        let found = FoundEntry { key: entry.found.key.clone(), meta: entry.found.meta.clone(), ..entry.found };
         let file = Arc::new(BigFile::new(found, entry.link.clone()));
-        entry.found = Found {
+        entry.found = FoundEntry {
             key: file.found.key.clone(),
             meta: file.found.meta.clone(),
             handle: file.found.handle.clone(),
@@ -312,7 +312,7 @@ impl Scanner<'_> {
                 let len = (end - offset).min(BATCH_BYTES as u64) as usize;
                 let hole_before = if offset == start { start - hole_from } else { 0 };
                 let ends = offset + len as u64 == end;
-                self.segment(Segment {
+                self.segment(Stretch {
                     file: file.clone(),
                     hole_before,
                     offset,
@@ -330,7 +330,7 @@ impl Scanner<'_> {
         }
         // A last, empty segment carries the hole at the end and the entry; whoever reads it looks whether the file goes on.
         let hole_before = size - hole_from;
-        let last = Segment {
+        let last = Stretch {
             file: file.clone(),
             hole_before,
             offset: size,
@@ -384,7 +384,7 @@ impl Scanner<'_> {
             };
             self.context.monitor.add(Counter::BytesRead, len as u64);
             let ends = len < BATCH_BYTES;
-            batch.segment = Some(Segment {
+            batch.segment = Some(Stretch {
                 file: file.clone(),
                 hole_before: 0,
                 offset,
@@ -406,13 +406,13 @@ impl Scanner<'_> {
         }
     }
 
-    fn segment(&mut self, segment: Segment) {
+    fn segment(&mut self, segment: Stretch) {
         let Some(mut batch) = self.open_batch() else { return };
         batch.segment = Some(segment);
         self.context.meters.scan.send(&self.output, batch);
     }
 
-    fn finish_big(&mut self, segment: Segment, entry: BatchEntry) {
+    fn finish_big(&mut self, segment: Stretch, entry: BatchEntry) {
         let Some(mut batch) = self.open_batch() else { return };
         batch.segment = Some(segment);
         batch.entries.push(entry);

@@ -1,8 +1,8 @@
 //! One task a batch in a rayon pool.
 
-use super::context::Context;
-use crate::pipeline::meter::Meter;
+use super::context::BackupContext;
 use crate::store::StoreError;
+use crate::work::meter::Meter;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,11 +11,11 @@ use std::time::Instant;
 /// so the task cannot block. A failed run passes items on untouched; an item lost to a panic fails the run.
 pub fn spawn<T: Send + 'static>(
     pool: &rayon::ThreadPool,
-    context: &Arc<Context>,
-    meter: fn(&Context) -> &Meter,
+    context: &Arc<BackupContext>,
+    meter: fn(&BackupContext) -> &Meter,
     output: &Sender<T>,
     mut item: T,
-    work: fn(&Context, &mut T) -> Result<(), StoreError>,
+    work: fn(&BackupContext, &mut T) -> Result<(), StoreError>,
 ) {
     let (context, output, queued) = (context.clone(), output.clone(), Instant::now());
     pool.spawn(move || {

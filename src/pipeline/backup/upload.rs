@@ -3,7 +3,7 @@
 //! Takes: blocks and pack ends in order. Gives: stored packs to the session. Owns: the upload of the open pack.
 //! Bound: one place a block. Errors: any failure of storage ends the run; it goes on giving blocks back.
 
-use super::context::Context;
+use super::context::BackupContext;
 use super::write::ToUpload;
 use crate::format::pack::PackKind;
 use crate::monitor::Counter;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// The plain thread.
 pub fn run(
-    context: &Arc<Context>,
+    context: &Arc<BackupContext>,
     session: &Session,
     storage: &dyn Storage,
     pool: &BlockPool,
@@ -49,7 +49,7 @@ pub fn run(
 }
 
 /// Counts a pack that is durable and tells the session of it; what the index knows by now is claimed no longer.
-pub fn stored(context: &Context, session: &Session, pack: StoredPack) -> Result<(), StoreError> {
+pub fn stored(context: &BackupContext, session: &Session, pack: StoredPack) -> Result<(), StoreError> {
     context.monitor.add(Counter::BytesStored, u64::from(pack.len));
     context.monitor.add(Counter::Packs, 1);
     context.claims.release(session.stored(pack)?);

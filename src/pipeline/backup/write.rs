@@ -3,13 +3,13 @@
 //! Takes: sealed batches (any order). Gives: blocks and pack ends to upload, in order. Owns: the block being filled and
 //! the running hash. Bound: the block pool; the permit comes back here. Errors: none of its own.
 
-use super::context::Context;
-use super::item::{Buffer, PlacedBatch, Run};
+use super::context::BackupContext;
+use super::item::{BlobRun, Buffer, PlacedBatch};
 use crate::base::id::ObjectId;
 use crate::object::pack::ClosedPack;
 use crate::object::stream::PackStream;
-use crate::pipeline::reorder::Reorder;
 use crate::storage::{Block, BlockPool};
+use crate::work::reorder::Reorder;
 use crossbeam_channel::{Receiver, Sender};
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub struct Writer<'a> {
 }
 
 /// The ordered thread.
-pub fn run(context: &Arc<Context>, pool: &BlockPool, input: Receiver<PlacedBatch>, output: Sender<ToUpload>) {
+pub fn run(context: &Arc<BackupContext>, pool: &BlockPool, input: Receiver<PlacedBatch>, output: Sender<ToUpload>) {
     let meter = &context.meters.write;
     let take = || {
         let start = Instant::now();
@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes a batch's sealed blobs.
-    pub fn write(&mut self, buffer: Option<&Buffer>, runs: Vec<Run>) {
+    pub fn write(&mut self, buffer: Option<&Buffer>, runs: Vec<BlobRun>) {
         for run in runs {
             if self.open != Some(run.pack.number()) {
                 self.open = Some(run.pack.number());

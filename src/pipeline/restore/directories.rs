@@ -9,9 +9,9 @@ use super::rules::Choice;
 use super::sweep::{self, Known};
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, Context, LINK_LEADS, Overwrite};
+use super::{ATTRIBUTES_DIFFER, LINK_LEADS, Overwrite, RestoreContext};
 use crate::base::path::{path_of, split_key, subtree_prefix};
-use crate::destination::{Destination, Found, Way};
+use crate::destination::{Destination, FoundDirectory, Way};
 use crate::format::tree::{Content, Entry, EntryKind};
 use std::collections::VecDeque;
 use std::io;
@@ -35,7 +35,7 @@ struct Open<D: Destination> {
     finish: Option<Finish>,
     choice: Choice,
     folder: Option<Arc<Folder<D>>>,
-    found: Found,
+    found: FoundDirectory,
     /// It could not be made: nothing below it can be restored.
     refused: bool,
     /// The backup could not list it.
@@ -67,15 +67,15 @@ pub enum Entered {
 
 impl<D: Destination> Directories<D> {
     /// Only the outermost one, which stands for the key `base`.
-    pub fn new(base: &[u8], context: &Context<'_, D>) -> Directories<D> {
+    pub fn new(base: &[u8], context: &RestoreContext<'_, D>) -> Directories<D> {
         let (handle, found) = match context.destination {
             Some(destination) => {
                 let (root, found) = destination.root();
                 (Some(root), found)
             }
-            None => (None, Found::New),
+            None => (None, FoundDirectory::New),
         };
-        let folder = Folder { key: base.into(), handle, fresh: found == Found::New };
+        let folder = Folder { key: base.into(), handle, fresh: found == FoundDirectory::New };
         Directories {
             open: vec![Open {
                 prefix: subtree_prefix(base),
@@ -98,7 +98,7 @@ impl<D: Destination> Directories<D> {
     }
 
     /// The entry that the outermost directory stands for.
-    pub fn outermost(&mut self, mut entry: Entry, context: &Context<'_, D>) {
+    pub fn outermost(&mut self, mut entry: Entry, context: &RestoreContext<'_, D>) {
         if entry.meta.kind == EntryKind::Directory {
             self.open[0].finish = Some(Finish::of(&mut entry, context.request.flags_known));
             self.open[0].unlisted = entry.content == Content::Unreadable;
@@ -122,17 +122,17 @@ impl<D: Destination> Directories<D> {
 
     /// A directory lies in the target where the snapshot has something else: with `--delete` and overwriting what is in it
     /// goes, since the snapshot lacks it. False when it was to go, and did not.
-    pub fn gives_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &Context<'_, D>) -> bool {
+    pub fn gives_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &RestoreContext<'_, D>) -> bool {
         !self.clears(context) || sweep::clear(folder, name, self.last().choice, context)
     }
 
     /// Whether directories in the last one give way to what the snapshot has.
-    pub fn clears(&self, context: &Context<'_, D>) -> bool {
+    pub fn clears(&self, context: &RestoreContext<'_, D>) -> bool {
         context.request.delete && context.request.overwrite.replaces() && !self.last().mounted
     }
 
     /// Goes to the directory with these parent components; those that are complete by that are closed.
-    pub fn enter(&mut self, parents: &[u8], context: &Context<'_, D>, window: &mut Builder<'_, D>) -> Entered {
+    pub fn enter(&mut self, parents: &[u8], context: &RestoreContext<'_, D>, window: &mut Builder<'_, D>) -> Entered {
         if self.last().prefix != parents {
             while !parents.starts_with(&self.last().prefix) {
                 if self.open.len() == 1 {
@@ -159,7 +159,7 @@ impl<D: Destination> Directories<D> {
     }
 
     /// Into the subdirectory `name` of the last one; those before it have no entries.
-    fn descend(&mut self, name: &[u8], context: &Context<'_, D>, window: &mut Builder<'_, D>) {
+    fn descend(&mut self, name: &[u8], context: &RestoreContext<'_, D>, window: &mut Builder<'_, D>) {
         let mut known = None;
         while let Some(later) = self.last_mut().later.pop_front() {
             if *later.name == *name {
@@ -196,7 +196,7 @@ impl<D: Destination> Directories<D> {
             finish: later.finish,
             choice: later.choice,
             folder: None,
-            found: Found::New,
+            found: FoundDirectory::New,
             refused,
             unlisted: later.unlisted,
             beyond,
@@ -212,7 +212,7 @@ impl<D: Destination> Directories<D> {
     }
 
     /// The snapshot has an entry of this name in the last one.
-    pub fn saw(&mut self, name: &[u8], context: &Context<'_, D>) {
+    pub fn saw(&mut self, name: &[u8], context: &RestoreContext<'_, D>) {
         if context.request.delete {
             self.last_mut().names.push(name.into());
         }
@@ -231,7 +231,7 @@ impl<D: Destination> Directories<D> {
     }
 
     /// The last directory, made if need be together with those above it; `None` when that failed, which was said.
-    pub fn folder(&mut self, context: &Context<'_, D>) -> Option<Arc<Folder<D>>> {
+    pub fn folder(&mut self, context: &RestoreContext<'_, D>) -> Option<Arc<Folder<D>>> {
         if let Some(folder) = &self.last().folder {
             return Some(folder.clone());
         }
@@ -242,7 +242,7 @@ impl<D: Destination> Directories<D> {
             let mut lets = |led: &[Vec<u8>]| lets_through(led, &self.known, &mut self.linked, context);
             match make((prefix, has_entry), &parent, &mut lets, context) {
                 Some((folder, found)) => {
-                    self.open[at].mounted = found != Found::New && self.is_mounted(at, &folder, context);
+                    self.open[at].mounted = found != FoundDirectory::New && self.is_mounted(at, &folder, context);
                     self.open[at].folder = Some(Arc::new(folder));
                     self.open[at].found = found;
                 }
@@ -257,7 +257,7 @@ impl<D: Destination> Directories<D> {
 
     /// Whether this directory, of those that are open, lies on a file system that is mounted in the target and was not in
     /// the snapshot: what is on it is something else than what was backed up.
-    fn is_mounted(&self, at: usize, folder: &Folder<D>, context: &Context<'_, D>) -> bool {
+    fn is_mounted(&self, at: usize, folder: &Folder<D>, context: &RestoreContext<'_, D>) -> bool {
         let (open, above) = (&self.open[at], &self.open[at - 1]);
         // Above the sources nothing is removed: what is mounted there is where they are wanted.
         let (true, true) = (context.request.delete, self.known.is_in_source(&open.prefix)) else { return false };
@@ -275,7 +275,7 @@ impl<D: Destination> Directories<D> {
     }
 
     /// The last directory is complete.
-    fn close_last(&mut self, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
+    fn close_last(&mut self, context: &RestoreContext<'_, D>, window: &mut Builder<'_, D>) {
         while let Some(later) = self.last_mut().later.pop_front() {
             self.push(later);
             self.close_empty(context, window);
@@ -285,7 +285,7 @@ impl<D: Destination> Directories<D> {
 
     /// Opens the last directory, which nothing was restored into, if the target has it: what the snapshot lacks in it can
     /// be selected all the same. Nothing is made for that, and no link followed.
-    fn open_existing(&mut self, context: &Context<'_, D>) {
+    fn open_existing(&mut self, context: &RestoreContext<'_, D>) {
         let made = self.open.iter().rposition(|open| open.folder.is_some());
         for at in made.map_or(self.open.len(), |made| made + 1)..self.open.len() {
             let parent = self.open[at - 1].folder.as_ref().and_then(|folder| folder.handle.clone());
@@ -295,14 +295,14 @@ impl<D: Destination> Directories<D> {
             let name = split_key(&key).unwrap_or_default().1;
             let Ok(handle) = destination.open_directory(&parent, name) else { return };
             let folder = Folder { key: key.into(), handle: Some(handle), fresh: false };
-            self.open[at].found = Found::Whole;
+            self.open[at].found = FoundDirectory::Whole;
             self.open[at].mounted = self.is_mounted(at, &folder, context);
             self.open[at].folder = Some(Arc::new(folder));
         }
     }
 
     /// The last directory is complete and has no subdirectories to come.
-    fn close_empty(&mut self, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
+    fn close_empty(&mut self, context: &RestoreContext<'_, D>, window: &mut Builder<'_, D>) {
         match self.last().choice {
             _ if self.last().refused => {}
             Choice::Yes => _ = self.folder(context),
@@ -315,7 +315,7 @@ impl<D: Destination> Directories<D> {
     }
 
     /// The walk is over.
-    pub fn close_all(&mut self, context: &Context<'_, D>, window: &mut Builder<'_, D>) {
+    pub fn close_all(&mut self, context: &RestoreContext<'_, D>, window: &mut Builder<'_, D>) {
         while self.open.len() > 1 {
             self.close_last(context, window);
         }
@@ -324,7 +324,7 @@ impl<D: Destination> Directories<D> {
             self.close_empty(context, window);
         }
         match self.open.pop() {
-            Some(Open { folder: Some(folder), found: Found::New | Found::Unfinished, .. })
+            Some(Open { folder: Some(folder), found: FoundDirectory::New | FoundDirectory::Unfinished, .. })
                 if self.for_one_entry && !context.request.dry_run =>
             {
                 window.closing(Closing { folder, finish: None, new: true });
@@ -355,7 +355,7 @@ fn lets_through<D: Destination>(
     led: &[Vec<u8>],
     known: &Known,
     linked: &mut Vec<Vec<u8>>,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
 ) -> bool {
     if !context.request.delete {
         return true;
@@ -375,8 +375,8 @@ fn make<D: Destination>(
     (prefix, has_entry): (&[u8], bool),
     parent: &Folder<D>,
     lets: &mut dyn FnMut(&[Vec<u8>]) -> bool,
-    context: &Context<'_, D>,
-) -> Option<(Folder<D>, Found)> {
+    context: &RestoreContext<'_, D>,
+) -> Option<(Folder<D>, FoundDirectory)> {
     let key = directory_key(prefix.strip_suffix(&[0]).unwrap_or(prefix));
     let name = split_key(&key).unwrap_or_default().1;
     let overwrite = context.request.overwrite;
@@ -385,11 +385,11 @@ fn make<D: Destination>(
             let lets = &mut |led: &[Vec<u8>]| has_entry && lets(led);
             take(destination, (handle, name), &key, lets, context)
         }
-        _ => Ok((None, Found::New)),
+        _ => Ok((None, FoundDirectory::New)),
     };
     match made {
         Ok((handle, found)) => {
-            let fresh = found == Found::New;
+            let fresh = found == FoundDirectory::New;
             Some((Folder { key: key.into(), handle, fresh }, found))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && overwrite == Overwrite::Never => {
@@ -410,17 +410,17 @@ fn take<D: Destination>(
     (parent, name): (&D::Directory, &[u8]),
     key: &[u8],
     lets: &mut dyn FnMut(&[Vec<u8>]) -> bool,
-    context: &Context<'_, D>,
-) -> io::Result<(Option<D::Directory>, Found)> {
+    context: &RestoreContext<'_, D>,
+) -> io::Result<(Option<D::Directory>, FoundDirectory)> {
     let (overwrite, dry_run) = (context.request.overwrite, context.request.dry_run);
     let there = if dry_run {
-        destination.open_directory(parent, name).map(|directory| (directory, Found::Whole))
+        destination.open_directory(parent, name).map(|directory| (directory, FoundDirectory::Whole))
     } else {
         destination.directory(parent, name, false)
     };
     let refused = match there {
         Ok((directory, found)) => return Ok((Some(directory), found)),
-        Err(e) if dry_run && e.kind() == io::ErrorKind::NotFound => return Ok((None, Found::New)),
+        Err(e) if dry_run && e.kind() == io::ErrorKind::NotFound => return Ok((None, FoundDirectory::New)),
         Err(e) => e,
     };
     let in_the_way = refused.kind() == io::ErrorKind::AlreadyExists || dry_run;
@@ -435,7 +435,7 @@ fn take<D: Destination>(
                 .tally
                 .monitor
                 .note(&format!("{}: a link is followed to {to:?} in the target", context.display(key)));
-            return Ok((Some(directory), Found::Linked));
+            return Ok((Some(directory), FoundDirectory::Linked));
         }
         Way::Leads { .. } => Some(LINK_LEADS),
         Way::Closed(why) => Some(why),
@@ -448,7 +448,7 @@ fn take<D: Destination>(
     }
     match (overwrite.replaces(), dry_run) {
         (false, _) => Err(refused),
-        (true, true) => Ok((None, Found::New)),
+        (true, true) => Ok((None, FoundDirectory::New)),
         (true, false) => destination.directory(parent, name, true).map(|(directory, found)| (Some(directory), found)),
     }
 }
@@ -458,20 +458,20 @@ fn complete<D: Destination>(
     open: Open<D>,
     outermost: bool,
     known: &Known,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
     window: &mut Builder<'_, D>,
 ) {
     let Some(folder) = &open.folder else { return };
     let in_source = known.is_in_source(&open.prefix);
     // With --one-file-system there is nothing of such a directory but what leads to a source.
     let is_part = open.beyond && known.leads_to_source(&open.prefix);
-    if is_part && in_source && context.request.delete && open.found != Found::New {
+    if is_part && in_source && context.request.delete && open.found != FoundDirectory::New {
         let why =
             "the snapshot may have only a part of the file system that was mounted there; nothing is deleted from it";
         context.tally.monitor.note(&format!("{}: {why}", context.display(&folder.key)));
     }
     let is_swept = context.request.delete
-        && open.found != Found::New
+        && open.found != FoundDirectory::New
         && in_source
         && !open.unlisted
         && !is_part
@@ -487,13 +487,13 @@ fn complete<D: Destination>(
     // What only leads to what is restored keeps what it has.
     let is_restored = in_source && open.choice == Choice::Yes;
     let apply = match open.found {
-        Found::New | Found::Unfinished => true,
-        Found::Whole if is_restored && context.request.overwrite == Overwrite::Refuse => {
+        FoundDirectory::New | FoundDirectory::Unfinished => true,
+        FoundDirectory::Whole if is_restored && context.request.overwrite == Overwrite::Refuse => {
             name_differences(&folder, &finish, outermost, context);
             false
         }
-        Found::Whole => is_restored && context.request.overwrite.replaces(),
-        Found::Linked => false,
+        FoundDirectory::Whole => is_restored && context.request.overwrite.replaces(),
+        FoundDirectory::Linked => false,
     };
     if !apply {
         return;
@@ -501,11 +501,16 @@ fn complete<D: Destination>(
     if context.request.dry_run {
         return count(&context.tally.counts.directories);
     }
-    window.closing(Closing { folder, finish: Some(finish), new: open.found == Found::New });
+    window.closing(Closing { folder, finish: Some(finish), new: open.found == FoundDirectory::New });
 }
 
 /// A directory that was there and is left as it is.
-fn name_differences<D: Destination>(folder: &Folder<D>, finish: &Finish, outermost: bool, context: &Context<'_, D>) {
+fn name_differences<D: Destination>(
+    folder: &Folder<D>,
+    finish: &Finish,
+    outermost: bool,
+    context: &RestoreContext<'_, D>,
+) {
     let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return };
     let wanted = finish.attributes();
     match destination.compare_directory(handle, &wanted.facts(EntryKind::Directory)) {

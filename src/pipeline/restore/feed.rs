@@ -3,8 +3,9 @@
 use super::item::{Phase, Window};
 use crate::destination::Destination;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::AcqRel;
-use std::sync::{Arc, Mutex};
 
 /// Windows that are planned and not finished, besides the one being planned.
 pub const WINDOWS_IN_FLIGHT: usize = 2;
@@ -34,7 +35,7 @@ impl<D: Destination> Feed<D> {
     /// The next step, by its window, phase and number; `None` when there are no more.
     pub fn next(&self) -> Option<Step<D>> {
         // Who waits here for the next window holds the lock: the others wait for the same.
-        let mut current = self.current.lock().unwrap_or_else(|e| e.into_inner());
+        let mut current = self.current.lock();
         loop {
             if let Some((window, phase, next)) = &mut *current
                 && *next < window.steps_of(*phase)

@@ -7,7 +7,7 @@
 use super::feed::WINDOWS_IN_FLIGHT;
 use super::item::{Phase, Window};
 use super::tally::count;
-use super::{Context, Meters, sweep, verify, write};
+use super::{Meters, RestoreContext, sweep, verify, write};
 use crate::destination::{Destination, Expected, lost_parts};
 use crate::format::tree::EntryKind;
 use crossbeam_channel::{Receiver, Sender};
@@ -23,7 +23,7 @@ const DIRECTORY: Expected<'static> = Expected { kind: EntryKind::Directory, size
 
 /// Windows between plan and finish.
 pub(super) struct InFlight<'a, D: Destination> {
-    context: &'a Context<'a, D>,
+    context: &'a RestoreContext<'a, D>,
     meters: &'a Meters,
     /// `None` when there are no more.
     windows: Option<Sender<(Arc<Window<D>>, Phase)>>,
@@ -35,7 +35,7 @@ pub(super) struct InFlight<'a, D: Destination> {
 
 impl<'a, D: Destination> InFlight<'a, D> {
     pub fn new(
-        context: &'a Context<'a, D>,
+        context: &'a RestoreContext<'a, D>,
         meters: &'a Meters,
         windows: Sender<(Arc<Window<D>>, Phase)>,
         done: Receiver<()>,
@@ -117,7 +117,7 @@ impl<'a, D: Destination> InFlight<'a, D> {
 }
 
 /// Other names first, then what is to go, then directories, children before parents.
-pub fn finish<D: Destination>(window: &Window<D>, context: &Context<'_, D>) {
+pub fn finish<D: Destination>(window: &Window<D>, context: &RestoreContext<'_, D>) {
     for other in &window.other_names {
         write::other_name(other, context);
     }

@@ -12,9 +12,10 @@ use crate::format::tree::{Entry, EntryKind, Meta, Xattr};
 use crate::object::ObjectError;
 use crate::pipeline::restore::rules::Choice;
 use crate::storage::StorageKey;
+use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// A directory of the destination, with what its entries' paths begin with.
 pub struct Folder<D: Destination> {
@@ -131,11 +132,9 @@ pub enum Fate {
 
 /// A file being restored. Its pieces come from many steps, on any thread; whoever brings the last one finishes it.
 pub struct File<D: Destination> {
-    /// Where.
     pub folder: Arc<Folder<D>>,
     /// Under which name.
     pub name: Box<[u8]>,
-    /// Its length.
     pub size: u64,
     /// What it gets at the end.
     pub finish: Finish,
@@ -147,7 +146,6 @@ pub struct File<D: Destination> {
     pub left: AtomicU64,
     /// All its pieces, once they are planned; 0 before.
     pub pieces: AtomicU64,
-    /// A [`Fate`].
     fate: AtomicU8,
     /// It lies in the destination as it shall be, or will never.
     pub settled: AtomicBool,
@@ -212,7 +210,7 @@ impl<D: Destination> File<D> {
     }
 
     /// It went wrong; true for the first to say so.
-    pub fn goes(&self, fate: Fate) -> bool {
+    pub fn settle(&self, fate: Fate) -> bool {
         self.fate.compare_exchange(Fate::Well as u8, fate as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
@@ -229,9 +227,7 @@ impl<D: Destination> File<D> {
 
 /// A pack that is read from.
 pub struct Pack {
-    /// Its name.
     pub id: ObjectId,
-    /// Its area.
     pub kind: PackKind,
     /// Its name in the storage.
     pub storage_key: StorageKey,
@@ -242,7 +238,6 @@ pub struct Pack {
 /// A chunk that a file needs: where it lies and where it goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece {
-    /// Its id.
     pub id: ContentId,
     /// The pack, by its ordinal in the window.
     pub pack: u32,
@@ -252,7 +247,6 @@ pub struct Piece {
     pub blob_len: u32,
     /// Where the chunk begins in the opened blob.
     pub inner_offset: u32,
-    /// Its length.
     pub inner_len: u32,
     /// The file, by its ordinal in the window.
     pub file: u32,
@@ -279,9 +273,7 @@ pub struct Check {
 /// What a window's steps are about: first what it restores, then, if asked for, what is read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// `Window::steps`.
     Restore,
-    /// `Window::check_steps`.
     Check,
 }
 
@@ -309,11 +301,9 @@ pub enum Ready<D: Destination> {
     File(Arc<File<D>>, Vec<u8>),
     /// Neither file nor directory.
     Special {
-        /// Where.
         folder: Arc<Folder<D>>,
         /// Under which name.
         name: Box<[u8]>,
-        /// What.
         itself: Itself,
         /// What it gets.
         finish: Finish,
@@ -328,7 +318,6 @@ pub enum Ready<D: Destination> {
 pub struct OtherName<D: Destination> {
     /// The first one.
     pub first: Arc<FirstName<D>>,
-    /// Where.
     pub folder: Arc<Folder<D>>,
     /// Under which name.
     pub name: Box<[u8]>,
@@ -344,7 +333,6 @@ pub struct OtherName<D: Destination> {
 pub struct Itself {
     /// What it is.
     pub kind: EntryKind,
-    /// Its length.
     pub size: u64,
     /// A symlink's target.
     pub target: Vec<u8>,
@@ -374,7 +362,6 @@ impl Itself {
 
 /// A directory that gets no more entries after its window.
 pub struct Closing<D: Destination> {
-    /// The directory.
     pub folder: Arc<Folder<D>>,
     /// What it gets; `None`: it stands for no entry of the snapshot.
     pub finish: Option<Finish>,
@@ -384,7 +371,6 @@ pub struct Closing<D: Destination> {
 
 /// A directory in which what the snapshot lacks is removed, when all that it has there is done.
 pub struct Swept<D: Destination> {
-    /// The directory.
     pub folder: Arc<Folder<D>>,
     /// Names that the snapshot has, in ascending order.
     pub names: Vec<Box<[u8]>>,
@@ -402,11 +388,9 @@ pub struct Window<D: Destination> {
     pub pieces: Vec<Piece>,
     /// Entries that take nothing from packs.
     pub ready: Vec<Ready<D>>,
-    /// The work.
     pub steps: Vec<Step>,
     /// What is read back, in the order of files, and how it is cut into steps.
     pub checks: Vec<Check>,
-    /// See `checks`.
     pub check_steps: Vec<Range<u32>>,
     /// Steps of the present phase that are not done yet.
     pub left: AtomicUsize,

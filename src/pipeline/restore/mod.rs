@@ -38,16 +38,17 @@ use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::destination::{Destination, Node, OwnerNumbers};
 use crate::index::Index;
-use crate::pipeline::failure::Failure;
-use crate::pipeline::meter::Meter;
+use crate::pipeline::Failure;
 use crate::storage::StorageKey;
 use crate::store::{Store, StoreError};
+use crate::work::meter::Meter;
 use feed::Feed;
 use finish::InFlight;
+use parking_lot::RwLockReadGuard;
 use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLockReadGuard};
 use std::time::Instant;
 
 /// Why an entry was left.
@@ -113,7 +114,6 @@ pub struct Request {
     pub owners: Option<OwnerNumbers>,
     /// What becomes of what is there.
     pub overwrite: Overwrite,
-    /// Count only.
     pub dry_run: bool,
     /// Read back what was restored, or was right already.
     pub verify: bool,
@@ -126,8 +126,7 @@ pub struct Request {
 }
 
 /// What all stages share.
-pub struct Context<'a, D: Destination> {
-    /// The store.
+pub struct RestoreContext<'a, D: Destination> {
     pub store: &'a Arc<Store>,
     /// What to do.
     pub request: &'a Request,
@@ -141,7 +140,7 @@ pub struct Context<'a, D: Destination> {
     pub keep_alive: &'a (dyn Fn() + Sync),
 }
 
-impl<D: Destination> Context<'_, D> {
+impl<D: Destination> RestoreContext<'_, D> {
     /// Whether the run is to end.
     pub fn is_over(&self) -> bool {
         if self.request.cancel.load(Ordering::Relaxed) {
@@ -177,7 +176,7 @@ impl<D: Destination> Context<'_, D> {
     }
 
     fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.store.index.read().unwrap_or_else(|e| e.into_inner())
+        self.store.index.read()
     }
 
     /// An entry whose content cannot be written; when nothing more can be, the run ends.
@@ -208,7 +207,7 @@ struct Meters {
 }
 
 /// Restores. Problems of single entries are in the tally; an error ends the run, and half-written files are removed.
-pub fn run<D: Destination>(context: &Context<'_, D>) -> Result<(), StoreError> {
+pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), StoreError> {
     let meters = Meters {
         plan: Meter::new("plan"),
         fetch: Meter::new("fetch"),

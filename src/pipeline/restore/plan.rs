@@ -11,7 +11,7 @@ use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, Context, DIRECTORY_STAYS, IN_THE_WAY, Overwrite, links, verify, write};
+use super::{ATTRIBUTES_DIFFER, DIRECTORY_STAYS, IN_THE_WAY, Overwrite, RestoreContext, links, verify, write};
 use crate::base::id::ContentId;
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB, PARTIAL_BYTES_MIN};
 use crate::base::path::{path_of, split_key, subtree_prefix};
@@ -25,7 +25,7 @@ use crate::index::Location;
 use crate::monitor::Counter;
 use crate::object::ObjectError;
 use crate::store::StoreError;
-use crate::store::reader::Reader;
+use crate::tree::reader::Reader;
 use std::cell::RefCell;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ enum Action {
 }
 
 pub(super) struct Planner<'a, D: Destination> {
-    context: &'a Context<'a, D>,
+    context: &'a RestoreContext<'a, D>,
     directories: Directories<D>,
     links: Links<D>,
     window: Builder<'a, D>,
@@ -55,7 +55,7 @@ pub(super) struct Planner<'a, D: Destination> {
 
 /// Plans everything below the context's base, window by window.
 pub(super) fn plan<'a, D: Destination>(
-    context: &'a Context<'a, D>,
+    context: &'a RestoreContext<'a, D>,
     emit: &'a mut dyn FnMut(Window<D>),
 ) -> Result<(), StoreError> {
     let mut reader = Reader::new(context.store.clone(), 16 << 20);
@@ -406,7 +406,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         let (tally, Some(destination)) = (self.context.tally, self.context.destination) else { return };
         let which = differing.names().join(", ");
         if self.context.request.overwrite == Overwrite::IfChanged {
-            match destination.touch_up(handle, name, existing.kind, &finish.attributes()) {
+            match destination.correct_attributes(handle, name, existing.kind, &finish.attributes()) {
                 Ok(losses) => tally.lost(|| folder.path_of(name), losses),
                 Err(error) => {
                     tally.problem(folder.path_of(name), format!("{which} cannot be corrected: {error}"));
@@ -563,7 +563,7 @@ impl<'a, D: Destination> Planner<'a, D> {
             let last = self.window.last_pack();
             let mut usable = self.found.iter().filter(usable);
             let first = usable.next();
-            // Places that were found damaged come last, and are not chosen for being near.
+            // MachineFolders that were found damaged come last, and are not chosen for being near.
             let is_near = |l: &&Location| Some(l.pack) == last && !index.is_suspect(l);
             let near = first.filter(is_near).or_else(|| usable.find(is_near));
             if let Some(location) = near.or(first) {

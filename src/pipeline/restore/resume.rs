@@ -3,7 +3,7 @@
 //! Takes the pieces of a read step, gives those that must come from the store. Owns one chunk. It reads the target, never
 //! the store, and believes nothing that it has not read.
 
-use super::Context;
+use super::RestoreContext;
 use super::item::{Piece, Window};
 use super::write;
 use crate::crypto::hash::content_id;
@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Acquire;
 
 /// Which of these pieces lie in files that an earlier run began, with the right bytes; empty when none can.
-pub fn present<D: Destination>(window: &Window<D>, pieces: &Range<u32>, context: &Context<'_, D>) -> Vec<bool> {
+pub fn present<D: Destination>(window: &Window<D>, pieces: &Range<u32>, context: &RestoreContext<'_, D>) -> Vec<bool> {
     let pieces = &window.pieces[pieces.start as usize..pieces.end as usize];
     let may_be_continued = |piece: &Piece| window.files[piece.file as usize].content.is_some();
     let Some(destination) = context.destination.filter(|_| pieces.iter().any(may_be_continued)) else { return vec![] };
@@ -35,7 +35,7 @@ fn is_there<D: Destination>(
     piece: &Piece,
     chunk: &mut Vec<u8>,
     destination: &D,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
 ) -> bool {
     let file = &window.files[piece.file as usize];
     // An error shows again when the piece is written.
@@ -53,7 +53,7 @@ pub fn keep<'a, D: Destination>(
     window: &Window<D>,
     pieces: &'a [Piece],
     present: &[bool],
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
 ) -> Cow<'a, [Piece]> {
     if !present.contains(&true) {
         return Cow::Borrowed(pieces);

@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Compiled rules.
 pub struct Rules {
     include: pattern::Rules,
     exclude: pattern::Rules,

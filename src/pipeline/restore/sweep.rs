@@ -4,7 +4,7 @@
 //! where the snapshot does not know what there should be: above its sources, in directories that the backup could not
 //! list, in parts of the tree that are damaged.
 
-use super::Context;
+use super::RestoreContext;
 use super::item::{Folder, Swept};
 use super::rules::Choice;
 use super::tally::count;
@@ -64,7 +64,12 @@ impl Known {
 
 /// Removes the directory `name`, which lies where the snapshot has something else, with all in it that is not kept; says
 /// whether it is gone (in a dry run: would be). `choice` is what the rules say of the directory that it lies in.
-pub fn clear<D: Destination>(folder: &Arc<Folder<D>>, name: &[u8], choice: Choice, context: &Context<'_, D>) -> bool {
+pub fn clear<D: Destination>(
+    folder: &Arc<Folder<D>>,
+    name: &[u8],
+    choice: Choice,
+    context: &RestoreContext<'_, D>,
+) -> bool {
     let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return false };
     let swept = Swept { folder: folder.clone(), names: vec![], choice };
     let gone = Cell::new(false);
@@ -73,12 +78,12 @@ pub fn clear<D: Destination>(folder: &Arc<Folder<D>>, name: &[u8], choice: Choic
 }
 
 /// Removes from a directory what is not among its names, and tells of each.
-pub fn sweep<D: Destination>(swept: &Swept<D>, context: &Context<'_, D>) {
+pub fn sweep<D: Destination>(swept: &Swept<D>, context: &RestoreContext<'_, D>) {
     sweep_some(swept, None, context);
 }
 
 /// The same, or of `only` one name, which is told when it goes.
-fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>)>, context: &Context<'_, D>) {
+fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>)>, context: &RestoreContext<'_, D>) {
     let (Some(destination), Some(handle)) = (context.destination, &swept.folder.handle) else { return };
     let (request, tally) = (context.request, context.tally);
     if context.is_over() {

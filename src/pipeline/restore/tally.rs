@@ -5,25 +5,22 @@ use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::destination::{Loss, Losses, Part};
 use crate::monitor::{Counter, Monitor, Problem};
 use crate::storage::StorageKey;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What a restore did (or, in a dry run, would do).
 #[derive(Debug, Clone, Default)]
 pub struct RestoreStats {
-    /// The snapshot.
     pub snapshot: Option<ObjectId>,
     /// Entries of any kind that were selected.
     pub entries: u64,
     /// Regular files written, and their bytes (holes included).
     pub files: u64,
-    /// See `files`.
     pub bytes: u64,
     /// Directories made or brought up to date.
     pub directories: u64,
-    /// Symbolic links.
     pub symlinks: u64,
     /// Further names of files with several (hard links).
     pub hard_links: u64,
@@ -31,7 +28,6 @@ pub struct RestoreStats {
     pub specials: u64,
     /// Files (and other entries) that were right already, and the files' bytes.
     pub unchanged: u64,
-    /// See `unchanged`.
     pub bytes_unchanged: u64,
     /// Existing entries left as they are.
     pub left: u64,
@@ -57,7 +53,6 @@ pub struct RestoreStats {
     pub problems: Vec<Problem>,
     /// How many there were.
     pub problem_count: u64,
-    /// Wall time.
     pub duration: Duration,
 }
 
@@ -110,7 +105,6 @@ counts!(
 pub struct Tally<'a> {
     /// Hears of everything.
     pub monitor: &'a dyn Monitor,
-    /// The counts.
     pub counts: Counts,
     problems: Mutex<(Vec<Problem>, u64)>,
     absent: Mutex<HashSet<Vec<u8>>>,
@@ -122,13 +116,11 @@ pub struct Tally<'a> {
     is_failing: AtomicBool,
 }
 
-/// One more.
 pub fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }
 
 impl<'a> Tally<'a> {
-    /// Nothing counted.
     pub fn new(monitor: &'a dyn Monitor) -> Tally<'a> {
         Tally {
             monitor,
@@ -147,7 +139,7 @@ impl<'a> Tally<'a> {
         self.monitor.add(Counter::Problems, 1);
         let problem = Problem { path, message };
         self.monitor.problem(&problem);
-        let (kept, count) = &mut *lock(&self.problems);
+        let (kept, count) = &mut *self.problems.lock();
         *count += 1;
         if kept.len() < SOURCE_ERRORS_MAX {
             kept.push(problem);
@@ -160,14 +152,14 @@ impl<'a> Tally<'a> {
         if losses.is_empty() {
             return;
         }
-        let mut kept = lock(&self.losses);
+        let mut kept = self.losses.lock();
         if kept.len() < SOURCE_ERRORS_MAX { kept.push((path(), losses)) } else { count(&self.lost_more) }
     }
 
     /// Names what entries had to do without: each entry, but what the destination took of none is only noted.
     pub fn settle(&self, took: impl Fn(&Part) -> bool) {
         let mut never: BTreeMap<String, (u64, String)> = BTreeMap::new();
-        let mut losses = std::mem::take(&mut *lock(&self.losses));
+        let mut losses = std::mem::take(&mut *self.losses.lock());
         losses.sort_by(|a, b| a.0.cmp(&b.0));
         for (path, losses) in losses {
             let (noted, named): (Losses, Losses) = losses.into_iter().partition(|l| l.refused && !took(&l.part));
@@ -191,7 +183,7 @@ impl<'a> Tally<'a> {
 
     /// A file that does not lie in the destination as the snapshot has it: nothing to verify.
     pub fn absent(&self, path: Vec<u8>) {
-        let mut absent = lock(&self.absent);
+        let mut absent = self.absent.lock();
         if absent.len() < SOURCE_ERRORS_MAX {
             absent.insert(path);
         }
@@ -200,7 +192,7 @@ impl<'a> Tally<'a> {
     /// The storage failed to give a pack; how many failed since one was read.
     pub fn storage_failed(&self, pack: StorageKey) -> usize {
         self.is_failing.store(true, Relaxed);
-        let mut failing = lock(&self.failing);
+        let mut failing = self.failing.lock();
         failing.insert(pack);
         failing.len()
     }
@@ -208,20 +200,15 @@ impl<'a> Tally<'a> {
     /// A pack was read.
     pub fn storage_works(&self) {
         if self.is_failing.swap(false, Relaxed) {
-            lock(&self.failing).clear();
+            self.failing.lock().clear();
         }
     }
 
-    /// The result.
     pub fn stats(&self) -> RestoreStats {
         let mut stats = RestoreStats::default();
         self.counts.fill(&mut stats);
-        let (kept, count) = &*lock(&self.problems);
+        let (kept, count) = &*self.problems.lock();
         (stats.problems, stats.problem_count) = (kept.clone(), *count);
         stats
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
 }

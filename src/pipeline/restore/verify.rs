@@ -5,7 +5,7 @@
 //! Takes the checks of a window that is restored; gives nothing but counts and problems. Owns one chunk's buffer.
 //! Files that were lost, or left as they were found, have been named already and are passed over.
 
-use super::Context;
+use super::RestoreContext;
 use super::item::{Check, Fate, File, Finish, HOLE, Window};
 use super::tally::count;
 use crate::crypto::hash::content_id;
@@ -21,7 +21,7 @@ pub struct Verifier {
 
 impl Verifier {
     /// Reads chunks back, given in the order of their files.
-    pub fn verify<D: Destination>(&mut self, window: &Window<D>, checks: &[Check], context: &Context<'_, D>) {
+    pub fn verify<D: Destination>(&mut self, window: &Window<D>, checks: &[Check], context: &RestoreContext<'_, D>) {
         let Some(destination) = context.destination else { return };
         for of_file in checks.chunk_by(|a, b| a.file == b.file) {
             let file = &window.files[of_file[0].file as usize];
@@ -40,7 +40,7 @@ impl Verifier {
                 }
             }
             if let Err(error) = checked
-                && file.goes(Fate::Failed)
+                && file.settle(Fate::Failed)
             {
                 if let Some(first) = &file.first_name {
                     first.differs.store(true, Release);
@@ -80,7 +80,7 @@ pub fn examine<D: Destination>(
     expected: &Expected<'_>,
     finish: &Finish,
     lost: u8,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
     path: impl FnOnce() -> Vec<u8>,
 ) -> bool {
     let Some(destination) = context.destination.filter(|_| context.request.verify) else { return true };
@@ -120,7 +120,7 @@ pub fn equal<D: Destination>(
 }
 
 /// So many checks of a file are made. The last one says that it is verified.
-pub fn done<D: Destination>(file: &File<D>, checks: u64, context: &Context<'_, D>) {
+pub fn done<D: Destination>(file: &File<D>, checks: u64, context: &RestoreContext<'_, D>) {
     if file.unchecked.fetch_sub(checks, AcqRel) == checks && file.fate() == Fate::Well {
         count(&context.tally.counts.verified);
     }

@@ -5,13 +5,13 @@ use super::fetch::{fetch, key_of};
 use super::item::{Fate, Phase, Piece, Step, Window};
 use super::open::{Opener, Sealed};
 use super::verify::Verifier;
-use super::{Context, Meters, resume, write};
+use super::{Meters, RestoreContext, resume, write};
 use crate::destination::Destination;
 use crate::format::blob::BlobKind;
 use crate::monitor::Counter;
 use crate::object::ObjectError;
 use crate::store::StoreError;
-use crate::store::reader::Reader;
+use crate::tree::reader::Reader;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -32,7 +32,7 @@ struct Fetched<D: Destination> {
 /// Starts the workers, and readers before them if there are to be any.
 pub(super) fn spawn<'scope, 'env: 'scope, D: Destination>(
     scope: &'scope Scope<'scope, 'env>,
-    context: &'env Context<'env, D>,
+    context: &'env RestoreContext<'env, D>,
     feed: &'scope Feed<D>,
     meters: &'scope Meters,
 ) -> Result<(), StoreError> {
@@ -66,7 +66,7 @@ pub(super) fn spawn<'scope, 'env: 'scope, D: Destination>(
 
 /// A reader: steps in, steps with their bytes out.
 fn read_ahead<D: Destination>(
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
     feed: &Feed<D>,
     meters: &Meters,
     buffers: &Receiver<Vec<u8>>,
@@ -94,7 +94,7 @@ fn read_ahead<D: Destination>(
 }
 
 struct Worker<'a, D: Destination> {
-    context: &'a Context<'a, D>,
+    context: &'a RestoreContext<'a, D>,
     feed: &'a Feed<D>,
     meters: &'a Meters,
     opener: Opener,
@@ -104,7 +104,7 @@ struct Worker<'a, D: Destination> {
 }
 
 impl<'a, D: Destination> Worker<'a, D> {
-    fn new(context: &'a Context<'a, D>, feed: &'a Feed<D>, meters: &'a Meters) -> Worker<'a, D> {
+    fn new(context: &'a RestoreContext<'a, D>, feed: &'a Feed<D>, meters: &'a Meters) -> Worker<'a, D> {
         Worker { context, feed, meters, opener: Opener::default(), verifier: Verifier::default(), copies: None }
     }
 

@@ -7,7 +7,7 @@
 use super::item::{Fate, File, Finish, FirstName, Itself, OtherName, Ready};
 use super::rules::Choice;
 use super::tally::{Tally, count};
-use super::{Context, Overwrite, verify};
+use super::{Overwrite, RestoreContext, verify};
 use crate::destination::{Destination, Identity, Loss, Losses, Part, lost_parts};
 use crate::format::tree::EntryKind;
 use crate::monitor::Counter;
@@ -16,14 +16,10 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
-
 /// A part of the file's content cannot be had: it is damaged in the store, or the storage failed.
 pub fn lose<D: Destination>(file: &File<D>, why: &StoreError, tally: &Tally<'_>) {
     let unreadable = why.is_unreadable();
-    if file.goes(if unreadable { Fate::Unreadable } else { Fate::Damaged }) {
+    if file.settle(if unreadable { Fate::Unreadable } else { Fate::Damaged }) {
         let (counter, message) = match unreadable {
             true => {
                 (&tally.counts.store_unreadable, "its content could not be read from the store, and it is not restored")
@@ -38,8 +34,8 @@ pub fn lose<D: Destination>(file: &File<D>, why: &StoreError, tally: &Tally<'_>)
 }
 
 /// The file cannot be written.
-fn fail<D: Destination>(file: &File<D>, error: io::Error, context: &Context<'_, D>) {
-    if file.goes(Fate::Failed) {
+fn fail<D: Destination>(file: &File<D>, error: io::Error, context: &RestoreContext<'_, D>) {
+    if file.settle(Fate::Failed) {
         let path = file.path();
         context.tally.absent(path.clone());
         context.failed(path, format!("cannot be written: {error}"), error);
@@ -47,7 +43,13 @@ fn fail<D: Destination>(file: &File<D>, error: io::Error, context: &Context<'_, 
 }
 
 /// `count` pieces of the file, which lie together at `offset`.
-pub fn write<D: Destination>(file: &Arc<File<D>>, offset: u64, bytes: &[u8], count: u64, context: &Context<'_, D>) {
+pub fn write<D: Destination>(
+    file: &Arc<File<D>>,
+    offset: u64,
+    bytes: &[u8],
+    count: u64,
+    context: &RestoreContext<'_, D>,
+) {
     context.tally.monitor.add(Counter::Bytes, bytes.len() as u64);
     if let Some(destination) = context.destination
         && file.fate() == Fate::Well
@@ -55,7 +57,7 @@ pub fn write<D: Destination>(file: &Arc<File<D>>, offset: u64, bytes: &[u8], cou
         // One that may be continued may be open already.
         let at_once = file.first_name.is_none() && file.content.is_none();
         if offset == 0 && file.pieces.load(Acquire) == count && at_once {
-            return whole(file, bytes, destination, context);
+            return write_whole(file, bytes, destination, context);
         }
         if let Err(error) = write_piece(file, offset, bytes, destination) {
             fail(file, error, context);
@@ -65,7 +67,7 @@ pub fn write<D: Destination>(file: &Arc<File<D>>, offset: u64, bytes: &[u8], cou
 }
 
 /// Pieces that cannot be had are done, too.
-pub fn done<D: Destination>(file: &Arc<File<D>>, count: u64, context: &Context<'_, D>) {
+pub fn done<D: Destination>(file: &Arc<File<D>>, count: u64, context: &RestoreContext<'_, D>) {
     if file.left.fetch_sub(count, AcqRel) == count {
         finish(file, context);
     }
@@ -78,7 +80,7 @@ fn write_piece<D: Destination>(file: &File<D>, offset: u64, bytes: &[u8], destin
 
 /// The file, made when it is first asked for.
 pub fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::File> {
-    let mut open = lock(&file.open);
+    let mut open = file.open.lock();
     if let Some(open) = &*open {
         return Ok(open.clone());
     }
@@ -97,7 +99,7 @@ pub fn opened<D: Destination>(file: &File<D>, destination: &D) -> io::Result<D::
 }
 
 /// A hole: where an earlier run began the file, what lies in it is not believed to be one.
-pub fn hole<D: Destination>(file: &File<D>, offset: u64, len: u64, context: &Context<'_, D>) {
+pub fn hole<D: Destination>(file: &File<D>, offset: u64, len: u64, context: &RestoreContext<'_, D>) {
     // What is begun in a directory that was made just now is new.
     let Some(destination) = context.destination.filter(|_| file.content.is_some() && !file.folder.fresh) else {
         return;
@@ -115,11 +117,11 @@ pub fn hole<D: Destination>(file: &File<D>, offset: u64, len: u64, context: &Con
 }
 
 /// A file all of whose content is here.
-fn whole<D: Destination>(file: &File<D>, bytes: &[u8], destination: &D, context: &Context<'_, D>) {
+fn write_whole<D: Destination>(file: &File<D>, bytes: &[u8], destination: &D, context: &RestoreContext<'_, D>) {
     let write = || {
         let handle = file.folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let attributes = file.finish.attributes();
-        destination.whole(handle, &file.name, bytes, file.size, &attributes, file.replace)
+        destination.write_file(handle, &file.name, bytes, file.size, &attributes, file.replace)
     };
     match write() {
         Ok(losses) => complete(file, losses, context),
@@ -129,7 +131,7 @@ fn whole<D: Destination>(file: &File<D>, bytes: &[u8], destination: &D, context:
 }
 
 /// The file is there, with all its content.
-fn complete<D: Destination>(file: &File<D>, losses: Losses, context: &Context<'_, D>) {
+fn complete<D: Destination>(file: &File<D>, losses: Losses, context: &RestoreContext<'_, D>) {
     count_file(file, context.tally);
     file.lost.store(lost_parts(&losses), Release);
     if let Some(first) = &file.first_name {
@@ -139,7 +141,7 @@ fn complete<D: Destination>(file: &File<D>, losses: Losses, context: &Context<'_
 }
 
 /// All pieces of the file are written, or lost.
-pub fn finish<D: Destination>(file: &File<D>, context: &Context<'_, D>) {
+pub fn finish<D: Destination>(file: &File<D>, context: &RestoreContext<'_, D>) {
     let Some(destination) = context.destination else { return };
     let mut identity = None;
     if file.fate() == Fate::Well {
@@ -153,7 +155,7 @@ pub fn finish<D: Destination>(file: &File<D>, context: &Context<'_, D>) {
             Err(error) => fail(file, error, context),
         }
     }
-    let open = lock(&file.open).take();
+    let open = file.open.lock().take();
     let fate = file.fate();
     if fate != Fate::Well
         && let Some(open) = open
@@ -168,18 +170,18 @@ pub fn finish<D: Destination>(file: &File<D>, context: &Context<'_, D>) {
 
 /// A file that will not be completed by this run, since the run is over.
 pub fn leave<D: Destination>(file: &File<D>, destination: &D) {
-    if let Some(open) = lock(&file.open).take() {
+    if let Some(open) = file.open.lock().take() {
         if file.fate() == Fate::Well { destination.leave(&open) } else { destination.abandon(&open) }
     }
 }
 
 /// An entry that takes nothing from packs.
-pub fn ready<D: Destination>(ready: &Ready<D>, context: &Context<'_, D>) {
+pub fn ready<D: Destination>(ready: &Ready<D>, context: &RestoreContext<'_, D>) {
     let Some(destination) = context.destination else { return };
     match ready {
         Ready::File(file, bytes) if file.first_name.is_none() => {
             context.tally.monitor.add(Counter::Bytes, bytes.len() as u64);
-            whole(file, bytes, destination, context);
+            write_whole(file, bytes, destination, context);
         }
         Ready::File(file, bytes) => write(file, 0, bytes, 1, context),
         Ready::Special { folder, name, itself, finish, replace, first_name } => {
@@ -222,7 +224,7 @@ fn make_special<D: Destination>(
     finish: &Finish,
     replace: bool,
     first: Option<&FirstName<D>>,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
     path: impl Fn() -> Vec<u8>,
 ) -> io::Result<()> {
     let Some(destination) = context.destination else { return Ok(()) };
@@ -237,7 +239,7 @@ fn make_special<D: Destination>(
 }
 
 /// Another name of a file that is there by now.
-pub fn other_name<D: Destination>(other: &OtherName<D>, context: &Context<'_, D>) {
+pub fn other_name<D: Destination>(other: &OtherName<D>, context: &RestoreContext<'_, D>) {
     let tally = context.tally;
     if context.request.dry_run {
         return count(&tally.counts.hard_links);
@@ -297,7 +299,7 @@ fn other_name_may_come<D: Destination>(
     other: &OtherName<D>,
     identity: Identity,
     to: &D::Directory,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
 ) -> bool {
     let (tally, overwrite) = (context.tally, context.request.overwrite);
     let Some(destination) = context.destination.filter(|_| !other.folder.fresh) else { return true };
@@ -342,7 +344,7 @@ fn instead_of_link<D: Destination>(
     to: (&D::Directory, &[u8]),
     replace: bool,
     error: io::Error,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
 ) -> io::Result<()> {
     let (tally, Some(destination)) = (context.tally, context.destination) else { return Ok(()) };
     let (itself, attributes) = (&other.itself, other.finish.attributes());
@@ -368,7 +370,7 @@ fn check_other_name<D: Destination>(
     to: (&D::Directory, &[u8]),
     identity: Identity,
     other: &OtherName<D>,
-    context: &Context<'_, D>,
+    context: &RestoreContext<'_, D>,
 ) {
     let (tally, Some(destination)) = (context.tally, context.destination) else { return };
     let path = || other.folder.path_of(&other.name);

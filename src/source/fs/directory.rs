@@ -1,17 +1,13 @@
 //! Directories of a walk: how each is reached, and a bounded set of them held open.
 
 use crate::source::filter::Chain;
+use parking_lot::Mutex;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-
-/// A mutex whose holder panicked holds nothing half done here.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|e| e.into_inner())
-}
+use std::sync::{Arc, Weak};
 
 /// Bounds how many directories are open: the last `cap` that were opened.
 #[derive(Debug)]
@@ -30,13 +26,13 @@ impl Pool {
 
     /// Holds a directory open until `cap` others were opened after it, or it is gone.
     fn keep(&self, directory: &Arc<Directory>, fd: &Arc<OwnedFd>) {
-        *lock(&directory.open) = Some(fd.clone());
-        let mut opened = lock(&self.opened);
+        *directory.open.lock() = Some(fd.clone());
+        let mut opened = self.opened.lock();
         opened.push_back(Arc::downgrade(directory));
         let oldest = if opened.len() > self.cap { opened.pop_front() } else { None };
         drop(opened);
         if let Some(oldest) = oldest.and_then(|weak| weak.upgrade()) {
-            lock(&oldest.open).take();
+            oldest.open.lock().take();
         }
     }
 }
@@ -88,7 +84,6 @@ pub(super) struct Inherited {
 
 /// For going through, whatever the permission to list.
 const PASS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-/// For listing.
 pub(super) const LIST: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOCTTY).union(OFlags::NONBLOCK);
 
@@ -128,7 +123,7 @@ impl Directory {
     /// Whether it is open at the moment.
     #[cfg(test)]
     pub(super) fn is_open(&self) -> bool {
-        lock(&self.open).is_some()
+        self.open.lock().is_some()
     }
 
     /// A descriptor of it, opened again if it was closed meanwhile: component by component, however deep it lies.
@@ -136,7 +131,7 @@ impl Directory {
         let mut closed = Vec::new();
         let mut at = self;
         let mut above = loop {
-            let open = lock(&at.open).clone();
+            let open = at.open.lock().clone();
             if open.is_some() {
                 break open;
             }

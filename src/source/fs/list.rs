@@ -1,6 +1,6 @@
 //! What a directory holds, sorted, and what the system says of them, block by block.
 
-use super::directory::{Directory, lock};
+use super::directory::Directory;
 use super::marks;
 use super::meta::{Seen, kind_of, look, made_up_directory};
 use super::mounts::{Mounts, covered};
@@ -13,6 +13,7 @@ use crate::format::extension::FLAG_NODUMP;
 use crate::format::tree::{EntryKind, Meta};
 use crate::source::Remark;
 use crate::source::filter::{Chain, Filter};
+use parking_lot::Mutex;
 use rustix::fs::{CWD, FileType, RawDir, readlinkat_raw};
 use rustix::io::Errno;
 use std::collections::HashSet;
@@ -23,8 +24,8 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 /// Names looked at as one piece of work.
 pub(super) const BLOCK: usize = 1024;
@@ -230,7 +231,7 @@ impl Lister<'_> {
                 ),
                 Some(_) => continue,
             };
-            lock(&listing.errors).push((name.to_vec(), error));
+            listing.errors.lock().push((name.to_vec(), error));
         }
     }
 
@@ -326,7 +327,7 @@ impl Lister<'_> {
                     listing.rules = Chain::add(&text, below, listing.rules.take());
                     any = true;
                 }
-                Err(error) => lock(&listing.errors).push((name.clone(), error)),
+                Err(error) => listing.errors.lock().push((name.clone(), error)),
             }
         }
         any
@@ -344,7 +345,7 @@ impl Lister<'_> {
         let listed =
             directory.is_root() && directory.node.is_some_and(|n| self.roots.node(n).root == Some(Kind::Listed));
         if (self.is_named_root(directory) || listed && left_out)
-            && lock(&listing.errors).is_empty()
+            && listing.errors.lock().is_empty()
             && !found.iter().any(Looked::is_told)
             && !self.stop.load(Relaxed)
         {
@@ -353,7 +354,7 @@ impl Lister<'_> {
     }
 
     fn remark(&self, remark: Remark) {
-        lock(self.remarks).push(remark);
+        self.remarks.lock().push(remark);
     }
 
     fn leads_to_named(&self, directory: &Directory, name: &[u8]) -> bool {

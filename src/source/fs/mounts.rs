@@ -63,7 +63,6 @@ impl Kind {
         (!on_a_disk && !LOCAL.contains(&fs)).then_some(Kind::Remote)
     }
 
-    /// For people.
     pub fn reason(self) -> &'static str {
         match self {
             Kind::Automount => "an automount point lies here; it was not touched",

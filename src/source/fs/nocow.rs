@@ -1,12 +1,11 @@
 //! The one file flag that `statx` does not tell: no copy on write. Only btrfs has it, so that only there it is asked for,
 //! with one call for a file or directory that is new or changed.
 
-use super::directory::lock;
 use crate::format::extension::FLAG_NOCOW;
+use parking_lot::Mutex;
 use rustix::fs::{fstatfs, ioctl_getflags};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::sync::Mutex;
 
 const BTRFS: i64 = 0x9123_683E;
 
@@ -17,15 +16,15 @@ pub(super) struct Nocow(Mutex<BTreeMap<u64, bool>>);
 impl Nocow {
     /// Whether it is known that no file there has it.
     pub fn is_absent(&self, device: u64) -> bool {
-        lock(&self.0).get(&device) == Some(&false)
+        self.0.lock().get(&device) == Some(&false)
     }
 
     /// The flag of an open file or directory, or 0.
     pub fn of(&self, fd: BorrowedFd<'_>, device: u64) -> u32 {
-        let known = lock(&self.0).get(&device).copied();
+        let known = self.0.lock().get(&device).copied();
         let has = known.unwrap_or_else(|| {
             let has = fstatfs(fd).is_ok_and(|fs| fs.f_type == BTRFS);
-            lock(&self.0).insert(device, has);
+            self.0.lock().insert(device, has);
             has
         });
         if has { ioctl_getflags(fd).map_or(0, |flags| flags.bits() & FLAG_NOCOW) } else { 0 }

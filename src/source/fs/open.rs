@@ -1,14 +1,15 @@
 //! Opening files that a walk found, and reading them.
 
 use super::ReadMode;
-use super::directory::{Directory, lock};
+use super::directory::Directory;
 use super::meta::look_at_open;
 use super::nocow::Nocow;
 use super::xattr::{of_file, of_path};
 use crate::base::path::split_key;
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Meta, Xattr};
-use crate::source::{Fingerprint, Found, Handle, SourceFile, mmap};
+use crate::source::{Fingerprint, FoundEntry, Handle, SourceFile, mmap};
+use parking_lot::Mutex;
 use rustix::fs::{CWD, FileType, Mode, OFlags, SeekFrom, fstat, fstatfs, openat, seek, statfs};
 use rustix::io::{Errno, pread};
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// Never through a link, never waiting for a FIFO's writer, never taking a terminal.
 const OPEN: OFlags =
@@ -40,7 +41,7 @@ impl Opener {
         Opener { read, no_xattrs, user, nocow: Nocow::default(), made_up: Mutex::default() }
     }
 
-    pub fn open(self: &Arc<Self>, found: &Found) -> io::Result<FsFile> {
+    pub fn open(self: &Arc<Self>, found: &FoundEntry) -> io::Result<FsFile> {
         // Reading for a backup is no access; only the owner and the administrator may say so.
         let quiet = self.user == 0 || self.user == found.meta.uid;
         let fd = match self.open_with(found, if quiet { OPEN | OFlags::NOATIME } else { OPEN }) {
@@ -56,7 +57,7 @@ impl Opener {
         Ok(FsFile { fd, mapped, device: found.meta.device, special, opener: self.clone() })
     }
 
-    fn open_with(&self, found: &Found, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    fn open_with(&self, found: &FoundEntry, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         match &found.handle {
             Handle::At(directory) => openat(directory.fd()?, name_of(&found.key), flags, Mode::empty()),
             Handle::Path(path) | Handle::Device(path) => openat(CWD, path, flags, Mode::empty()),
@@ -65,7 +66,7 @@ impl Opener {
     }
 
     /// File flags that looking does not tell.
-    pub fn more_flags(&self, found: &Found) -> u32 {
+    pub fn more_flags(&self, found: &FoundEntry) -> u32 {
         let kept = matches!(found.meta.kind, EntryKind::File | EntryKind::Directory);
         if !kept || self.nocow.is_absent(found.meta.device) {
             return 0;
@@ -74,7 +75,7 @@ impl Opener {
     }
 
     /// Extended attributes of an entry of any kind.
-    pub fn xattrs(&self, found: &Found) -> io::Result<Vec<Xattr>> {
+    pub fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         // An ancestor that only the snapshot has has none.
         if self.no_xattrs || matches!(found.handle, Handle::Key) {
             return Ok(Vec::new());
@@ -95,9 +96,9 @@ impl Opener {
     }
 
     /// Whether the file lies where the system makes content up as it is read. Asked once a device.
-    pub fn is_made_up(&self, found: &Found) -> bool {
+    pub fn is_made_up(&self, found: &FoundEntry) -> bool {
         let device = found.meta.device;
-        if let Some(known) = lock(&self.made_up).get(&device) {
+        if let Some(known) = self.made_up.lock().get(&device) {
             return *known;
         }
         let asked = match &found.handle {
@@ -107,7 +108,7 @@ impl Opener {
         };
         let Ok(asked) = asked else { return false };
         let made_up = MADE_UP.contains(&(asked.f_type as u32));
-        lock(&self.made_up).insert(device, made_up);
+        self.made_up.lock().insert(device, made_up);
         made_up
     }
 }

@@ -7,13 +7,13 @@ mod rules;
 
 use super::{FsOptions, FsSource};
 use crate::base::path::path_of;
-use crate::source::{Found, Source, Walked};
+use crate::source::{FoundEntry, Source, Walked};
 use std::path::Path;
 
 /// Everything a walk gives.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    pub entries: Vec<Found>,
+    pub entries: Vec<FoundEntry>,
     /// Paths and what the system said.
     pub errors: Vec<(Vec<u8>, String)>,
     pub skipped: Vec<Vec<u8>>,
@@ -60,7 +60,7 @@ impl Seen {
         self.paths().into_iter().filter_map(relative).collect()
     }
 
-    pub fn get(&self, path: impl AsRef<Path>) -> &Found {
+    pub fn get(&self, path: impl AsRef<Path>) -> &FoundEntry {
         use std::os::unix::ffi::OsStrExt;
         let path = path.as_ref().as_os_str().as_bytes();
         self.entries.iter().find(|found| path_of(&found.key) == path).expect("the walk found it")

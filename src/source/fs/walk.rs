@@ -8,19 +8,20 @@
 //! Helpers take the earliest work and pause when too much was found ahead. The emitter takes what is next in order; when
 //! it is not there yet, it works too, and takes the next in order whatever was found ahead: so it never waits for room.
 
-use super::directory::{Directory, Inherited, Place, Pool, lock, path_of_prefix};
+use super::directory::{Directory, Inherited, Place, Pool, path_of_prefix};
 use super::list::{BLOCK, Lister, Listing, Looked, NO_NODE, Scratch, Sub, Subs};
 use super::meta::{Owners, Seen, look};
 use super::roots::{Kind, Roots};
 use crate::base::path::path_of;
 use crate::format::tree::{EntryKind, Meta};
-use crate::source::{Found, Handle, Reached, Walked};
+use crate::source::{FoundEntry, Handle, Reached, Walked};
+use parking_lot::{Condvar, Mutex};
 use rustix::fs::CWD;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex};
 
 /// Found but not emitted: an entry counts one, and long link targets count too.
 pub(super) const AHEAD_MAX: usize = 1 << 15;
@@ -78,7 +79,6 @@ struct State {
     broken: bool,
 }
 
-/// One walk.
 pub(super) struct Walk<'a> {
     lister: Lister<'a>,
     pool: Arc<Pool>,
@@ -108,13 +108,13 @@ impl<'a> Walk<'a> {
 
     /// Roots that were reached so far.
     pub fn reached(&self) -> Reached {
-        *lock(&self.reached)
+        *self.reached.lock()
     }
 
     /// Entries found and not emitted at the moment.
     #[cfg(test)]
     pub fn ahead(&self) -> usize {
-        lock(&self.state).ahead
+        self.state.lock().ahead
     }
 
     /// Walks with `helpers` threads beside this one.
@@ -161,14 +161,14 @@ impl<'a> Walk<'a> {
         let inherited = Inherited { full, node: Some(0), device, root: 0, rules: None, elsewhere };
         let directory = Directory::new(Place::Path(real), Box::default(), inherited, self.pool.clone());
         let mut scratch = Scratch::default();
-        lock(&self.state).doing.push(Vec::new());
+        self.state.lock().doing.push(Vec::new());
         self.do_piece(Vec::new(), Piece::List(directory), &mut scratch);
         true
     }
 
     fn emit_all(&self, emitter: &mut Emitter<'_>) -> io::Result<()> {
         let mut scratch = Scratch::default();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         loop {
             if state.broken {
                 return Err(io::Error::other("a thread of the walk panicked"));
@@ -179,16 +179,16 @@ impl<'a> Walk<'a> {
                     if !emitter.done(done) {
                         return Ok(());
                     }
-                    state = lock(&self.state);
+                    state = self.state.lock();
                 }
                 Step::Work(key, piece) => {
                     drop(state);
                     self.do_piece(key, piece, &mut scratch);
-                    state = lock(&self.state);
+                    state = self.state.lock();
                 }
                 Step::Wait => {
                     state.waiting = true;
-                    state = self.found.wait(state).unwrap_or_else(|e| e.into_inner());
+                    self.found.wait(&mut state);
                     state.waiting = false;
                 }
                 Step::End => return Ok(()),
@@ -278,17 +278,17 @@ impl<'a> Walk<'a> {
     fn help(&self) {
         let broken = Broken(self);
         let mut scratch = Scratch::default();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         while !self.lister.stop.load(Relaxed) {
             match if state.full { None } else { self.take(&mut state) } {
                 Some((key, piece)) => {
                     drop(state);
                     self.do_piece(key, piece, &mut scratch);
-                    state = lock(&self.state);
+                    state = self.state.lock();
                 }
                 None => {
                     state.idle += 1;
-                    state = self.work.wait(state).unwrap_or_else(|e| e.into_inner());
+                    self.work.wait(&mut state);
                     state.idle -= 1;
                 }
             }
@@ -308,7 +308,7 @@ impl<'a> Walk<'a> {
             Piece::Block(large, block) => self.later_block(&large, block, &mut work, scratch),
         };
         let cost = done.cost();
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if let Some(at) = state.doing.iter().position(|k| *k == key) {
             state.doing.swap_remove(at);
         }
@@ -335,7 +335,7 @@ impl<'a> Walk<'a> {
             let subs = Mutex::new((0..blocks).map(|_| Subs::default()).collect());
             let large = Arc::new(Large { listing, subs, left: AtomicUsize::new(blocks) });
             // The blocks behind wait from now on, so that others can begin with them.
-            let mut state = lock(&self.state);
+            let mut state = self.state.lock();
             state.todo.insert(large.key(1), Work::Blocks(large.clone(), 1));
             if state.idle > 0 {
                 self.work.notify_all();
@@ -359,7 +359,7 @@ impl<'a> Walk<'a> {
         let listing = large.listing.clone();
         let first = block * BLOCK;
         let (found, subs) = self.lister.look(&listing, first..listing.names.len().min(first + BLOCK), scratch);
-        let mut all = lock(&large.subs);
+        let mut all = large.subs.lock();
         all[block] = subs;
         // Under the lock: whoever is last sees what all others found.
         if large.left.fetch_sub(1, Relaxed) == 1 {
@@ -399,7 +399,7 @@ impl Done {
         match self {
             Done::Error { .. } => 1,
             Done::Block { listing, first, found } => {
-                let errors = if *first == 0 { lock(&listing.errors).len() } else { 0 };
+                let errors = if *first == 0 { listing.errors.lock().len() } else { 0 };
                 let targets: usize = found
                     .iter()
                     .map(|looked| match looked {
@@ -420,7 +420,7 @@ struct StopHelpers<'a, 'b>(&'a Walk<'b>);
 impl Drop for StopHelpers<'_, '_> {
     fn drop(&mut self) {
         // Under the lock, so that no helper looks just before and waits just after.
-        let state = lock(&self.0.state);
+        let state = self.0.state.lock();
         self.0.lister.stop.store(true, Relaxed);
         self.0.work.notify_all();
         drop(state);
@@ -432,7 +432,7 @@ struct Broken<'a, 'b>(&'a Walk<'b>);
 
 impl Drop for Broken<'_, '_> {
     fn drop(&mut self) {
-        lock(&self.0.state).broken = true;
+        self.0.state.lock().broken = true;
         self.0.found.notify_all();
     }
 }
@@ -446,7 +446,7 @@ struct Emitter<'a> {
 }
 
 impl Emitter<'_> {
-    fn entry(&mut self, mut found: Found) -> bool {
+    fn entry(&mut self, mut found: FoundEntry) -> bool {
         self.owners.name(&mut found.meta);
         (self.emit)(Walked::Entry(found))
     }
@@ -459,15 +459,15 @@ impl Emitter<'_> {
         let directory = &listing.directory;
         if first == 0 {
             if directory.full && self.is_root(directory) {
-                lock(self.reached).others += 1;
+                self.reached.lock().others += 1;
             }
-            for (name, error) in std::mem::take(&mut *lock(&listing.errors)) {
+            for (name, error) in std::mem::take(&mut *listing.errors.lock()) {
                 let path = path_of(&key_in(directory, &name));
                 if !(self.emit)(Walked::Error { path, error }) {
                     return false;
                 }
             }
-            let broken = lock(&listing.broken).take();
+            let broken = listing.broken.lock().take();
             if broken.is_some_and(|error| !self.incomplete(directory.prefix(), directory.path(), error)) {
                 return false;
             }
@@ -491,7 +491,7 @@ impl Emitter<'_> {
     fn count_root(&self, directory: &Directory, name: &[u8], kind: EntryKind) {
         let Some(node) = directory.node.and_then(|node| self.roots.child(node, name)) else { return };
         if self.roots.node(node).root.is_some() {
-            let mut reached = lock(self.reached);
+            let mut reached = self.reached.lock();
             match kind {
                 EntryKind::Directory => {}
                 EntryKind::File => reached.files += 1,
@@ -538,7 +538,7 @@ impl Emitter<'_> {
     }
 
     fn found(&mut self, key: Vec<u8>, meta: Meta, handle: Handle, seen: Seen) -> bool {
-        self.entry(Found { key, meta, handle, sparse: seen.sparse, streaming: false, flags: seen.flags })
+        self.entry(FoundEntry { key, meta, handle, sparse: seen.sparse, streaming: false, flags: seen.flags })
     }
 }
 

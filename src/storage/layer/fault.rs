@@ -4,10 +4,11 @@
 
 use super::OperationKind;
 use crate::storage::{Area, Block, Capabilities, Created, Listed, Storage, StorageError, StorageKey, StorageWriter};
+use parking_lot::Mutex;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ type Hit = (Fault, StorageError);
 
 impl State {
     fn plan(&self) -> Option<Plan> {
-        *self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.plan.lock()
     }
 
     fn step(&self, kind: OperationKind, object: &dyn ToString) -> Option<Hit> {
@@ -165,7 +166,7 @@ impl FaultStorage {
 
     /// From now on fails by this plan, whose count begins here.
     pub fn arm(&self, plan: Plan) {
-        let mut place = self.state.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.state.plan.lock();
         self.state.counted.store(0, Ordering::SeqCst);
         self.state.hits.store(0, Ordering::SeqCst);
         *place = Some(plan);

@@ -2,12 +2,12 @@
 
 use super::OperationKind;
 use crate::storage::{Area, Block, Capabilities, Created, Listed, Storage, StorageError, StorageKey, StorageWriter};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// One operation as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Which.
     pub kind: OperationKind,
     /// In which area.
     pub area: Area,
@@ -30,7 +30,7 @@ struct Log(Mutex<Vec<Operation>>);
 
 impl Log {
     fn operations(&self) -> MutexGuard<'_, Vec<Operation>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     fn add<T>(

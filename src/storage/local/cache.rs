@@ -5,9 +5,10 @@
 
 use super::super::StorageKey;
 use crate::base::limits::OPEN_PACKS_MAX;
+use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::OwnedFd;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The files read last, at most `OPEN_PACKS_MAX`.
 #[derive(Default)]
@@ -48,7 +49,7 @@ impl OpenFiles {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

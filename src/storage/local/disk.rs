@@ -2,6 +2,7 @@
 
 use super::super::Created;
 use crate::base::id::StoreId;
+use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     self as sys, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, StatxFlags, fsync, ftruncate, linkat, mkdirat,
@@ -10,14 +11,13 @@ use rustix::fs::{
 use rustix::io::{Errno, pwrite};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::temporary::{self, TEMPORARY_FOLDER};
 use crate::base::limits::BLOCK_ALIGN;
 
 /// Folders are their owner's alone.
 pub(super) const FOLDER_MODE: Mode = Mode::RWXU;
-/// Files too.
 pub(super) const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// How a folder is opened.
 pub(super) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -142,7 +142,7 @@ impl Disk {
         if let Some(folder) = self.temporary.get() {
             return Ok(folder);
         }
-        let _only_one = self.temporary_once.lock().unwrap_or_else(PoisonError::into_inner);
+        let _only_one = self.temporary_once.lock();
         if self.temporary.get().is_none() {
             let folder = match self.open_folder(TEMPORARY_FOLDER) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {

@@ -8,10 +8,11 @@ use super::super::{Area, Block, Created, Storage, StorageKey};
 use super::{LocalStorage, Step, Watch, quick_folder};
 use crate::base::id::{ObjectId, SessionId};
 use crate::base::limits::BLOCK_ALIGN;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A step, or that something was promised.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +64,7 @@ impl Recorder {
     }
 
     fn add(&self, event: Event) {
-        self.events.lock().unwrap().push((event, self.needed));
+        self.events.lock().push((event, self.needed));
     }
 
     fn put(&self, storage: &dyn Storage, key: StorageKey) -> Created {
@@ -74,13 +75,13 @@ impl Recorder {
 
     /// Has `what` done before the first step that is `when`.
     fn interrupt(&self, when: impl Fn(&Step) -> bool + Send + 'static, what: impl FnOnce() + Send + 'static) {
-        *self.interrupt.lock().unwrap() = Some((Box::new(when), Box::new(what)));
+        *self.interrupt.lock() = Some((Box::new(when), Box::new(what)));
     }
 }
 
 impl Watch for Recorder {
     fn step(&self, step: &Step) -> io::Result<()> {
-        let mut place = self.interrupt.lock().unwrap();
+        let mut place = self.interrupt.lock();
         if place.as_ref().is_some_and(|(when, _)| when(step))
             && let Some((_, what)) = place.take()
         {
@@ -334,7 +335,7 @@ fn one_process(root: &Path) -> Events {
     // The session's folder went and is made anew.
     put(StorageKey::Checkpoint(SESSION, 2));
     drop(storage);
-    std::mem::take(&mut events.lock().unwrap())
+    std::mem::take(&mut events.lock())
 }
 
 /// A second process meets what the first has begun. The first one's syncs of the same come too late to matter.
@@ -376,7 +377,7 @@ fn two_processes(root: &Path) -> Events {
     );
     first.delete(&key).unwrap();
     drop(first);
-    std::mem::take(&mut events.lock().unwrap())
+    std::mem::take(&mut events.lock())
 }
 
 /// Another name in the same folder.

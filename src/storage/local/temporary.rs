@@ -24,7 +24,6 @@ pub(super) fn clean(folder: &OwnedFd) {
     }
 }
 
-/// `<32 digits>-<number>`.
 fn is_temporary(name: &CStr) -> bool {
     let parts = name.to_str().ok().and_then(|name| name.split_once('-'));
     parts.is_some_and(|(id, n)| id.parse::<StoreId>().is_ok() && n.parse::<u64>().is_ok())

@@ -4,10 +4,11 @@ use super::super::{Area, Block, Created, StorageError, StorageKey, StorageWriter
 use super::disk::{Disk, Temporary, refused};
 use super::list::missing_folder;
 use crate::base::limits::BLOCK_ALIGN;
+use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// How often a folder that vanishes under our hands (its last object was deleted) is made anew.
 const FOLDER_TRIES: usize = 4;
@@ -72,7 +73,7 @@ impl Creator {
     /// Makes the folder's own name durable, once a process and folder: another process may have made it just now.
     fn sync_parent(&self, folder_path: &str) -> io::Result<()> {
         let Some((parent, _)) = folder_path.rsplit_once('/') else { return Ok(()) };
-        let known = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.durable.lock();
         if known().contains(folder_path) {
             return Ok(());
         }
@@ -82,7 +83,7 @@ impl Creator {
     }
 
     pub(super) fn forget(&self, folder_path: &str) {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).remove(folder_path);
+        self.durable.lock().remove(folder_path);
     }
 }
 

@@ -36,7 +36,7 @@ fn a_run_that_was_killed_after_its_segment_is_adopted_too() {
     let storage: Arc<dyn Storage> = memory.clone();
     let killed = begin(&store, "host").unwrap();
     store_tree(&killed, "host", b"most of it").unwrap();
-    _ = killed.write_gathered(&mut super::super::lock(&killed.progress)).unwrap();
+    _ = killed.write_gathered(&mut killed.progress.lock()).unwrap();
     drop(killed);
     let store = machine.open(&storage).unwrap();
     let snapshot = backup(&store, "host", b"most of it").unwrap().snapshot;

@@ -9,13 +9,13 @@ use crate::storage::StorageKey;
 fn locations(store: &Store, plain: &[u8]) -> Vec<Location> {
     let id = store.ring.id_of(BlobKind::Chunks, plain);
     let mut found = Vec::new();
-    store.index.read().unwrap_or_else(PoisonError::into_inner).locate(&id, &mut found);
+    store.index.read().locate(&id, &mut found);
     found
 }
 
 fn contains(store: &Store, plain: &[u8]) -> bool {
     let id = store.ring.id_of(BlobKind::Chunks, plain);
-    store.index.read().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    store.index.read().contains(&id)
 }
 
 fn damage(location: &Location, whole: bool) -> Record {

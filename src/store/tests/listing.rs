@@ -3,7 +3,7 @@
 use super::*;
 use crate::crypto::sign::{Domain, SigningKey};
 use crate::format::state::{Record, SignedRecord};
-use crate::object::small;
+use crate::object::envelope;
 use crate::storage::layer::{OperationKind, RecordStorage};
 use crate::storage::{Area, StorageKey};
 use crate::store::trust::Authenticity;
@@ -19,7 +19,7 @@ pub(crate) fn put_record(store: &Store, signer: &SigningKey, record: Record) -> 
         signature: [0; 64],
     };
     signed.signature = signer.sign(Domain::State, &store.id(), &signed.unsigned_bytes());
-    let sealed = small::seal(&store.ring, signed.record.kind(), &signed.encode());
+    let sealed = envelope::seal(&store.ring, signed.record.kind(), &signed.encode());
     let id = crate::crypto::hash::object_id(&sealed);
     let key = match signed.record {
         Record::Decision { condemnation, .. } => StorageKey::Decision(condemnation),
@@ -172,5 +172,5 @@ fn a_warm_cache_reads_no_manifest_and_no_outcome() {
     assert_eq!(ids(&cold).len(), 20);
     cold.load_index().unwrap();
     assert!(read(Area::Snapshots) == 20 && read(Area::Index) >= 20);
-    assert_eq!(cold.index.read().unwrap().rows(), warm.index.read().unwrap().rows());
+    assert_eq!(cold.index.read().rows(), warm.index.read().rows());
 }

@@ -5,17 +5,15 @@ mod creation;
 mod damage;
 mod faults;
 mod listing;
-mod reading;
 mod sessions;
 mod tampering;
 
 pub(crate) use listing::put_record;
 
+use super::machine_folders::tests::machine;
 use super::open::CreateOptions;
-use super::places::tests::machine;
-use super::reader::Reader;
 use super::session::{Committed, Session};
-use super::{Places, Store, StoreError};
+use super::{MachineFolders, Store, StoreError};
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::{BLOCK_ALIGN, KIB};
 use crate::base::time::Time;
@@ -29,58 +27,59 @@ use crate::format::snapshot::Manifest;
 use crate::format::tree::{Content, Entry, EntryKind, Meta, Node};
 use crate::object::writer::PackWriter;
 use crate::storage::{BlockPool, MemoryStorage, Storage};
+use crate::tree::reader::Reader;
 use std::ops::ControlFlow;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// One machine: its folders, gone with it.
-struct Machine {
+pub(crate) struct Machine {
     _folder: tempfile::TempDir,
-    places: Places,
+    pub(crate) places: MachineFolders,
 }
 
 impl Machine {
-    fn new() -> Machine {
+    pub(crate) fn new() -> Machine {
         let (folder, places) = machine();
         Machine { _folder: folder, places }
     }
 
-    fn open(&self, storage: &Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
+    pub(crate) fn open(&self, storage: &Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
         Store::open(storage.clone(), &key_file(7), self.places.clone()).map(Arc::new)
     }
 
-    fn create(&self, storage: &Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
+    pub(crate) fn create(&self, storage: &Arc<dyn Storage>) -> Result<Arc<Store>, StoreError> {
         Store::create(storage.clone(), &key_file(7), self.places.clone(), options()).map(Arc::new)
     }
 }
 
 /// A machine with a new store in memory.
-fn new_store() -> (Machine, Arc<MemoryStorage>, Arc<Store>) {
+pub(crate) fn new_store() -> (Machine, Arc<MemoryStorage>, Arc<Store>) {
     let (machine, memory) = (Machine::new(), Arc::new(MemoryStorage::default()));
     let storage: Arc<dyn Storage> = memory.clone();
     let store = machine.create(&storage).unwrap();
     (machine, memory, store)
 }
 
-fn key_file(byte: u8) -> Credential {
+pub(crate) fn key_file(byte: u8) -> Credential {
     Credential::KeyFile(Zeroizing::new([byte; 32]))
 }
 
-fn passphrase(text: &str) -> Credential {
+pub(crate) fn passphrase(text: &str) -> Credential {
     Credential::Passphrase(Zeroizing::new(text.into()))
 }
 
-const CHEAP: KdfCost = KdfCost { memory_kib: 64, passes: 1 };
+pub(crate) const CHEAP: KdfCost = KdfCost { memory_kib: 64, passes: 1 };
 
-fn options() -> CreateOptions {
+pub(crate) fn options() -> CreateOptions {
     CreateOptions { pack_bytes: Some(16 * KIB as u32), kdf: CHEAP, ..CreateOptions::default() }
 }
 
-fn begin(store: &Arc<Store>, host: &str) -> Result<Session, StoreError> {
+pub(crate) fn begin(store: &Arc<Store>, host: &str) -> Result<Session, StoreError> {
     Session::begin(store.clone(), SessionPurpose::Backup, host, Vec::new())
 }
 
-fn entry(key: &[u8], kind: EntryKind, content: Content) -> Entry {
+pub(crate) fn entry(key: &[u8], kind: EntryKind, content: Content) -> Entry {
     let size = content.stored_len().unwrap_or(0);
     let meta = Meta {
         kind,
@@ -104,10 +103,10 @@ fn entry(key: &[u8], kind: EntryKind, content: Content) -> Entry {
 }
 
 /// Puts one thing into packs of its own, unless the index has it or a killed run left it.
-fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
+pub(crate) fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, StoreError> {
     let store = session.store();
     let id = store.ring.id_of(kind, plain);
-    if store.index.read().unwrap_or_else(PoisonError::into_inner).contains(&id) {
+    if store.index.read().contains(&id) {
         return Ok(id);
     }
     if let Some(location) = session.adoptable()?.get(&id) {
@@ -126,7 +125,7 @@ fn put(session: &Session, kind: BlobKind, plain: &[u8]) -> Result<ContentId, Sto
 }
 
 /// Stores a tree of one file with this content and gives the manifest for it.
-fn store_tree(session: &Session, host: &str, content: &[u8]) -> Result<Manifest, StoreError> {
+pub(crate) fn store_tree(session: &Session, host: &str, content: &[u8]) -> Result<Manifest, StoreError> {
     let chunk = put(session, BlobKind::Chunks, content)?;
     let items = Content::Items(vec![Item::Chunk { id: chunk, len: content.len() as u32 }]);
     let entries = vec![entry(b"", EntryKind::Directory, Content::Empty), entry(b"\0file", EntryKind::File, items)];
@@ -164,14 +163,14 @@ pub(crate) fn manifest() -> Manifest {
 }
 
 /// A whole small backup.
-fn backup(store: &Arc<Store>, host: &str, content: &[u8]) -> Result<Committed, StoreError> {
+pub(crate) fn backup(store: &Arc<Store>, host: &str, content: &[u8]) -> Result<Committed, StoreError> {
     let session = begin(store, host)?;
     let manifest = store_tree(&session, host, content)?;
     session.commit(manifest)
 }
 
 /// Its way back.
-fn restore(store: &Arc<Store>, snapshot: ObjectId) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn restore(store: &Arc<Store>, snapshot: ObjectId) -> Result<Vec<u8>, StoreError> {
     store.load_index()?;
     let root = store.find_snapshot(&snapshot.to_string())?.manifest.root;
     let mut reader = Reader::new(store.clone(), 1 << 20);
@@ -187,7 +186,7 @@ fn restore(store: &Arc<Store>, snapshot: ObjectId) -> Result<Vec<u8>, StoreError
     Ok(parts.concat())
 }
 
-fn ids(store: &Arc<Store>) -> Vec<ObjectId> {
+pub(crate) fn ids(store: &Arc<Store>) -> Vec<ObjectId> {
     let (snapshots, damaged) = store.snapshots().unwrap();
     assert!(damaged.is_empty(), "{damaged:?}");
     snapshots.iter().map(|snapshot| snapshot.id).collect()

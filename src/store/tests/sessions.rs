@@ -5,13 +5,13 @@ use super::*;
 use crate::format::envelope::ObjectKind;
 use crate::format::session::{Checkpoint, Lease, Verdict};
 use crate::format::state::Record;
-use crate::object::small;
+use crate::object::envelope;
 use crate::storage::layer::{OperationKind, RecordStorage};
 use crate::storage::{Area, StorageKey};
 
 fn contains(store: &Arc<Store>, content: &[u8]) -> bool {
     let id = store.ring.id_of(BlobKind::Chunks, content);
-    store.index.read().unwrap().contains(&id)
+    store.index.read().contains(&id)
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn what_a_session_stores_does_not_count_before_it_ended_well() {
     let session = begin(&store, "host").unwrap();
     let manifest = store_tree(&session, "host", b"mine").unwrap();
     // As if many rows had gathered: its own look-ups find them, and nobody else's.
-    let released = session.write_gathered(&mut super::super::lock(&session.progress)).unwrap();
+    let released = session.write_gathered(&mut session.progress.lock()).unwrap();
     assert_eq!(released.into_iter().count(), 2);
     assert!(contains(&store, b"mine"));
     let neighbour = machine.open(&storage).unwrap();
@@ -122,7 +122,7 @@ fn a_dropped_session_takes_its_rows_with_it_and_an_ended_one_leaves_them() {
     let storage: Arc<dyn Storage> = memory;
     let session = begin(&store, "host").unwrap();
     store_tree(&session, "host", b"mine").unwrap();
-    _ = session.write_gathered(&mut super::super::lock(&session.progress)).unwrap();
+    _ = session.write_gathered(&mut session.progress.lock()).unwrap();
     drop(session);
     store.load_index().unwrap();
     assert!(!contains(&store, b"mine"), "a session without an outcome lends nothing");
@@ -189,7 +189,7 @@ fn condemned_packs_are_not_built_upon() {
     let (_machine, memory, store) = new_store();
     let storage: Arc<dyn Storage> = memory.clone();
     let snapshot = backup(&store, "host", b"shared").unwrap().snapshot;
-    let packs: Vec<ObjectId> = store.index.read().unwrap().packs().iter().map(|pack| pack.id).collect();
+    let packs: Vec<ObjectId> = store.index.read().packs().iter().map(|pack| pack.id).collect();
     let mut sorted = packs.clone();
     sorted.sort();
     let condemn = Record::Condemnation { packs: sorted, snapshots: vec![snapshot], mark: ObjectId([0; 32]) };
@@ -220,7 +220,7 @@ fn condemned_packs_are_not_built_upon() {
 fn a_checkpoint_says_what_is_durable_seen_and_in_use() {
     let (_machine, memory, store) = new_store();
     backup(&store, "host", b"old").unwrap();
-    let old: Vec<ObjectId> = store.index.read().unwrap().packs().iter().map(|pack| pack.id).collect();
+    let old: Vec<ObjectId> = store.index.read().packs().iter().map(|pack| pack.id).collect();
     let maintainer = store.maintainer.as_ref().unwrap();
     let condemn = |packs: &[ObjectId]| {
         let mut packs = packs.to_vec();
@@ -237,7 +237,7 @@ fn a_checkpoint_says_what_is_durable_seen_and_in_use() {
     session.checkpoint(true).unwrap();
     let read = |number| {
         let key = StorageKey::Checkpoint(session.id(), number);
-        Checkpoint::decode(&small::get(&*memory, &store.ring, ObjectKind::Checkpoint, &key).unwrap()).unwrap()
+        Checkpoint::decode(&envelope::get(&*memory, &store.ring, ObjectKind::Checkpoint, &key).unwrap()).unwrap()
     };
     let checkpoint = read(2);
     let mut seen = [before, after];
@@ -254,7 +254,7 @@ fn the_lease_says_who_runs_and_what_must_stay() {
     let ids = vec![ObjectId([3; 32]), ObjectId([1; 32]), ObjectId([3; 32])];
     let session = Session::begin(store.clone(), SessionPurpose::Read, "host", ids).unwrap();
     let key = StorageKey::Lease(session.id());
-    let lease = Lease::decode(&small::get(&*memory, &store.ring, ObjectKind::Lease, &key).unwrap()).unwrap();
+    let lease = Lease::decode(&envelope::get(&*memory, &store.ring, ObjectKind::Lease, &key).unwrap()).unwrap();
     assert_eq!(lease.snapshots, [ObjectId([1; 32]), ObjectId([3; 32])]);
     assert_eq!((lease.host_key, lease.host.as_str()), (store.host_key.public(), "host"));
     assert_eq!(lease.purpose, SessionPurpose::Read);

@@ -6,7 +6,7 @@ use crate::crypto::sign::{Domain, SigningKey};
 use crate::format::envelope::ObjectKind;
 use crate::format::session::{Outcome, Verdict};
 use crate::format::snapshot::SignedManifest;
-use crate::object::small;
+use crate::object::envelope;
 use crate::storage::{Area, StorageKey};
 use crate::store::trust::Authenticity;
 
@@ -84,7 +84,7 @@ fn forge(
     signed.signature = store.host_key.sign(Domain::Manifest, &store.id(), &message);
     change(&mut signed);
     let session = signed.manifest.session;
-    let sealed = small::seal(&store.ring, ObjectKind::Manifest, &signed.encode());
+    let sealed = envelope::seal(&store.ring, ObjectKind::Manifest, &signed.encode());
     let id = object_id(&sealed);
     store.storage.put_if_absent(&StorageKey::Snapshot(id), &sealed).unwrap();
     let mut outcome = Outcome {
@@ -97,7 +97,7 @@ fn forge(
         signature: [0; 64],
     };
     outcome.signature = outcome_by.sign(Domain::Outcome, &store.id(), &outcome.unsigned_bytes());
-    let sealed = small::seal(&store.ring, ObjectKind::Outcome, &outcome.encode());
+    let sealed = envelope::seal(&store.ring, ObjectKind::Outcome, &outcome.encode());
     store.storage.put_if_absent(&StorageKey::Outcome(session), &sealed).unwrap();
     id
 }

@@ -2,16 +2,16 @@
 //! others open what it made.
 
 use crate::cli::cmd::init::create;
-use crate::cli::context::{Context, Opened};
+use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::connect::key_file::{candidate_key_files, default_key_file};
+use crate::connect::open::{Opened, store_id};
 use crate::crypto::keys::random_key;
 use crate::crypto::slot::Credential;
-use crate::ops::init::store_id;
-use crate::ops::keys::{candidate_key_files, default_key_file};
 use crate::storage::{MemoryStorage, Storage};
 use crate::store::open::CreateOptions;
-use crate::store::{Places, Store, StoreError};
+use crate::store::{MachineFolders, Store, StoreError};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -85,7 +85,7 @@ fn open(context: &Context, storage: Arc<dyn Storage>) -> Result<Opened, Failure>
 /// A store in memory, and the folder of its files of this machine.
 fn pretend() -> Result<(Opened, TempDir), Failure> {
     let folder = tempfile::tempdir().map_err(|e| Failure::failed(format!("cannot make a temporary folder: {e}")))?;
-    let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+    let places = MachineFolders { config: folder.path().join("config"), cache: folder.path().join("cache") };
     let credential = Credential::KeyFile(random_key());
     let store = Store::create(Arc::new(MemoryStorage::new()), &credential, places, CreateOptions::default())?;
     Ok((Opened { store: Arc::new(store), credential, default_key_file: None }, folder))

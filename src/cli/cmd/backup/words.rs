@@ -3,8 +3,9 @@
 use super::sources::Roots;
 use crate::cli::progress::Progress;
 use crate::source::command::Said;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Lines that are kept for the summary.
 const LINES_KEPT: usize = 20;
@@ -28,7 +29,7 @@ impl Words {
     pub fn said(self: Arc<Self>) -> Said {
         Arc::new(move |line| {
             self.progress.said(self.command.as_deref().unwrap_or_default(), line);
-            let mut last = self.last.lock().unwrap_or_else(|e| e.into_inner());
+            let mut last = self.last.lock();
             if last.len() == LINES_KEPT {
                 last.pop_front();
             }
@@ -38,7 +39,7 @@ impl Words {
 
     /// The command and its last lines; `None` when no command was run.
     pub fn heard(&self) -> Option<(&str, Vec<String>)> {
-        let lines = self.last.lock().unwrap_or_else(|e| e.into_inner()).iter().cloned().collect();
+        let lines = self.last.lock().iter().cloned().collect();
         self.command.as_deref().map(|command| (command, lines))
     }
 }

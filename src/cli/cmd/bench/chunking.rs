@@ -73,7 +73,6 @@ pub struct Args {
     data_sets: DataOptions,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let options = options(&args)?;
     let mut data = args.data_sets.resolve(context, &args.data)?;

@@ -79,7 +79,6 @@ pub struct Args {
     data_sets: DataOptions,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let begun = Report::new("compare", &words());
     let wanted = Wanted {

@@ -89,7 +89,6 @@ enum Command {
     },
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::List { data } => list(context, &data),

@@ -88,7 +88,6 @@ enum Elsewhere {
     Skip,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     if let Some(task) = &args.task {
         context.out.line(&format!("{PATH}{}", child::run(task)?))?;

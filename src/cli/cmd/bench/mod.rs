@@ -52,7 +52,6 @@ enum Command {
     Report(report::Args),
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     match args.command {
         Command::Chunking(args) => chunking::run(context, args),

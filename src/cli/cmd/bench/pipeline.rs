@@ -78,7 +78,6 @@ pub struct Args {
     data_sets: DataOptions,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let data = args.data_sets.resolve(context, &args.data)?;
     let options = options(context, &args)?;

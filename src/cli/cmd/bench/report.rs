@@ -30,7 +30,6 @@ pub struct Args {
     report: ReportOptions,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut reports = vec![];
     for path in &args.files {

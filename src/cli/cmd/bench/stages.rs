@@ -68,7 +68,6 @@ pub struct KernelArgs {
     pub store_bytes: u64,
 }
 
-/// Runs it.
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let data = args.data_sets.resolve(context, &args.data)?;
     let options = StagesOptions {

@@ -20,7 +20,6 @@ pub enum Generator {
     SmallFiles,
     /// Files without redundancy.
     Incompressible,
-    /// Executables.
     Binaries,
     /// Logs that grow and rotate.
     Logs,

@@ -92,7 +92,6 @@ impl Canvas<'_> {
         self.0.draw(&Text::new(escape::text(words), at, style)).expect(MEMORY);
     }
 
-    /// A line.
     pub fn line(&self, from: (i32, i32), to: (i32, i32), color: RGBColor, width: u32) {
         self.path_of(vec![from, to], color, width);
     }
@@ -116,7 +115,6 @@ impl Canvas<'_> {
         self.0.draw(&Rectangle::new([from, to], color.filled())).expect(MEMORY);
     }
 
-    /// A dot.
     pub fn dot(&self, at: (i32, i32), color: RGBColor) {
         self.0.draw(&Circle::new(at, 3, color.filled())).expect(MEMORY);
     }

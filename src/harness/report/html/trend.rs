@@ -17,12 +17,10 @@ pub struct Trends {
     pub remark: String,
 }
 
-/// One chart.
 #[derive(Debug)]
 pub struct Trend {
     /// Section and column.
     pub title: String,
-    /// The picture.
     pub svg: String,
     /// Names of the lines, in the order of their colours.
     pub labels: Vec<String>,

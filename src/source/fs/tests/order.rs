@@ -5,7 +5,7 @@ use crate::base::path::key_of;
 use crate::format::tree::EntryKind;
 use crate::source::fs::walk::Walk;
 use crate::source::fs::{Directory, FsOptions, FsSource};
-use crate::source::{Fingerprint, Found, Handle, Source, Walked};
+use crate::source::{Fingerprint, FoundEntry, Handle, Source, Walked};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -142,7 +142,7 @@ fn what_is_found_ahead_and_what_is_open_stay_bounded() {
     assert!((1..=4).contains(&open()), "{} are open", open());
 }
 
-fn directory_of(found: &Found) -> &Arc<Directory> {
+fn directory_of(found: &FoundEntry) -> &Arc<Directory> {
     match &found.handle {
         Handle::At(directory) => directory,
         other => panic!("{other:?}"),

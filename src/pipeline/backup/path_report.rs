@@ -6,9 +6,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-/// Problems and skipped paths of one backup.
+/// What one backup reports of paths: problems, what was left out, and files that changed while they were read.
 #[derive(Default)]
-pub struct Told {
+pub struct PathReport {
     /// What could not be read.
     pub problems: Vec<Problem>,
     /// How many there were.
@@ -22,10 +22,10 @@ pub struct Told {
     file: Option<BufWriter<File>>,
 }
 
-impl Told {
-    /// Nothing told yet.
-    pub fn new(list: PathBuf) -> Told {
-        Told { list, ..Told::default() }
+impl PathReport {
+    /// Nothing is reported yet. `list` is where a list of problems goes that is too long to keep.
+    pub fn new(list: PathBuf) -> PathReport {
+        PathReport { list, ..PathReport::default() }
     }
 
     /// One path could not be read.
@@ -88,13 +88,13 @@ mod tests {
     #[test]
     fn many_problems_are_all_in_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let mut told = Told::new(folder.path().join("new/list"));
+        let mut report = PathReport::new(folder.path().join("new/list"));
         let problem = |n: usize| Problem { path: format!("/a\n{n}").into_bytes(), message: "gone".into() };
-        (0..SOURCE_ERRORS_MAX).for_each(|n| told.problem(problem(n)));
-        assert_eq!(told.finish(), None);
-        (0..5).for_each(|n| told.problem(problem(SOURCE_ERRORS_MAX + n)));
-        assert_eq!((told.problems.len(), told.problem_count), (SOURCE_ERRORS_MAX, SOURCE_ERRORS_MAX as u64 + 5));
-        let text = std::fs::read_to_string(told.finish().unwrap()).unwrap();
+        (0..SOURCE_ERRORS_MAX).for_each(|n| report.problem(problem(n)));
+        assert_eq!(report.finish(), None);
+        (0..5).for_each(|n| report.problem(problem(SOURCE_ERRORS_MAX + n)));
+        assert_eq!((report.problems.len(), report.problem_count), (SOURCE_ERRORS_MAX, SOURCE_ERRORS_MAX as u64 + 5));
+        let text = std::fs::read_to_string(report.finish().unwrap()).unwrap();
         assert_eq!(text.lines().count(), SOURCE_ERRORS_MAX + 5);
         assert_eq!(text.lines().last(), Some(format!("/a\\n{}\tgone", SOURCE_ERRORS_MAX + 4).as_str()));
     }

@@ -1,6 +1,6 @@
 //! Folders of this machine that are not the store: configuration and cache.
 
-use super::{StoreError, local};
+use super::{StoreError, machine_files};
 use crate::base::id::StoreId;
 use crate::crypto::keys::{Key, random_key};
 use crate::crypto::sign::SigningKey;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// Where this machine keeps what belongs to it.
 #[derive(Debug, Clone)]
-pub struct Places {
+pub struct MachineFolders {
     /// Host key, trust files, default key file. Never deleted by larder.
     pub config: PathBuf,
     /// Index runs, last trees. Can be deleted at any time.
@@ -24,18 +24,18 @@ const NOWHERE: &str = "/dev/null/larder";
 /// The name of our folders.
 const NAME: &str = "larder";
 
-impl Places {
+impl MachineFolders {
     /// `$XDG_CONFIG_HOME/larder` and `$XDG_CACHE_HOME/larder`, or below the home folder: `$HOME`, else what the system
     /// knows of the user. Without any of these nothing can be kept, and reading works all the same.
-    pub fn of_user() -> Places {
+    pub fn of_user() -> MachineFolders {
         let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let home = etcetera::base_strategy::Xdg::new().ok().filter(|home| home.home_dir().is_absolute());
         let config = set("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.config_dir()));
         let cache = set("XDG_CACHE_HOME").or_else(|| home.as_ref().map(|home| home.cache_dir()));
         match config.zip(cache) {
-            Some((config, cache)) => Places { config: config.join(NAME), cache: cache.join(NAME) },
+            Some((config, cache)) => MachineFolders { config: config.join(NAME), cache: cache.join(NAME) },
             // Reading goes on without them.
-            None => Places { config: NOWHERE.into(), cache: NOWHERE.into() },
+            None => MachineFolders { config: NOWHERE.into(), cache: NOWHERE.into() },
         }
     }
 
@@ -72,8 +72,8 @@ impl Places {
         if let Some(seed) = read_secret(&path)? {
             return Ok(SigningKey::from_seed(&seed));
         }
-        let failed = || local::failed("create the host key", &path);
-        local::create(&path, write_secret(&random_key()).as_bytes()).map_err(failed())?;
+        let failed = || machine_files::failed("create the host key", &path);
+        machine_files::create(&path, write_secret(&random_key()).as_bytes()).map_err(failed())?;
         // Also when another process was first: then its key is ours.
         let seed = read_secret(&path)?.ok_or_else(|| failed()(io::ErrorKind::NotFound.into()))?;
         Ok(SigningKey::from_seed(&seed))
@@ -92,8 +92,8 @@ pub fn write_secret(secret: &Key) -> Zeroizing<String> {
 
 /// Reads a secret's file (a host key, or a key file that opens stores); `None` when there is none.
 pub fn read_secret(path: &Path) -> Result<Option<Key>, StoreError> {
-    let failed = || local::failed("read", path);
-    let Some(text) = local::read(path, 1024).map_err(failed())? else { return Ok(None) };
+    let failed = || machine_files::failed("read", path);
+    let Some(text) = machine_files::read(path, 1024).map_err(failed())? else { return Ok(None) };
     let text = Zeroizing::new(text);
     let secret = parse_secret(&text).ok_or_else(|| {
         failed()(io::Error::new(io::ErrorKind::InvalidData, "is no larder key: 64 hexadecimal digits are expected"))
@@ -119,9 +119,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// Folders of a machine of its own, gone with the guard; in memory where there is such a place, since much is synced.
-    pub(crate) fn machine() -> (tempfile::TempDir, Places) {
+    pub(crate) fn machine() -> (tempfile::TempDir, MachineFolders) {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let places = Places { config: folder.path().join("config"), cache: folder.path().join("cache") };
+        let places = MachineFolders { config: folder.path().join("config"), cache: folder.path().join("cache") };
         (folder, places)
     }
 

@@ -1,23 +1,19 @@
 //! Reading by id: locations from the index, each copy tried, a small cache of opened blobs.
 
-use super::damage::is_wrong;
-use super::{Store, StoreError};
+use super::blob::{BlobReader, holds, inner, word};
 use crate::base::id::{ContentId, ObjectId};
-use crate::codec::Decompressor;
-use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
 use crate::format::list::ListNode;
-use crate::format::pack::PackKind;
 use crate::format::tree::Node;
 use crate::index::Location;
 use crate::object::ObjectError;
-use crate::object::reader::{open_blob, open_header, open_pack, pack_key, read_table_of};
+use crate::object::reader::pack_key;
 use crate::storage::StorageKey;
+use crate::store::damage::is_wrong;
+use crate::store::{Store, StoreError};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-/// Keys of opened packs that are kept.
-const PACK_KEYS_MAX: usize = 4096;
 /// How often a reader reads the index again because something is not where it says.
 const RELOADS_MAX: u32 = 3;
 
@@ -25,9 +21,7 @@ const RELOADS_MAX: u32 = 3;
 pub struct Reader {
     store: Arc<Store>,
     cache: BlobCache,
-    keys: HashMap<ObjectId, Arc<PackKey>>,
-    decompressor: Decompressor,
-    sealed: Vec<u8>,
+    blobs: BlobReader,
     found: Vec<Location>,
     reloads: u32,
     unstable: Vec<StorageKey>,
@@ -76,11 +70,9 @@ impl Reader {
     /// A reader with a cache of about `cache_bytes` of opened blobs.
     pub fn new(store: Arc<Store>, cache_bytes: usize) -> Reader {
         Reader {
+            blobs: BlobReader::new(store.storage.clone(), store.ring.clone()),
             store,
             cache: BlobCache { bytes_max: cache_bytes, ..BlobCache::default() },
-            keys: HashMap::new(),
-            decompressor: Decompressor::default(),
-            sealed: Vec::new(),
             found: Vec::new(),
             reloads: 0,
             unstable: Vec::new(),
@@ -130,7 +122,7 @@ impl Reader {
 
     fn locate(&mut self, kind: BlobKind, id: &ContentId) {
         self.found.clear();
-        let index = self.store.index.read().unwrap_or_else(PoisonError::into_inner);
+        let index = self.store.index.read();
         index.locate(id, &mut self.found);
         drop(index);
         self.found.retain(|location| location.blob_kind == kind);
@@ -142,7 +134,7 @@ impl Reader {
             return Ok(false);
         }
         self.reloads += 1;
-        let segments = |store: &Store| store.index.read().unwrap_or_else(PoisonError::into_inner).segments();
+        let segments = |store: &Store| store.index.read().segments();
         let before = segments(&self.store);
         self.store.load_index()?;
         Ok(segments(&self.store) != before)
@@ -155,7 +147,7 @@ impl Reader {
         let mut result = None;
         let mut tried = 0;
         for location in &found {
-            match self.try_one(kind, id, location, false) {
+            match self.try_one(id, location, false) {
                 Ok(plain) => {
                     result = Some((plain, *location));
                     break;
@@ -165,7 +157,7 @@ impl Reader {
             tried += 1;
         }
         for location in &found[..tried] {
-            match self.try_one(kind, id, location, true) {
+            match self.try_one(id, location, true) {
                 Ok(plain) => {
                     self.note_unstable(location);
                     result = result.or(Some((plain, *location)));
@@ -192,68 +184,21 @@ impl Reader {
 
     /// One copy. The second time nothing that was kept is relied on: the key is derived from the header anew, and from
     /// the header's copy at the end of the pack if that does not do.
-    fn try_one(
-        &mut self,
-        kind: BlobKind,
-        id: &ContentId,
-        location: &Location,
-        again: bool,
-    ) -> Result<Arc<Vec<u8>>, ObjectError> {
+    fn try_one(&mut self, id: &ContentId, location: &Location, again: bool) -> Result<Arc<Vec<u8>>, ObjectError> {
         let at = (location.pack, location.blob_offset);
-        let is_right = |store: &Store, plain: &[u8]| {
-            plain.get(inner(location)).is_some_and(|inside| store.ring.id_of(kind, inside) == *id)
-        };
         if let Some(plain) = self.cache.get(at)
-            && is_right(&self.store, &plain)
+            && holds(&self.store.ring, location, &plain, id)
         {
             return Ok(plain);
         }
         if again {
-            self.keys.remove(&location.pack);
+            self.blobs.forget_key(&location.pack);
         }
-        let opened = self.open(location, false);
-        let plain = match opened {
-            Err(error) if again && error.is_damage() => self.open(location, true).map_err(|_| error)?,
-            other => other?,
-        };
-        if !is_right(&self.store, &plain) {
-            let pack = pack_key(location.pack_kind, location.pack);
-            return Err(ObjectError::Mismatch { object: format!("{} {id} in {pack}", word(kind)) });
-        }
+        let mut plain = Vec::new();
+        self.blobs.verified(location, id, again, &mut plain)?;
         let plain = Arc::new(plain);
         self.cache.put(at, &plain);
         Ok(plain)
-    }
-
-    /// Reads and opens a blob.
-    fn open(&mut self, location: &Location, from_trailer: bool) -> Result<Vec<u8>, ObjectError> {
-        let Location { pack, pack_kind, blob_offset, blob_len, .. } = *location;
-        let object = || format!("{}, blob at {blob_offset}", pack_key(pack_kind, pack));
-        let storage = self.store.storage.clone();
-        let key = if from_trailer {
-            let len = storage.head(&pack_key(pack_kind, pack))?.len;
-            Arc::new(read_table_of(&*storage, &self.store.ring, pack_kind, pack, len)?.3)
-        } else {
-            self.pack_key(location)?
-        };
-        self.sealed.resize(blob_len as usize, 0);
-        storage.get_range(&pack_key(pack_kind, pack), u64::from(blob_offset), &mut self.sealed)?;
-        let mut plain = Vec::new();
-        let kind = location.blob_kind;
-        open_blob(&key, kind, blob_offset, &mut self.sealed, &mut self.decompressor, &mut plain, &object)?;
-        Ok(plain)
-    }
-
-    fn pack_key(&mut self, location: &Location) -> Result<Arc<PackKey>, ObjectError> {
-        if let Some(key) = self.keys.get(&location.pack) {
-            return Ok(key.clone());
-        }
-        if self.keys.len() >= PACK_KEYS_MAX {
-            self.keys.clear();
-        }
-        let key = Arc::new(read_key(&self.store, location.pack_kind, location.pack, location.pack_header_len)?);
-        self.keys.insert(location.pack, key.clone());
-        Ok(key)
     }
 }
 
@@ -261,32 +206,5 @@ impl Reader {
 fn keep_graver(kept: &mut Option<ObjectError>, error: ObjectError) {
     if kept.as_ref().is_none_or(|kept| kept.is_damage() && !error.is_damage()) {
         *kept = Some(error);
-    }
-}
-
-/// A pack's key from its header, whose length the index knows.
-fn read_key(store: &Store, kind: PackKind, id: ObjectId, header_len: u32) -> Result<PackKey, ObjectError> {
-    let key = pack_key(kind, id);
-    let mut header = vec![0; header_len as usize];
-    store.storage.get_range(&key, 0, &mut header)?;
-    match open_header(&store.ring, kind, &header, &|| key.path()) {
-        Ok((_, len, secret)) if len == header_len => Ok(secret),
-        Ok(_) => Ok(open_pack(&*store.storage, &store.ring, kind, id)?.2),
-        Err(error) => Err(error),
-    }
-}
-
-/// Where a chunk lies in its decompressed blob. What lies outside is found out when it is taken.
-fn inner(location: &Location) -> std::ops::Range<usize> {
-    let start = location.inner_offset as usize;
-    start..start + location.inner_len as usize
-}
-
-/// What a person calls it.
-fn word(kind: BlobKind) -> &'static str {
-    match kind {
-        BlobKind::Node => "tree node",
-        BlobKind::List => "content list",
-        _ => "chunk",
     }
 }

@@ -1,11 +1,18 @@
 //! Reading by id: copies, damage, trees and lists.
 
-use super::*;
+use super::reader::Reader;
+use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::LIST_ITEMS_INLINE;
-use crate::format::list::{ListChild, ListNode};
-use crate::format::tree::Child;
+use crate::format::blob::BlobKind;
+use crate::format::list::{Item, ListChild, ListNode};
+use crate::format::tree::{Child, Content, Entry, EntryKind, Node};
 use crate::storage::layer::{Fault, FaultStorage, OperationKind, Plan};
-use crate::storage::{Area, StorageKey};
+use crate::storage::{Area, MemoryStorage, Storage, StorageKey};
+use crate::store::session::Session;
+use crate::store::tests::*;
+use crate::store::{Store, StoreError};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// A tree of three levels: `count` files in leaves of `per_leaf` entries, three leaves an inner node.
 fn store_large_tree(session: &Session, count: usize, per_leaf: usize) -> (ContentId, Vec<Vec<u8>>) {
@@ -94,7 +101,7 @@ fn a_lost_node_costs_exactly_its_range() {
     let mut found = Vec::new();
     // Which pack holds which leaf: every node lies in a pack of its own here.
     let leaf = Node::Leaf(keys[40..50].iter().map(|key| entry(key, EntryKind::File, Content::Empty)).collect());
-    store.index.read().unwrap().locate(&store.ring.id_of(BlobKind::Node, &leaf.encode()), &mut found);
+    store.index.read().locate(&store.ring.id_of(BlobKind::Node, &leaf.encode()), &mut found);
     memory.delete(&StorageKey::Tree(found[0].pack)).unwrap();
     let mut reader = Reader::new(store.clone(), 0);
     let (read, lost) = walk(&mut reader, &root, b"", b"");

@@ -1,6 +1,5 @@
 //! Walking trees and lists, without recursion, each node held against what its parent says of it.
 
-use super::StoreError;
 use super::reader::Reader;
 use crate::base::id::ContentId;
 use crate::base::limits::TREE_LEVELS_MAX;
@@ -8,6 +7,7 @@ use crate::format::blob::BlobKind;
 use crate::format::list::{Item, ListChild, ListNode};
 use crate::format::tree::{Child, Content, Entry, Node, Totals};
 use crate::object::ObjectError;
+use crate::store::StoreError;
 use std::ops::{ControlFlow, Range};
 
 /// Is told of a node that cannot be read: the range of keys that is lost with it, and why. The error says whether the

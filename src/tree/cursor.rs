@@ -1,11 +1,11 @@
 //! A position in a snapshot's tree that can step over whole subtrees: what `diff` and `find` walk with.
 
-use super::list::KeyRange;
+use super::place::KeyRange;
+use super::reader::Reader;
 use crate::base::id::ContentId;
 use crate::format::tree::{Child, Entry, Node};
 use crate::object::ObjectError;
 use crate::store::StoreError;
-use crate::store::reader::Reader;
 use crate::store::snapshots::Snapshot;
 
 #[cfg(test)]
@@ -18,10 +18,8 @@ pub enum Place<'a> {
     Subtree {
         /// Its id: equal ids hold equal entries.
         id: &'a ContentId,
-        /// Its level.
         level: u8,
     },
-    /// An entry.
     Entry,
 }
 

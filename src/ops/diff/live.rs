@@ -12,10 +12,10 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
 use crate::ops::list::LIST_CACHE_BYTES;
-use crate::ops::tree_cursor::{Place, TreeCursor};
-use crate::source::{Found, Source, SourceFile, Walked};
-use crate::store::reader::Reader;
+use crate::source::{FoundEntry, Source, SourceFile, Walked};
 use crate::store::{Store, StoreError};
+use crate::tree::cursor::{Place, TreeCursor};
+use crate::tree::reader::Reader;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -121,7 +121,7 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     /// Something found on this machine: what the snapshot has before it is gone, what it has at its key is compared.
-    fn found(&mut self, found: Found) -> Result<ControlFlow<()>, StoreError> {
+    fn found(&mut self, found: FoundEntry) -> Result<ControlFlow<()>, StoreError> {
         if self.removed_before(Some(&found.key))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -182,7 +182,7 @@ impl Merge<'_> {
         }
     }
 
-    fn compare(&mut self, before: &Entry, mut found: Found) -> Result<ControlFlow<()>, StoreError> {
+    fn compare(&mut self, before: &Entry, mut found: FoundEntry) -> Result<ControlFlow<()>, StoreError> {
         if Unlisted::is(before) {
             self.stats.unreadable += 1;
             self.unlisted.add(&subtree_prefix(&before.key));
@@ -231,7 +231,7 @@ impl Merge<'_> {
     }
 
     /// Whether nothing can have been written to the inode since, by what the backup goes by too.
-    fn is_same(&self, before: &Entry, found: &Found) -> bool {
+    fn is_same(&self, before: &Entry, found: &FoundEntry) -> bool {
         let (a, b, options) = (&before.meta, &found.meta, self.options);
         !before.changed_while_read
             && a.mtime == b.mtime
@@ -246,7 +246,7 @@ impl Merge<'_> {
     }
 
     /// Whether the file's bytes are others than the snapshot's. The inner error is the file's, the outer one the store's.
-    fn file_differs(&mut self, before: &Entry, found: &Found) -> Result<io::Result<bool>, StoreError> {
+    fn file_differs(&mut self, before: &Entry, found: &FoundEntry) -> Result<io::Result<bool>, StoreError> {
         let file = match self.source.open(found) {
             Ok(file) => file,
             Err(error) => return Ok(Err(error)),
@@ -309,7 +309,7 @@ fn item_differs(
 }
 
 /// What was found, for the telling; its content is not compared through this.
-fn as_entry(found: Found) -> Entry {
+fn as_entry(found: FoundEntry) -> Entry {
     Entry {
         key: found.key,
         meta: found.meta,

@@ -1,21 +1,32 @@
 //! The first error of a run: it ends the run, and later ones are only its echo.
 
-use crate::store::StoreError;
+use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
-/// Holds the first error.
-#[derive(Debug, Default)]
-pub struct Failure {
+/// A worker panicked. The text is the message of the panic.
+#[derive(Debug, thiserror::Error)]
+#[error("a worker failed: {0}")]
+pub struct WorkerPanic(pub String);
+
+/// Holds the first error of a run.
+#[derive(Debug)]
+pub struct Failure<E> {
     failed: Arc<AtomicBool>,
-    first: Mutex<Option<StoreError>>,
+    first: Mutex<Option<E>>,
 }
 
-impl Failure {
+impl<E> Default for Failure<E> {
+    fn default() -> Self {
+        Failure { failed: Arc::default(), first: Mutex::new(None) }
+    }
+}
+
+impl<E: From<WorkerPanic>> Failure<E> {
     /// Fails the run; only the first error is kept.
-    pub fn set(&self, error: StoreError) {
-        let mut first = self.first.lock().unwrap_or_else(|e| e.into_inner());
+    pub fn set(&self, error: E) {
+        let mut first = self.first.lock();
         first.get_or_insert(error);
         self.failed.store(true, Ordering::Release);
     }
@@ -31,8 +42,8 @@ impl Failure {
     }
 
     /// The first error, if any.
-    pub fn take(&self) -> Option<StoreError> {
-        self.first.lock().unwrap_or_else(|e| e.into_inner()).take()
+    pub fn take(&self) -> Option<E> {
+        self.first.lock().take()
     }
 
     /// Like [`Failure::guard`], for work that cannot fail but by a panic.
@@ -41,7 +52,7 @@ impl Failure {
     }
 
     /// Runs a piece of work unless the run has failed; an error or a panic in it fails the run.
-    pub fn guard<R>(&self, work: impl FnOnce() -> Result<R, StoreError>) -> Option<R> {
+    pub fn guard<R>(&self, work: impl FnOnce() -> Result<R, E>) -> Option<R> {
         if self.is_set() {
             return None;
         }
@@ -54,7 +65,7 @@ impl Failure {
             Err(panic) => {
                 let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
                 let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-                self.set(StoreError::Panic(text.unwrap_or_else(|| "panic".into())));
+                self.set(WorkerPanic(text.unwrap_or_else(|| "it panicked without a message".into())).into());
                 None
             }
         }
@@ -67,10 +78,10 @@ mod tests {
 
     #[test]
     fn the_first_error_or_panic_is_kept_and_stops_later_work() {
-        let failure = Failure::default();
+        let failure = Failure::<WorkerPanic>::default();
         assert_eq!(failure.guard(|| Ok(7)), Some(7));
         assert_eq!(failure.guard(|| -> Result<(), _> { panic!("first") }), None);
         assert_eq!(failure.guard(|| -> Result<(), _> { unreachable!("must not run") }), None);
-        assert!(matches!(failure.take(), Some(StoreError::Panic(text)) if text == "first"));
+        assert!(matches!(failure.take(), Some(WorkerPanic(text)) if text == "first"));
     }
 }

@@ -5,7 +5,7 @@ use crate::base::limits::{MANIFEST_BYTES_MAX, SESSION_BYTES_MAX, STATE_BYTES_MAX
 use crate::crypto::CryptoError;
 use crate::crypto::hash::object_id;
 use crate::crypto::keys::Key;
-use crate::crypto::small::{open_small, seal_small};
+use crate::crypto::seal::{open_small, seal_small};
 use crate::format::envelope::{Envelope, ObjectKind};
 use crate::storage::{Created, Storage, StorageKey};
 
