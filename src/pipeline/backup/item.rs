@@ -1,5 +1,6 @@
 //! What moves between the stages: numbered batches of entries with their bytes.
 
+use super::state::State;
 use crate::base::id::ContentId;
 use crate::base::limits::{BATCH_BYTES, CHUNK_MAX, KIB};
 use crate::base::memory::Pages;
@@ -182,6 +183,8 @@ pub struct BigFile {
     pub vanished: AtomicBool,
     /// Its place among the names of its file, when that has several.
     pub link: Option<Link>,
+    /// Which state of it is being read.
+    pub state: State,
 }
 
 impl BigFile {
@@ -195,6 +198,7 @@ impl BigFile {
             failed: AtomicBool::new(false),
             vanished: AtomicBool::new(false),
             link,
+            state: State::default(),
         }
     }
 }

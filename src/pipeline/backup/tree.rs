@@ -14,7 +14,7 @@ use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
 use crate::format::extension::with_file_flags;
 use crate::format::list::{Item, ListNode};
-use crate::format::tree::{Child, Content, Entry, LeafEncoder, Node, Totals};
+use crate::format::tree::{Child, Content, Entry, LeafEncoder, Meta, Node, Totals};
 use crate::object::writer::{PackWriter, StoredPack};
 use crate::store::StoreError;
 use crate::store::session::Session;
@@ -154,6 +154,10 @@ impl<'a> TreeBuilder<'a> {
         if let Plan::Big(big) = plan {
             flags |= big.file.get().and_then(|file| file.as_ref()).map_or(0, |file| file.more_flags());
             changed = big.changed.load(Acquire);
+            if let Some((other, was_as_walked)) = big.state.other() {
+                meta = Meta { size: meta.size, ..other.clone() };
+                changed |= was_as_walked;
+            }
             meta.xattrs = std::mem::take(&mut *big.xattrs.lock().unwrap_or_else(|e| e.into_inner()));
             if big.vanished.load(Acquire) {
                 return Ok(());
