@@ -184,6 +184,11 @@ impl Rules {
     /// What the last rule that matches says of a path: that it is matched, or that it is taken back. `path` is
     /// absolute; `base` is where its part below the base begins (without a slash), and beyond its end where it has none.
     pub fn decide(&self, path: &[u8], base: usize, directory: bool, hits: &mut Hits) -> Option<bool> {
+        self.decide_by(path, &[base], directory, hits).map(|(_, says)| says)
+    }
+
+    /// The same below several bases, and the number of the rule.
+    pub fn decide_by(&self, path: &[u8], bases: &[usize], directory: bool, hits: &mut Hits) -> Option<(usize, bool)> {
         // As rules were once held against a path: what lies below the base first, then the whole path.
         let (mut last, mut once_whole, mut once_below) = (None, None, None);
         let mut hit = |number: usize, whole: bool| {
@@ -211,7 +216,7 @@ impl Rules {
             }
         };
         self.by_root.each(path.get(1..).unwrap_or_default(), hits, |rule| hit(rule, true));
-        if let Some(below) = path.get(base..).filter(|below| !below.is_empty()) {
+        for below in bases.iter().filter_map(|&base| path.get(base..)).filter(|below| !below.is_empty()) {
             self.by_base.each(below, hits, |rule| hit(rule, false));
         }
         let says = |number: usize| !self.rules[number].takes_back;
@@ -221,7 +226,7 @@ impl Rules {
         {
             self.rules[once].once.get_or_init(|| path.to_vec());
         }
-        last.map(says)
+        last.map(|number| (number, says(number)))
     }
 }
 

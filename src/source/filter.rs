@@ -74,6 +74,26 @@ pub const CACHEDIR_TAG_NAME: &[u8] = b"CACHEDIR.TAG";
 /// A rule file in a directory is read up to this many bytes.
 pub const RULE_FILE_BYTES_MAX: usize = 1 << 20;
 
+/// Why something is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// By a rule that was given, with this number.
+    Rule(usize),
+    /// By a rule file of a directory.
+    RuleFile,
+    /// A marker lies beside it.
+    Marker,
+    /// It is too large.
+    Size,
+    /// It has the no-dump flag.
+    NoDump,
+    /// It belongs to the store.
+    Store,
+    /// The walk was told to end.
+    Stopped,
+}
+
+/// Compiled rules.
 #[derive(Debug)]
 pub struct Filter {
     given: Rules,
@@ -174,41 +194,41 @@ impl Filter {
         self.larger_than.filter(|_| files > 0).map(|most| (files, most))
     }
 
-    /// Whether an entry is left out. `path` is absolute, below a root whose own part ends before `root` bytes.
+    /// Why an entry is left out, if it is. `path` is absolute, below roots whose own parts end before so many bytes.
     /// `chain` holds the rules of the directory the entry lies in.
     pub fn leaves_out(
         &self,
         path: &[u8],
-        root: usize,
+        roots: &[usize],
         chain: Option<&Arc<Chain>>,
         directory: bool,
         hits: &mut Hits,
-    ) -> bool {
-        if let Some(says) = self.given.decide(path, root, directory, hits) {
-            return says;
+    ) -> Option<Cause> {
+        if let Some((rule, says)) = self.given.decide_by(path, roots, directory, hits) {
+            return says.then_some(Cause::Rule(rule));
         }
         let mut chain = chain;
         while let Some(rules) = chain {
             match rules.rules.decide(path, rules.below, directory, hits) {
                 None => chain = rules.above.as_ref(),
-                Some(says) => return says,
+                Some(says) => return says.then_some(Cause::RuleFile),
             }
         }
-        false
+        None
     }
 
     /// Whether a path that was named in a list is left out, or a directory on the way to it. The nearest decides. What
     /// begins at a source cannot match: the path is the source.
-    pub fn leaves_out_listed(&self, path: &[u8], directory: bool, hits: &mut Hits) -> bool {
+    pub fn leaves_out_listed(&self, path: &[u8], directory: bool, hits: &mut Hits) -> Option<Cause> {
         let (mut end, mut directory) = (path.len(), directory);
         while end > 1 {
-            if let Some(says) = self.given.decide(&path[..end], usize::MAX, directory, hits) {
-                return says;
+            if let Some((rule, says)) = self.given.decide_by(&path[..end], &[], directory, hits) {
+                return says.then_some(Cause::Rule(rule));
             }
             end = path[..end].iter().rposition(|&b| b == b'/').unwrap_or(0);
             directory = true;
         }
-        false
+        None
     }
 }
 

@@ -12,6 +12,7 @@ mod names;
 mod nocow;
 mod open;
 mod roots;
+mod tally;
 mod walk;
 mod xattr;
 #[cfg(test)]
@@ -22,18 +23,19 @@ pub use roots::parse_list;
 
 use self::list::Lister;
 use self::mounts::Mounts;
-use self::open::Opener;
+use self::open::{Opener, name_of};
 use self::roots::{Kind, Roots, absolute, invalid, with_path, without_inner_links};
 use self::walk::{AHEAD_MAX, Walk};
 use super::filter::{Excludes, Filter};
-use super::{Description, FoundEntry, Reached, Remark, Source, SourceFile, Walked};
+use super::{Description, FoundEntry, Handle, MadeUp, Reached, Remark, Source, SourceFile, Walked};
 use crate::format::tree::Xattr;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 /// How big files are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,6 +56,8 @@ pub struct FsOptions {
     pub listed: Vec<PathBuf>,
     /// The single root appears in the snapshot under this absolute path.
     pub as_path: Option<PathBuf>,
+    /// With `as_path`: further roots in that one, as they stand in the snapshot.
+    pub inner: Vec<PathBuf>,
     /// Do not enter other file systems than those of the roots (their mount points are kept as empty directories), but
     /// as far as they lead to roots. Automount points, network and FUSE file systems are not even looked at.
     pub one_file_system: bool,
@@ -93,6 +97,8 @@ pub struct FsSource {
     remarks: Mutex<Vec<Remark>>,
     /// By the last walk.
     reached: Mutex<Reached>,
+    /// Files left unread, since their content is made up.
+    unread: AtomicU64,
 }
 
 /// More threads do not make a walk of a local disk faster.
@@ -119,6 +125,7 @@ impl FsSource {
             given,
             remarks: Mutex::default(),
             reached: Mutex::default(),
+            unread: AtomicU64::new(0),
         })
     }
 
@@ -170,7 +177,11 @@ fn find_roots(options: &FsOptions) -> io::Result<(Roots, Vec<Remark>)> {
     if shown == b"/" && !real.is_dir() {
         return Err(invalid(format!("{} is no directory and cannot appear as /", given.display())));
     }
-    Ok((Roots::new(&mut vec![(shown, Kind::Named)], Some(real))?, Vec::new()))
+    let mut paths = vec![(shown, Kind::Named)];
+    for inner in &options.inner {
+        paths.push((absolute(inner)?, Kind::Named));
+    }
+    Ok((Roots::new(&mut paths, Some(real))?, Vec::new()))
 }
 
 impl Source for FsSource {
@@ -201,13 +212,28 @@ impl Source for FsSource {
     fn remarks(&self) -> Vec<Remark> {
         let mut remarks = [&self.given[..], &self.remarks.lock()].concat();
         remarks.sort();
+        let unread = self.unread.swap(0, Relaxed);
+        remarks.extend((unread > 0).then(|| Remark::left_unread(unread)));
         remarks.extend(self.filter.take_too_large().map(|(files, bytes)| Remark::too_large(files, bytes)));
         remarks.extend(Remark::of_rules(self.filter.rules(), "each source"));
         remarks
     }
 
-    fn is_made_up(&self, found: &FoundEntry) -> bool {
-        self.opener.is_made_up(found)
+    fn made_up(&self, found: &FoundEntry) -> MadeUp {
+        if !self.opener.is_made_up(found) {
+            return MadeUp::No;
+        }
+        let Handle::At(directory) = &found.handle else { return MadeUp::Root };
+        let node = directory.node.and_then(|node| self.roots.child(node, name_of(&found.key).as_bytes()));
+        // Of a directory on the way to roots only those are taken.
+        if !directory.full || node.is_some_and(|node| self.roots.node(node).root.is_some()) {
+            return MadeUp::Root;
+        }
+        if directory.device == found.meta.device { MadeUp::Near } else { MadeUp::Apart }
+    }
+
+    fn left_unread(&self) {
+        self.unread.fetch_add(1, Relaxed);
     }
 
     fn reached(&self) -> Option<Reached> {

@@ -107,16 +107,32 @@ pub trait Source: Send + Sync {
         Vec::new()
     }
 
-    /// Whether the file lies where the system makes content up as it is read, and lengths mean nothing: `/proc` and the
-    /// like. What is said to be empty there is left unread: it has no end, or reading it takes it away from others.
-    fn is_made_up(&self, _found: &FoundEntry) -> bool {
-        false
+    /// Whether the file lies where the system makes content up as it is read, and lengths mean nothing.
+    fn made_up(&self, _found: &FoundEntry) -> MadeUp {
+        MadeUp::No
     }
+
+    /// A file was left unread for what [`Source::made_up`] says.
+    fn left_unread(&self) {}
 
     /// How many of its roots the last walk reached; `None` when the source has no roots of its own.
     fn reached(&self) -> Option<Reached> {
         None
     }
+}
+
+/// Whether the system makes a file's content up as it is read, as in `/proc` and `/sys`, and who asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeUp {
+    /// It lies on a file system that keeps it, or may keep it.
+    No,
+    /// It is a root itself: it is read to its end.
+    Root,
+    /// It lies in the same file system as its root: it is read, unless it goes on and on.
+    Near,
+    /// It is only on the way of a walk through everything. What is said to be empty, or large, is left unread: it has no
+    /// end, or reading it takes it away from others.
+    Apart,
 }
 
 /// Roots that a walk reached.

@@ -6,7 +6,7 @@ use crate::base::pattern::Rule;
 /// What kind of remark it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RemarkKind {
-    /// Nothing of a source came into the snapshot.
+    /// Nothing of a source came into the snapshot, or nothing but directories since the rest was left out.
     SourceEmpty,
     /// A source stands in the snapshot under another path than the one given.
     SourceMoved,
@@ -18,6 +18,8 @@ pub enum RemarkKind {
     RuleChanged,
     /// Files were left out for their size.
     FilesTooLarge,
+    /// Files whose content the system makes up were left unread.
+    FilesLeftUnread,
 }
 
 impl RemarkKind {
@@ -30,6 +32,7 @@ impl RemarkKind {
             RemarkKind::RuleWithoutMatch => "rule_without_match",
             RemarkKind::RuleChanged => "rule_changed",
             RemarkKind::FilesTooLarge => "files_too_large",
+            RemarkKind::FilesLeftUnread => "files_left_unread",
         }
     }
 }
@@ -54,6 +57,20 @@ impl Remark {
     pub fn empty(path: &[u8], left_out: bool) -> Remark {
         let why = if left_out { "everything in it was left out" } else { "the directory is empty" };
         let message = format!("nothing of {} is in the snapshot: {why}", escape::name(path));
+        Remark { kind: RemarkKind::SourceEmpty, subject: path.to_vec(), message }
+    }
+
+    /// Everything but directories was left out of a source.
+    pub fn only_directories(path: &[u8], markers: bool, names: u64, why: &str) -> Remark {
+        let were = if names == 1 { "1 name was".to_string() } else { format!("{names} names were") };
+        let what = if markers { "directories and markers" } else { "directories" };
+        let message = format!("of {} only {what} are in the snapshot: {were} left out by {why}", escape::name(path));
+        Remark { kind: RemarkKind::SourceEmpty, subject: path.to_vec(), message }
+    }
+
+    /// A folder of a list was left out.
+    pub fn left_out(path: &[u8], why: &str) -> Remark {
+        let message = format!("{} of the list is not in the snapshot: it was left out by {why}", escape::name(path));
         Remark { kind: RemarkKind::SourceEmpty, subject: path.to_vec(), message }
     }
 
@@ -89,11 +106,26 @@ impl Remark {
         Remark { kind: RemarkKind::FilesTooLarge, subject: Vec::new(), message }
     }
 
+    /// Files whose content the system makes up were left unread.
+    pub fn left_unread(files: u64) -> Remark {
+        let what = if files == 1 { "1 file is".into() } else { format!("{files} files are") };
+        let message = format!(
+            "{what} stored without content, which the system makes up as it is read (in /proc, /sys and the like); \
+             files and folders there that are named themselves are read"
+        );
+        Remark { kind: RemarkKind::FilesLeftUnread, subject: Vec::new(), message }
+    }
+
+    /// A rule and where it was given.
+    pub fn rule(rule: &Rule) -> String {
+        format!("'{}' ({})", escape::name(&rule.text), escape::text(&rule.origin))
+    }
+
     /// What there is to say of rules. `place` is what a rule without a slash before it begins at.
     pub fn of_rules(rules: &[Rule], place: &str) -> Vec<Remark> {
         let mut remarks = Vec::new();
         for rule in rules {
-            let shown = format!("'{}' ({})", escape::name(&rule.text), escape::text(&rule.origin));
+            let shown = Remark::rule(rule);
             if let Some(path) = rule.once_decided() {
                 let path = escape::name(path);
                 let verb = if rule.takes_back { "took back" } else { "matched" };

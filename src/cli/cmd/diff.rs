@@ -9,6 +9,7 @@ use crate::cli::output::{Colour, Output};
 use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
 use crate::cli::{escape, json, source};
+use crate::format::snapshot::Manifest;
 use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
 use crate::ops::list::LIST_CACHE_BYTES;
 use crate::source::Source;
@@ -109,9 +110,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     } else {
         let directory = absolute(Path::new(&args.second))?;
         let path = first.path.unwrap_or_else(|| directory.as_os_str().as_bytes().to_vec());
+        let of_backup = Walk::of(&before.manifest, &directory, &path);
         let before = side(&mut reader, &before, Some(&path))?;
         let never = source::never(context, &store)?;
-        let source = walk(&directory, path, args.exclude, never)?;
+        let source = walk(&directory, path, args.exclude, never, of_backup)?;
         let Args { read_all, ignore_inode, ignore_ctime, .. } = args;
         let options = LocalOptions { read_all, ignore_inode, ignore_ctime };
         let each = &mut |change: &Change<'_>| printer.print(change);
@@ -165,15 +167,44 @@ fn absolute(directory: &Path) -> Result<PathBuf, Failure> {
     Ok(absolute)
 }
 
+/// How the backup that made the snapshot walked: what it kept out of counts for neither side.
+#[derive(Default)]
+struct Walk {
+    one_file_system: bool,
+    /// Sources that it entered on other file systems all the same.
+    inner: Vec<PathBuf>,
+}
+
+impl Walk {
+    fn of(manifest: &Manifest, directory: &Path, path: &[u8]) -> Walk {
+        if !manifest.options.iter().any(|option| option == "--one-file-system") {
+            return Walk::default();
+        }
+        let path = Path::new(OsStr::from_bytes(path));
+        let mut inner = Vec::new();
+        for source in manifest.paths.iter().map(|source| Path::new(OsStr::from_bytes(source))) {
+            let Ok(below) = source.strip_prefix(path) else { continue };
+            // One that is gone is removed, as everything else that is gone.
+            if below != Path::new("") && std::fs::symlink_metadata(directory.join(below)).is_ok() {
+                inner.push(source.to_path_buf());
+            }
+        }
+        Walk { one_file_system: true, inner }
+    }
+}
+
 fn walk(
     directory: &Path,
     path: Vec<u8>,
     patterns: Vec<OsString>,
     never: HashSet<(u64, u64)>,
+    of_backup: Walk,
 ) -> Result<Box<dyn Source>, Failure> {
     let options = FsOptions {
         roots: vec![directory.to_path_buf()],
         as_path: Some(OsString::from_vec(path).into()),
+        inner: of_backup.inner,
+        one_file_system: of_backup.one_file_system,
         excludes: Excludes { rules: patterns.into_iter().map(Given::pattern).collect(), ..Excludes::default() },
         never,
         ..FsOptions::default()

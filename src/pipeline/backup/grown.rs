@@ -146,7 +146,11 @@ pub fn read_on(source: &dyn Source, parts: &mut Parts<'_>) -> u64 {
         return 0;
     }
     let end = segment.offset;
-    let looked = file.fingerprint().and_then(|now| Ok((now, file.read_some(end, &mut buffer.plain[..1])?)));
+    let looked = file.fingerprint().and_then(|now| {
+        // Nothing was read yet that could be of an earlier state.
+        _ = big.read_again(context, source, file, now, true)?;
+        Ok((now, file.read_some(end, &mut buffer.plain[..1])?))
+    });
     let (now, more) = match looked {
         Ok(looked) => looked,
         Err(error) => {
@@ -154,9 +158,6 @@ pub fn read_on(source: &dyn Source, parts: &mut Parts<'_>) -> u64 {
             return 0;
         }
     };
-    if now.is_some_and(|now| now != Fingerprint::of(&big.found.meta)) {
-        big.changed.store(true, Release);
-    }
     if more == 0 {
         end_hole(segment, now);
         return 0;
@@ -199,9 +200,10 @@ fn stream(big: &Arc<BigFile>, start: u64, entry: BatchEntry, parts: &mut Parts<'
                 _ => {}
             }
             ends = rounds > RETRIES;
+            big.changed.fetch_or(ends, Release);
         }
         if ends || !parts.begin_next() {
-            finish(big, file.as_ref(), offset, context);
+            finish(big, file.as_ref(), context);
             if let Some(segment) = &mut parts.batch.segment {
                 segment.ends = true;
             }
@@ -212,16 +214,10 @@ fn stream(big: &Arc<BigFile>, start: u64, entry: BatchEntry, parts: &mut Parts<'
 }
 
 /// Whether what was read is one state of the file.
-fn finish(big: &BigFile, file: &dyn SourceFile, read: u64, context: &BackupContext) {
+fn finish(big: &BigFile, file: &dyn SourceFile, context: &BackupContext) {
     match file.fingerprint() {
-        Ok(Some(now)) => {
-            // A length of none is said of files whose length is not known; what was read of them is all there is.
-            let as_said = now.size == read || now.size == 0;
-            if now != Fingerprint::of(&big.found.meta) || !as_said {
-                big.changed.store(true, Release);
-            }
-        }
-        Ok(None) => {}
+        // What is said of the length means nothing: what was read is all there is.
+        Ok(now) => _ = big.changed.fetch_or(now.is_some_and(|now| now != big.fingerprint()), Release),
         Err(error) => fail_big(context, big, &error),
     }
 }

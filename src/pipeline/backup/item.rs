@@ -1,5 +1,6 @@
 //! What moves between the stages: numbered batches of entries with their bytes.
 
+use super::state::State;
 use crate::base::id::ContentId;
 use crate::base::limits::{BATCH_BYTES, CHUNK_MAX, KIB};
 use crate::base::memory::Pages;
@@ -181,6 +182,8 @@ pub struct BigFile {
     pub vanished: AtomicBool,
     /// Its place among the names of its file, when that has several.
     pub link: Option<Link>,
+    /// Which state of it is being read.
+    pub state: State,
 }
 
 impl BigFile {
@@ -194,6 +197,7 @@ impl BigFile {
             failed: AtomicBool::new(false),
             vanished: AtomicBool::new(false),
             link,
+            state: State::default(),
         }
     }
 }

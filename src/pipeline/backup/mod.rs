@@ -30,6 +30,7 @@ pub mod parent;
 pub mod place;
 pub mod read;
 pub mod scan;
+mod state;
 pub mod task;
 pub mod tree;
 pub mod upload;

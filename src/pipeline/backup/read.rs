@@ -11,11 +11,11 @@
 use super::context::BackupContext;
 use super::grown::{self, Parts, Spare};
 use super::item::{Batch, BatchEntry, BigFile, HEADROOM, Link, Plan, Stretch};
-use crate::base::limits::GEAR_WINDOW;
+use crate::base::limits::{BATCH_BYTES, GEAR_WINDOW};
 use crate::base::path::path_of;
 use crate::format::tree::{Meta, Xattr};
 use crate::monitor::Counter;
-use crate::source::{Fingerprint, Source, SourceFile};
+use crate::source::{Fingerprint, MadeUp, Source, SourceFile};
 use crossbeam_channel::Receiver;
 use std::io;
 use std::ops::Range;
@@ -129,11 +129,17 @@ enum Small {
 /// The file of an entry, into the batch.
 fn read_small(context: &BackupContext, source: &dyn Source, batch: &mut Batch, at: usize) -> Small {
     let entry = &batch.entries[at];
-    if entry.found.meta.size == 0 && source.is_made_up(&entry.found) {
+    let made_up = if entry.found.meta.size == 0 { source.made_up(&entry.found) } else { MadeUp::No };
+    if made_up == MadeUp::Apart {
+        source.left_unread();
         read_xattrs(context, source, &mut batch.entries[at]);
         return Small::Read(0);
     }
-    match read_whole(context, source, batch, at) {
+    let read = match read_whole(context, source, batch, at) {
+        Ok(Small::Grown(file)) if made_up == MadeUp::Near => with_an_end(file.as_ref()).map(|()| Small::Grown(file)),
+        read => read,
+    };
+    match read {
         Ok(Small::Read(len)) => {
             let entry = &mut batch.entries[at];
             entry.bytes.end = entry.bytes.start + len as u32;
@@ -153,6 +159,17 @@ fn read_small(context: &BackupContext, source: &dyn Source, batch: &mut Batch, a
             entry.found.meta.size = 0;
             Small::Read(0)
         }
+    }
+}
+
+/// Refuses what goes on beyond a whole batch: the system can make up content without an end.
+fn with_an_end(file: &dyn SourceFile) -> io::Result<()> {
+    match file.read_some(BATCH_BYTES as u64, &mut [0])? {
+        0 => Ok(()),
+        _ => Err(io::Error::other(
+            "the system makes its content up as it is read, and that has no end in sight: it is read only when it is \
+             named itself",
+        )),
     }
 }
 
@@ -268,19 +285,22 @@ fn read_segment(context: &BackupContext, source: &dyn Source, segment: &mut Stre
     // The gear hash sees the bytes before the segment too.
     let window = if segment.continues { GEAR_WINDOW.min(segment.offset as usize) } else { 0 };
     let room = &mut plain[HEADROOM - window..HEADROOM + wanted];
-    let read = file.read_at(segment.offset - window as u64, room);
-    match read.and_then(|len| Ok((len, file.fingerprint()?))) {
-        Ok((len, now)) => {
+    let mut read = || {
+        let knew = big.state.is_other();
+        let len = file.read_at(segment.offset - window as u64, room)?;
+        let now = file.fingerprint()?;
+        Ok((len, now, big.read_again(context, source, file, now, knew)?))
+    };
+    let read = match read() {
+        Ok((.., true)) => read(),
+        read => read,
+    };
+    match read {
+        Ok((len, now, _)) => {
             segment.len = len.saturating_sub(window);
+            // Shorter than is said, though nothing changed: then what is said of the length is wrong.
             segment.short = segment.len < wanted;
-            if now.is_some_and(|now| now != Fingerprint::of(&big.found.meta)) {
-                big.changed.store(true, Release);
-            }
             if segment.short {
-                // Where the system makes content up, its length means nothing.
-                if !source.is_made_up(&big.found) {
-                    big.changed.store(true, Release);
-                }
                 end_hole(segment, now);
             }
             segment.len as u64

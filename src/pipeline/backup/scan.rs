@@ -15,7 +15,7 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Index;
 use crate::monitor::Counter;
-use crate::source::{FoundEntry, Handle, Source, Walked};
+use crate::source::{FoundEntry, Handle, MadeUp, Source, Walked};
 use crate::store::StoreError;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
@@ -160,8 +160,14 @@ impl Scanner<'_> {
             entry.plan = Plan::Linked;
             return self.add(entry);
         }
+        let made_up = if entry.found.meta.size == 0 { self.source.made_up(&entry.found) } else { MadeUp::No };
+        // What is said of these tells nothing of their content.
+        let reads = matches!(made_up, MadeUp::Root | MadeUp::Near);
         match before {
-            Some(old) if self.unchanged(&old, &entry.found, trusted_before) => {
+            Some(old) if !reads && self.unchanged(&old, &entry.found, trusted_before) => {
+                if made_up == MadeUp::Apart {
+                    self.source.left_unread();
+                }
                 self.context.monitor.add(Counter::FilesUnchanged, 1);
                 self.context.monitor.add(Counter::BytesUnchanged, entry.found.meta.size);
                 entry.plan = Plan::Parent(old.content);
@@ -173,7 +179,16 @@ impl Scanner<'_> {
             }
             None => _ = self.context.counts.files_new.fetch_add(1, Relaxed),
         }
-        let size = entry.found.meta.size;
+        self.to_read(entry);
+    }
+
+    /// A file that is read, in a batch with others or for itself.
+    fn to_read(&mut self, mut entry: BatchEntry) {
+        let mut size = entry.found.meta.size;
+        if size > BATCH_BYTES as u64 && matches!(self.source.made_up(&entry.found), MadeUp::Near | MadeUp::Apart) {
+            // Whole address spaces, say: it is read as one of which no length is known, if at all.
+            (size, entry.found.meta.size, entry.found.sparse) = (0, 0, false);
+        }
         if entry.found.streaming || entry.found.sparse || size > BATCH_BYTES as u64 {
             self.big(entry);
         } else {

@@ -12,7 +12,7 @@ use crate::crypto::hash::content_id;
 use crate::format::blob::BlobKind;
 use crate::format::extension::with_file_flags;
 use crate::format::list::{Item, ListNode};
-use crate::format::tree::{Content, Entry};
+use crate::format::tree::{Content, Entry, Meta};
 use crate::object::writer::{PackWriter, StoredPack};
 use crate::store::StoreError;
 use crate::store::session::Session;
@@ -142,6 +142,10 @@ impl<'a> Entries<'a> {
         if let Plan::Big(big) = plan {
             flags |= big.file.get().and_then(|file| file.as_ref()).map_or(0, |file| file.more_flags());
             changed = big.changed.load(Acquire);
+            if let Some((other, was_as_walked)) = big.state.other() {
+                meta = Meta { size: meta.size, ..other.clone() };
+                changed |= was_as_walked;
+            }
             meta.xattrs = std::mem::take(&mut *big.xattrs.lock());
             if big.vanished.load(Acquire) {
                 return Ok(());

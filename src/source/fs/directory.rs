@@ -64,6 +64,8 @@ pub struct Directory {
     pub(super) device: u64,
     /// Length of the prefix of the root that it belongs to.
     pub(super) root: usize,
+    /// Where it lies in several roots: where the part of a path begins that lies below each, the innermost last.
+    pub(super) nested: Option<Arc<[usize]>>,
     /// Exclude rules of the directories above it, nearest first.
     pub(super) rules: Option<Arc<Chain>>,
     /// A link was followed on the way to it, or it stands elsewhere in the snapshot: its path is not where it lies.
@@ -78,6 +80,7 @@ pub(super) struct Inherited {
     pub node: Option<u32>,
     pub device: u64,
     pub root: usize,
+    pub nested: Option<Arc<[usize]>>,
     pub rules: Option<Arc<Chain>>,
     pub elsewhere: bool,
 }
@@ -89,9 +92,9 @@ pub(super) const LIST: OFlags =
 
 impl Directory {
     pub(super) fn new(place: Place, prefix: Box<[u8]>, inherited: Inherited, pool: Arc<Pool>) -> Arc<Directory> {
-        let Inherited { full, node, device, root, rules, elsewhere } = inherited;
+        let Inherited { full, node, device, root, nested, rules, elsewhere } = inherited;
         let open = Mutex::new(None);
-        Arc::new(Directory { place, prefix, full, node, device, root, rules, elsewhere, open, pool })
+        Arc::new(Directory { place, prefix, full, node, device, root, nested, rules, elsewhere, open, pool })
     }
 
     /// What the keys of everything below it begin with.
@@ -102,6 +105,11 @@ impl Directory {
     /// Whether its path in the snapshot is not that under which the system has it.
     pub(super) fn elsewhere(&self) -> bool {
         self.elsewhere
+    }
+
+    /// Where the part of a path begins that lies below each of the roots it is in. `own` is that of the innermost.
+    pub(super) fn bases<'a>(&'a self, own: &'a [usize; 1]) -> &'a [usize] {
+        self.nested.as_deref().unwrap_or(own)
     }
 
     /// Whether it is a root.

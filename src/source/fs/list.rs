@@ -7,12 +7,13 @@ use super::mounts::{Mounts, covered};
 use super::names::Names;
 use super::open::device_size;
 use super::roots::{Kind, Roots};
+use super::tally::LeftOut;
 use crate::base::limits::PATH_BYTES_MAX;
 use crate::base::pattern::Hits;
 use crate::format::extension::FLAG_NODUMP;
 use crate::format::tree::{EntryKind, Meta};
 use crate::source::Remark;
-use crate::source::filter::{Chain, Filter};
+use crate::source::filter::{Cause, Chain, Filter};
 use parking_lot::Mutex;
 use rustix::fs::{CWD, FileType, RawDir, readlinkat_raw};
 use rustix::io::Errno;
@@ -64,16 +65,11 @@ pub(super) enum Looked {
     Unfollowed(Meta, io::Error),
     Error(io::Error),
     Skipped(&'static str),
-    /// Left out by a rule.
-    Nothing,
+    /// Left out.
+    Nothing(Cause),
 }
 
 impl Looked {
-    /// Whether it puts an entry into the snapshot, or is named as a problem.
-    pub fn is_told(&self) -> bool {
-        !matches!(self, Looked::Nothing | Looked::Skipped(_))
-    }
-
     fn meta(&self) -> Option<&Meta> {
         match self {
             Looked::Entry { meta, .. } | Looked::Elsewhere { meta, .. } | Looked::Device { meta, .. } => Some(meta),
@@ -123,8 +119,8 @@ pub(super) struct Listing {
     pub rules: Option<Arc<Chain>>,
     /// What went wrong beside: a rule file that cannot be read, a root that is not there.
     pub errors: Mutex<Vec<(Vec<u8>, io::Error)>>,
-    /// Something in it was left out.
-    pub shortened: bool,
+    /// What was left out of it before it was looked at.
+    pub left_out: LeftOut,
     /// What ended the listing before its end.
     pub broken: Mutex<Option<io::Error>>,
 }
@@ -195,8 +191,14 @@ impl Lister<'_> {
         }
         names.sort();
         let rules = directory.rules.clone();
-        let mut listing =
-            Listing { directory, names, rules, errors: Mutex::default(), shortened: false, broken: broken.into() };
+        let mut listing = Listing {
+            directory,
+            names,
+            rules,
+            errors: Mutex::default(),
+            left_out: LeftOut::default(),
+            broken: broken.into(),
+        };
         self.missing_roots(&listing);
         if !self.mounts.is_empty() {
             self.find_mounts(&mut listing, &fd, scratch);
@@ -214,7 +216,8 @@ impl Lister<'_> {
             names.push(&self.roots.node(child).name, None)?;
         }
         let rules = directory.rules.clone();
-        Ok(Listing { directory, names, rules, errors: Mutex::default(), shortened: false, broken: Mutex::default() })
+        let (errors, left_out, broken) = (Mutex::default(), LeftOut::default(), Mutex::default());
+        Ok(Listing { directory, names, rules, errors, left_out, broken })
     }
 
     /// Roots in a directory that is taken whole: one that is not there is an error, and so is one behind a link, which
@@ -260,17 +263,18 @@ impl Lister<'_> {
 
     /// Looks for rule files and markers, then takes away the names that are left out.
     fn apply_rules(&self, listing: &mut Listing, fd: &OwnedFd, scratch: &mut Scratch) {
-        let before = listing.names.len();
         self.apply_markers(listing, fd);
         let own_rules = self.rule_files(listing, fd, scratch);
         let directory = listing.directory.clone();
         let below = set_path(&mut scratch.path, directory.prefix());
-        let Listing { names, rules, .. } = listing;
+        let own = [directory.root + 1];
+        let bases = directory.bases(&own);
+        let Listing { names, rules, left_out, .. } = listing;
         let Scratch { path, hits, .. } = scratch;
         let mut leaves_out = |rules: &Option<Arc<Chain>>, name: &[u8], is_directory: bool| {
             path.truncate(below);
             path.extend_from_slice(name);
-            self.filter.leaves_out(path, directory.root + 1, rules.as_ref(), is_directory, hits)
+            self.filter.leaves_out(path, bases, rules.as_ref(), is_directory, hits)
         };
         if own_rules && self.is_named_root(&directory) {
             let is_directory = |at: usize| match names.kind(at) {
@@ -280,7 +284,7 @@ impl Lister<'_> {
             let is_rule_file = |name: &[u8]| self.filter.rule_files().iter().any(|own| own == name);
             let stays = |at: usize| {
                 let name = names.get(at);
-                !is_rule_file(name) && !leaves_out(rules, name, is_directory(at))
+                !is_rule_file(name) && leaves_out(rules, name, is_directory(at)).is_none()
             };
             let any = (0..names.len()).any(|at| !is_rule_file(names.get(at)));
             if any && !(0..names.len()).any(stays) {
@@ -290,13 +294,27 @@ impl Lister<'_> {
         }
         names.retain(|name, kind, on_the_way| {
             let Some(kind) = kind else { return true };
-            if !leaves_out(rules, name, kind == EntryKind::Directory) {
-                return true;
-            }
+            let Some(cause) = leaves_out(rules, name, kind == EntryKind::Directory) else { return true };
             *on_the_way = self.leads_to_named(&directory, name);
+            if !*on_the_way {
+                left_out.add(cause);
+                let node = directory.node.and_then(|node| self.roots.child(node, name));
+                self.say_left_out(&directory, name, node, kind, cause);
+            }
             *on_the_way
         });
-        listing.shortened = listing.names.len() < before;
+    }
+
+    /// Says of a folder of a list that it was left out itself.
+    fn say_left_out(&self, directory: &Directory, name: &[u8], node: Option<u32>, kind: EntryKind, cause: Cause) {
+        let listed = node.is_some_and(|node| self.roots.node(node).root == Some(Kind::Listed));
+        if listed && kind == EntryKind::Directory {
+            let mut why = LeftOut::default();
+            why.add(cause);
+            let path = [&directory.path()[..], b"/", name].concat();
+            let path = path.strip_prefix(b"/").filter(|path| path.starts_with(b"/")).unwrap_or(&path);
+            self.remark(Remark::left_out(path, &why.words(self.filter)));
+        }
     }
 
     /// What lies beside a marker is left out, but for what a person named. In a directory that was named itself a marker
@@ -307,9 +325,14 @@ impl Lister<'_> {
         if self.is_named_root(&directory) {
             return self.remark(Remark::marker_passed_over(&directory.path(), marker));
         }
-        listing.names.retain(|name, _, on_the_way| {
+        let Listing { names, left_out, .. } = listing;
+        names.retain(|name, _, on_the_way| {
             *on_the_way = name != marker && self.leads_to_named(&directory, name);
-            name == marker || *on_the_way
+            let stays = name == marker || *on_the_way;
+            if !stays {
+                left_out.add(Cause::Marker);
+            }
+            stays
         });
     }
 
@@ -338,22 +361,7 @@ impl Lister<'_> {
         directory.is_root() && directory.node.is_some_and(|node| self.roots.node(node).root == Some(Kind::Named))
     }
 
-    /// Says of a root that a person named when nothing of it came into the snapshot.
-    pub fn say_when_empty(&self, listing: &Listing, found: &[Looked]) {
-        let directory = &listing.directory;
-        let left_out = listing.shortened || !found.is_empty();
-        let listed =
-            directory.is_root() && directory.node.is_some_and(|n| self.roots.node(n).root == Some(Kind::Listed));
-        if (self.is_named_root(directory) || listed && left_out)
-            && listing.errors.lock().is_empty()
-            && !found.iter().any(Looked::is_told)
-            && !self.stop.load(Relaxed)
-        {
-            self.remark(Remark::empty(&directory.path(), left_out));
-        }
-    }
-
-    fn remark(&self, remark: Remark) {
+    pub fn remark(&self, remark: Remark) {
         self.remarks.lock().push(remark);
     }
 
@@ -380,7 +388,7 @@ impl Lister<'_> {
         let mut found = Vec::with_capacity(block.len());
         for at in block {
             if self.stop.load(Relaxed) {
-                found.push(Looked::Nothing);
+                found.push(Looked::Nothing(Cause::Stopped));
                 continue;
             }
             let name = listing.names.get(at);
@@ -400,10 +408,12 @@ impl Lister<'_> {
                 scratch.path.truncate(below);
                 scratch.path.extend_from_slice(name);
                 let is_directory = meta.kind == EntryKind::Directory;
-                if self.left_out(listing, node, &scratch.path, is_directory, &mut scratch.hits) {
+                let cause = self.left_out(listing, node, &scratch.path, is_directory, &mut scratch.hits);
+                if let Some(cause) = cause {
                     on_the_way = node.is_some_and(|node| self.roots.node(node).leads_to_named);
                     if !on_the_way {
-                        looked = Looked::Nothing;
+                        self.say_left_out(directory, name, node, meta.kind, cause);
+                        looked = Looked::Nothing(cause);
                     }
                 }
             }
@@ -444,7 +454,7 @@ impl Lister<'_> {
                 return device;
             }
         }
-        if let (Some(_), Some(real)) = (node.root, &self.roots.real) {
+        if let Some(real) = self.roots.real_of(number) {
             return match self.look_plain(Some(CWD), &c_path(real)) {
                 Looked::Entry { meta, seen } => {
                     Looked::Elsewhere { meta, seen, path: Some(real.clone()), through: false }
@@ -455,7 +465,8 @@ impl Lister<'_> {
         let looked = self.look_plain(fd, name);
         let on_the_way = !node.children.is_empty();
         let kind = looked.meta().map(|meta| meta.kind);
-        if on_the_way && self.roots.real.is_some() && kind != Some(EntryKind::Directory) {
+        let above = self.roots.real.is_some() && !directory.elsewhere();
+        if on_the_way && above && kind != Some(EntryKind::Directory) {
             return Looked::Elsewhere { meta: made_up_directory(), seen: Seen::default(), path: None, through: false };
         }
         if kind == Some(EntryKind::Symlink) && (on_the_way || node.root == Some(Kind::Named)) {
@@ -473,13 +484,21 @@ impl Lister<'_> {
     }
 
     /// Whether rules leave out an entry whose kind the listing did not tell. Of the roots, they hold for those of a list.
-    fn left_out(&self, listing: &Listing, node: Option<u32>, path: &[u8], is_directory: bool, hits: &mut Hits) -> bool {
+    fn left_out(
+        &self,
+        listing: &Listing,
+        node: Option<u32>,
+        path: &[u8],
+        is_directory: bool,
+        hits: &mut Hits,
+    ) -> Option<Cause> {
         let directory = &listing.directory;
         if directory.full {
-            return self.filter.leaves_out(path, directory.root + 1, listing.rules.as_ref(), is_directory, hits);
+            let own = [directory.root + 1];
+            return self.filter.leaves_out(path, directory.bases(&own), listing.rules.as_ref(), is_directory, hits);
         }
         let listed = node.is_some_and(|node| self.roots.node(node).root == Some(Kind::Listed));
-        listed && self.filter.leaves_out_listed(path, is_directory, hits)
+        if listed { self.filter.leaves_out_listed(path, is_directory, hits) } else { None }
     }
 
     /// Decides whether an entry is kept and entered.
@@ -502,12 +521,12 @@ impl Lister<'_> {
         if no_dump && self.filter.no_dump() && root != Some(Kind::Named) && directory.full {
             on_the_way |= node.is_some_and(|node| self.roots.node(node).leads_to_named);
             if !on_the_way {
-                return Looked::Nothing;
+                return Looked::Nothing(Cause::NoDump);
             }
         }
         if meta.kind != EntryKind::Directory {
             let is_file = meta.kind == EntryKind::File && root != Some(Kind::Named);
-            return if is_file && self.filter.is_too_large(meta.size) { Looked::Nothing } else { looked };
+            return if is_file && self.filter.is_too_large(meta.size) { Looked::Nothing(Cause::Size) } else { looked };
         }
         // What rules leave out is entered as far as it leads to roots that a person named.
         let full = if on_the_way { root == Some(Kind::Named) } else { root.is_some() || directory.full };

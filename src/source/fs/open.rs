@@ -134,7 +134,7 @@ const MADE_UP: [u32; 16] = [
     0x4341_5d53,
 ];
 
-fn name_of(key: &[u8]) -> &OsStr {
+pub(super) fn name_of(key: &[u8]) -> &OsStr {
     OsStr::from_bytes(split_key(key).map_or(&[], |(_, name)| name))
 }
 

@@ -110,7 +110,17 @@ impl Roots {
         found
     }
 
-    /// Finds the roots that a person named inside others but on another file system, for walks that keep to one.
+    /// Where a root lies, if it is the one that appears under another path.
+    pub fn real_of(&self, number: u32) -> Option<&PathBuf> {
+        // Others can only lie in it.
+        let mut outermost = 0;
+        while let (None, Some(&child)) = (self.node(outermost).root, self.node(outermost).children.first()) {
+            outermost = child;
+        }
+        self.real.as_ref().filter(|_| number == outermost)
+    }
+
+    /// Finds the roots inside others but on another file system, for walks that keep to one.
     pub fn find_apart(&mut self) {
         let device = |path: &[u8]| std::fs::symlink_metadata(OsStr::from_bytes(path)).ok().map(|meta| meta.dev());
         let mut apart = Vec::new();
@@ -118,7 +128,8 @@ impl Roots {
         let mut stack = vec![(0, b"/".to_vec(), None, false)];
         while let Some((number, path, within, mut reached)) = stack.pop() {
             let node = self.node(number);
-            if !node.leads_to_named {
+            // In most roots there are no others: they need not be asked.
+            if within.is_none() && node.children.is_empty() {
                 continue;
             }
             let mut within = within;
@@ -126,7 +137,7 @@ impl Roots {
                 let here = device(&path);
                 reached &= here == within;
                 if node.root.is_some() {
-                    if within.is_some() && !reached {
+                    if within.is_some() && here.is_some() && !reached {
                         apart.push(path.clone());
                     }
                     (within, reached) = (here, true);

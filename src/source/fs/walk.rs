@@ -12,6 +12,7 @@ use super::directory::{Directory, Inherited, Place, Pool, path_of_prefix};
 use super::list::{BLOCK, Lister, Listing, Looked, NO_NODE, Scratch, Sub, Subs};
 use super::meta::{Owners, Seen, look};
 use super::roots::{Kind, Roots};
+use super::tally::OpenRoots;
 use crate::base::path::path_of;
 use crate::format::tree::{EntryKind, Meta};
 use crate::source::{FoundEntry, Handle, Reached, Walked};
@@ -119,7 +120,8 @@ impl<'a> Walk<'a> {
 
     /// Walks with `helpers` threads beside this one.
     pub fn run(&self, helpers: usize, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
-        let mut emitter = Emitter { emit, owners: Owners::default(), roots: self.lister.roots, reached: &self.reached };
+        let (owners, open_roots) = (Owners::default(), OpenRoots::new(&self.lister));
+        let mut emitter = Emitter { emit, owners, roots: self.lister.roots, reached: &self.reached, open_roots };
         if !self.begin(&mut emitter) {
             return Ok(());
         }
@@ -158,7 +160,7 @@ impl<'a> Walk<'a> {
         }
         let full = top.root.is_some();
         let elsewhere = real.as_path() != Path::new("/");
-        let inherited = Inherited { full, node: Some(0), device, root: 0, rules: None, elsewhere };
+        let inherited = Inherited { full, node: Some(0), device, root: 0, nested: None, rules: None, elsewhere };
         let directory = Directory::new(Place::Path(real), Box::default(), inherited, self.pool.clone());
         let mut scratch = Scratch::default();
         self.state.lock().doing.push(Vec::new());
@@ -191,7 +193,10 @@ impl<'a> Walk<'a> {
                     self.found.wait(&mut state);
                     state.waiting = false;
                 }
-                Step::End => return Ok(()),
+                Step::End => {
+                    emitter.open_roots.close_before(None);
+                    return Ok(());
+                }
             }
         }
     }
@@ -256,20 +261,28 @@ impl<'a> Walk<'a> {
         let number = (node != NO_NODE).then_some(node);
         let roots = self.lister.roots;
         let root = number.is_some_and(|n| roots.node(n).root.is_some());
-        let place = match &roots.real {
-            Some(real) if root => Place::Path(real.clone()),
+        let place = match number.and_then(|number| roots.real_of(number)) {
+            Some(real) => Place::Path(real.clone()),
             _ if through => Place::Through(above.clone()),
             _ => Place::Below(above.clone()),
         };
         let elsewhere = above.elsewhere() || !matches!(place, Place::Below(_));
-        let root = if root { prefix.len() } else { above.root };
+        let (root, nested) = match (root, &above.nested) {
+            (false, nested) => (above.root, nested.clone()),
+            // It lies in others: what begins at a source begins at each of them.
+            (true, Some(outer)) => (prefix.len(), Some([&outer[..], &[prefix.len() + 1]].concat().into())),
+            (true, None) if above.root > 0 || roots.node(0).root.is_some() => {
+                (prefix.len(), Some([above.root + 1, prefix.len() + 1].into()))
+            }
+            (true, None) => (prefix.len(), None),
+        };
         // A root that a person named is as if it had been named alone: rule files above it do not hold in it.
         let named = number.is_some_and(|n| roots.node(n).root == Some(Kind::Named));
         let rules = if full && !named { level.rules.clone() } else { None };
         Directory::new(
             place,
             prefix,
-            Inherited { full, node: number, device, root, rules, elsewhere },
+            Inherited { full, node: number, device, root, nested, rules, elsewhere },
             self.pool.clone(),
         )
     }
@@ -344,7 +357,6 @@ impl<'a> Walk<'a> {
             return self.later_block(&large, 0, work, scratch);
         }
         let (found, subs) = self.lister.look(&listing, 0..names, scratch);
-        self.lister.say_when_empty(&listing, &found);
         *work = Level::of(&listing, subs);
         Done::Block { listing, first: 0, found }
     }
@@ -443,6 +455,7 @@ struct Emitter<'a> {
     owners: Owners,
     roots: &'a Roots,
     reached: &'a Mutex<Reached>,
+    open_roots: OpenRoots<'a>,
 }
 
 impl Emitter<'_> {
@@ -453,10 +466,15 @@ impl Emitter<'_> {
 
     fn done(&mut self, done: Done) -> bool {
         let (listing, first, found) = match done {
-            Done::Error { prefix, error } => return self.incomplete(&prefix, path_of_prefix(&prefix), error),
+            Done::Error { prefix, error } => {
+                self.open_roots.close_before(Some(&prefix));
+                self.open_roots.holds_something();
+                return self.incomplete(&prefix, path_of_prefix(&prefix), error);
+            }
             Done::Block { listing, first, found } => (listing, first, found),
         };
         let directory = &listing.directory;
+        self.open_roots.add(&listing, first == 0, &found);
         if first == 0 {
             if directory.full && self.is_root(directory) {
                 self.reached.lock().others += 1;
@@ -506,7 +524,7 @@ impl Emitter<'_> {
             self.count_root(directory, name, meta.kind);
         }
         match looked {
-            Looked::Nothing => true,
+            Looked::Nothing(_) => true,
             Looked::Error(error) if directory.full => self.incomplete(directory.prefix(), path_of(&key), error),
             Looked::Error(error) => (self.emit)(Walked::Error { path: path_of(&key), error }),
             Looked::Unfollowed(meta, error) => {

@@ -184,7 +184,10 @@ fn another_file_system_is_entered_as_far_as_it_leads_to_a_source() {
         $L backup -x -q X X/fs1/A --files-from from -e fs1
         $L backup -x --json X X/fs1/A --files-from from
         $L ls -r --json latest
-        $L snapshots --json";
+        $L snapshots --json
+        mkdir X/fs1/B/new; mount --rbind X Y; $L diff --json latest X; $L diff --json latest:\"$PWD/X\" Y
+        echo more > X/fs1/A/more; $L diff --json latest X";
+    sandbox.write("Y/covered", "x");
     let Some(ran) = with_mounts(&sandbox, script) else { return };
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let objects = ran.objects();
@@ -194,7 +197,14 @@ fn another_file_system_is_entered_as_far_as_it_leads_to_a_source() {
     let skipped = objects.iter().filter(|o| o["type"] == "skipped").map(|o| o["path"].as_str().unwrap());
     assert_eq!(skipped.collect::<Vec<_>>(), [format!("{folder}/fs1"), format!("{folder}/fs1/A/deeper")]);
     let snapshot = objects.iter().rfind(|o| o["type"] == "snapshot").unwrap();
-    assert_eq!(snapshot["paths"], serde_json::json!([folder, format!("{folder}/fs1/A")]));
+    assert_eq!(
+        snapshot["paths"],
+        serde_json::json!([&folder, format!("{folder}/fs1/A"), format!("{folder}/fs1/list")])
+    );
+    let is_other = |o: &&Value| o["type"] == "change" && o["change"] != "U";
+    let changes: Vec<_> = objects.iter().filter(is_other).collect();
+    let more = format!("{folder}/fs1/A/more");
+    assert!(changes.len() == 1 && changes[0]["change"] == "+" && changes[0]["path"] == more, "{changes:?}");
     // A rule that leaves out the mount leaves the source that was named below it.
     let first = sandbox.ok(["snapshots", "--json"]).objects().remove(0);
     let first = sandbox.ok(["ls", "-r", "--json", first["id"].as_str().unwrap()]).objects();
@@ -216,6 +226,7 @@ fn a_mount_that_does_not_answer_is_not_touched_when_it_is_not_entered() {
         for source in X through; do
             timeout -s KILL 60 $L backup -x --json $source
             timeout -s KILL 60 $L ls -r --json latest
+            timeout -s KILL 60 $L diff --json latest $source
         done"#;
     let Some(ran) = with_mounts(&sandbox, script) else { return };
     if ran.code == 77 {
@@ -223,6 +234,8 @@ fn a_mount_that_does_not_answer_is_not_touched_when_it_is_not_entered() {
     }
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let objects = ran.objects();
+    let changes: Vec<_> = objects.iter().filter(|o| o["type"] == "change").collect();
+    assert!(changes.is_empty(), "{changes:?}");
     for source in ["X", "through"] {
         let folder = sandbox.path(source).display().to_string();
         assert_eq!(paths(&objects, &folder), ["dead", "ha ng", "own", "real"], "{}", ran.stdout);
@@ -233,4 +246,39 @@ fn a_mount_that_does_not_answer_is_not_touched_when_it_is_not_entered() {
         let dead = objects.iter().find(|o| o["path"] == format!("{folder}/dead") && o["type"] == "entry").unwrap();
         assert_eq!((&dead["mode"], &dead["uid"]), (&Value::from("0711"), &Value::from(0)), "what it covers: {dead}");
     }
+}
+
+#[test]
+fn made_up_content_is_read_where_it_was_named_and_said_where_not() {
+    let sandbox = Sandbox::new();
+    let named = ["/proc/version", "/proc/sys/kernel/ostype", "/proc/filesystems"];
+    let list = sandbox.write("list", named[2]);
+    let words = ["backup", "--json", named[0], "/proc/sys/kernel", "--files-from", list.to_str().unwrap()];
+    // The second time too: equal times tell nothing of what is made up.
+    for _ in 0..2 {
+        let ran = sandbox.run(words);
+        assert!(matches!(ran.code, 0 | 3), "{}", ran.stderr);
+        assert!(!remarks(&ran).iter().any(|(kind, _)| kind == "files_left_unread"), "{}", ran.stdout);
+        for path in named {
+            let stored = sandbox.ok(["cat", &format!("latest:{path}")]).stdout;
+            assert_eq!(stored, fs::read_to_string(path).unwrap(), "{path}");
+        }
+    }
+    // Below a source of another kind nobody asked for it.
+    sandbox.write("X/own", "x");
+    let script = "
+        mkdir X/p X/s
+        mount --bind /proc/sys/kernel/random X/p
+        mount --bind /sys/kernel/mm/transparent_hugepage X/s
+        $L backup --json X; $L backup --json X; $L backup --json X X/p/poolsize
+        $L cat latest:\"$PWD/X/p/poolsize\"; $L cat latest:\"$PWD/X/s/enabled\"";
+    let Some(ran) = with_mounts(&sandbox, script) else { return };
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let unread: Vec<_> = ran.stdout.lines().filter(|line| line.contains("files_left_unread")).collect();
+    assert_eq!(unread.len(), 3, "{}", ran.stdout);
+    for path in ["/proc/sys/kernel/random/poolsize", "/sys/kernel/mm/transparent_hugepage/enabled"] {
+        let content = fs::read_to_string(path).unwrap();
+        assert!(ran.stdout.contains(&content), "{path}: {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("\"changed\",") && ran.stdout.contains("\"changed_while_read\":0"), "{}", ran.stdout);
 }

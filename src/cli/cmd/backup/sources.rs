@@ -158,6 +158,7 @@ pub fn source(
         roots: roots.named,
         listed: roots.listed,
         as_path: args.as_path.clone(),
+        inner: Vec::new(),
         one_file_system: args.one_file_system,
         excludes: excludes(args),
         never: source::never(context, store)?,

@@ -175,6 +175,58 @@ fn rules_without_a_match_and_sources_that_end_empty_are_said() {
 }
 
 #[test]
+fn what_leaves_only_directories_of_a_source_is_said() {
+    let (_folder, root) =
+        tree(&["a/.rules", "a/x", "a/in/deep/y", "b/S/o/z", "b/c.log", "c/in/CACHEDIR.TAG", "c/in/x", "beside"]);
+    fs::write(root.join("a/.rules"), "*\n!*/\n").unwrap();
+    fs::write(root.join("c/in/CACHEDIR.TAG"), crate::source::filter::CACHEDIR_TAG).unwrap();
+    let excludes = || Excludes { cache_dirs: true, per_directory: vec![".rules".into()], ..patterns(&["*.log", "z"]) };
+    let said = |roots: &[PathBuf], listed: &[PathBuf]| {
+        let options = FsOptions { roots: roots.to_vec(), listed: listed.to_vec(), ..FsOptions::default() };
+        let source = source(FsOptions { excludes: excludes(), ..options });
+        Seen::well(&source);
+        let remarks = source.remarks().into_iter().filter(|remark| remark.kind == RemarkKind::SourceEmpty);
+        remarks.map(|remark| remark.message.replace(root.to_str().unwrap(), "")).collect::<Vec<_>>()
+    };
+    let of = |name: &str, rest: &str| format!("of /{name} only directories{rest}");
+    let a = of("a", " are in the snapshot: 3 names were left out by rule files of its folders");
+    let b = of("b", " are in the snapshot: 2 names were left out by rule '*.log' (--exclude) and rule 'z' (--exclude)");
+    let c = of("c", " and markers are in the snapshot: 1 name was left out by markers in its folders");
+    let all = ["a", "b", "c"].map(|name| root.join(name));
+    assert_eq!(said(&all, &[]), [a.clone(), b.clone(), c.clone()]);
+    assert_eq!(said(&[], &all), [a, b.clone(), c]);
+    // What holds something else is not said, nor is what lies beside.
+    assert_eq!(said(std::slice::from_ref(&root), &[]), [""; 0]);
+    fs::write(root.join("a/in/deep/.rules"), "!*").unwrap();
+    fs::write(root.join("c/file"), "x").unwrap();
+    assert_eq!(said(&all, &[]), [b]);
+    // A folder of a list can be left out itself.
+    let z = "/b/S/o/z of the list is not in the snapshot: it was left out by rule 'z' (--exclude)";
+    fs::remove_file(root.join("b/S/o/z")).unwrap();
+    fs::create_dir(root.join("b/S/o/z")).unwrap();
+    assert!(said(&[root.join("a")], &[root.join("b/S/o/z")]).contains(&z.to_string()));
+}
+
+#[test]
+fn a_rule_begins_at_each_source_that_holds_the_path() {
+    let (_folder, root) = tree(&["S/in/x", "S/in/deep/y", "S/in/deep/a/b", "S/in/deep/z", "S/x"]);
+    let left = |roots: &[&str], rules: &[&str]| {
+        let roots = roots.iter().map(|name| root.join(name)).collect();
+        let source = source(FsOptions { roots, excludes: patterns(rules), ..FsOptions::default() });
+        Seen::well(&source).below(&root.join("S"))
+    };
+    let all = ["in", "x", "in/deep", "in/x", "in/deep/a", "in/deep/y", "in/deep/z", "in/deep/a/b"];
+    let without = |gone: &[&str]| all.into_iter().filter(|path| !gone.contains(path)).collect::<Vec<_>>();
+    for roots in [&["S", "S/in"][..], &["S", "S/in", "S/in/deep"], &["S", "S/in/deep", "S/in"]] {
+        assert_eq!(left(roots, &["./in/x", "in/deep/y"]), without(&["in/x", "in/deep/y"]), "{roots:?}");
+        assert_eq!(left(roots, &["./x"]), without(&["x", "in/x"]), "{roots:?}");
+        assert_eq!(left(roots, &["in/deep/*", "!deep/z", "!in/deep/a/"]), without(&["in/deep/y"]), "{roots:?}");
+    }
+    assert_eq!(left(&["S"], &["deep/z", "./in/deep/y"]), without(&["in/deep/y"]));
+    assert_eq!(left(&["S", "S/in"], &["deep/z"]), without(&["in/deep/z"]));
+}
+
+#[test]
 fn markers_leave_out_what_lies_beside_them_but_not_a_folder_that_was_named() {
     let (_folder, root) =
         tree(&["a/.nobackup", "a/x", "a/named/y", "b/CACHEDIR.TAG", "b/x", "c/.ignore", "c/x", "c/d/y"]);
