@@ -15,7 +15,7 @@ use larder::crypto::slot::Credential;
 use larder::format::tree::{EntryKind, Meta, Xattr};
 use larder::monitor::Silent;
 use larder::ops::backup::{self, BackupOptions};
-use larder::source::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
+use larder::source::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};
 use larder::storage::LocalStorage;
 use larder::store::open::CreateOptions;
 use larder::store::{MachineFolders, Store};
@@ -73,7 +73,14 @@ impl Source for Made {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let mut emit = |path: String, meta| {
             let key = key_of(path.as_bytes()).expect("a path");
-            emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
+            emit(Walked::Entry(FoundEntry {
+                key,
+                meta,
+                handle: Handle::Key,
+                sparse: false,
+                streaming: false,
+                flags: 0,
+            }))
         };
         let mut going = emit("/".into(), meta(EntryKind::Directory, 1, 0));
         // In tree order: a directory's own entries come before anything deeper.
@@ -89,13 +96,13 @@ impl Source for Made {
         Ok(())
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         let mut content = vec![0; found.meta.size as usize];
         blake3::Hasher::new().update(&found.meta.inode.to_le_bytes()).finalize_xof().fill(&mut content);
         Ok(Box::new(Content { content, fingerprint: Fingerprint::of(&found.meta) }))
     }
 
-    fn xattrs(&self, _: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, _: &FoundEntry) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
     }
 }

@@ -317,7 +317,7 @@ fn read_packs(
     parallel::each(threads(options), "check", packs.into_iter(), Scratch::default, |scratch, (kind, id, len)| {
         interrupted(options)?;
         reader.read(scratch, kind, id, len);
-        Ok(())
+        Ok::<_, StoreError>(())
     })?;
     let mut found = bad.into_inner();
     found.sort_unstable_by_key(|bad| (bad.kind, bad.id));

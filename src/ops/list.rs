@@ -1,6 +1,5 @@
 //! `ls`: the entries of a snapshot.
 
-use crate::base::path::key_of;
 use crate::format::tree::{Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
 use crate::store::snapshots::Snapshot;

@@ -17,7 +17,7 @@ use crate::format::damaged_index::DamagedIndex;
 use crate::format::extension::Extension;
 use crate::format::state::{DamagedPack, Record, SignedRecord, put_damaged, read_damaged};
 use crate::index::suspects::Suspects;
-use crate::object::{ObjectError, small};
+use crate::object::{ObjectError, envelope};
 use crate::storage::{StorageErrorKind, StorageKey};
 use std::collections::BTreeMap;
 

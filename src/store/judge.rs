@@ -7,7 +7,7 @@ use crate::base::id::{ObjectId, SessionId};
 use crate::crypto::sign::{Domain, verify};
 use crate::format::session::Outcome;
 use crate::format::state::{Record, SignedRecord};
-use crate::object::{ObjectError, small};
+use crate::object::{ObjectError, envelope};
 use crate::storage::StorageKey;
 
 /// What is to be made of a state record that could be read.

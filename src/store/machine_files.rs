@@ -124,7 +124,7 @@ mod tests {
     fn a_lock_keeps_others_out_until_it_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
-        let held = path.lock().unwrap();
+        let held = lock(&path).unwrap();
         assert!(File::open(&path).unwrap().try_lock().is_err());
         drop(held);
         assert!(File::open(&path).unwrap().try_lock().is_ok());

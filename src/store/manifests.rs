@@ -15,7 +15,7 @@ use crate::format::envelope::ObjectKind;
 use crate::format::error::DecodeError;
 use crate::format::session::Verdict;
 use crate::format::snapshot::{Head, SignedManifest};
-use crate::object::{ObjectError, small};
+use crate::object::{ObjectError, envelope};
 use crate::storage::{Area, StorageKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;

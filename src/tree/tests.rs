@@ -2,15 +2,19 @@
 
 use super::reader::Reader;
 use crate::base::id::{ContentId, ObjectId};
-use crate::base::limits::LIST_ITEMS_INLINE;
+use crate::base::limits::{BLOCK_ALIGN, LIST_ITEMS_INLINE};
+use crate::codec::Compression;
 use crate::format::blob::BlobKind;
 use crate::format::list::{Item, ListChild, ListNode};
+use crate::format::pack::PackKind;
+use crate::format::session::SessionPurpose;
 use crate::format::tree::{Child, Content, Entry, EntryKind, Node};
+use crate::object::writer::PackWriter;
 use crate::storage::layer::{Fault, FaultStorage, OperationKind, Plan};
-use crate::storage::{Area, MemoryStorage, Storage, StorageKey};
+use crate::storage::{Area, BlockPool, Storage, StorageKey};
+use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::store::tests::*;
-use crate::store::{Store, StoreError};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

@@ -451,7 +451,7 @@ mod tests {
         let left = places.made.join(".making-w.abcdef/new");
         fs::create_dir_all(&left).unwrap();
         let other = File::create(places.made.join(".w.lock")).unwrap();
-        other.lock();
+        other.lock().unwrap();
         let cancel = AtomicBool::new(true);
         let catalog = Catalog::load(&places).unwrap();
         let watch = Watch { cancel: Some(&cancel), ..Watch::default() };

@@ -4,7 +4,7 @@ use crate::base::path::key_of;
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use crate::harness::BenchError;
-use crate::source::{Description, Fingerprint, Found, Handle, Source, SourceFile, Walked};
+use crate::source::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -141,15 +141,21 @@ impl Source for WorkSource {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         for (key, (meta, _)) in &self.0 {
             let (key, meta) = (key.clone(), meta.clone());
-            if !emit(Walked::Entry(Found { key, meta, handle: Handle::Key, sparse: false, streaming: false, flags: 0 }))
-            {
+            if !emit(Walked::Entry(FoundEntry {
+                key,
+                meta,
+                handle: Handle::Key,
+                sparse: false,
+                streaming: false,
+                flags: 0,
+            })) {
                 break;
             }
         }
         Ok(())
     }
 
-    fn open(&self, found: &Found) -> io::Result<Box<dyn SourceFile>> {
+    fn open(&self, found: &FoundEntry) -> io::Result<Box<dyn SourceFile>> {
         match self.0.get(&found.key) {
             Some((meta, Some(content))) => {
                 Ok(Box::new(Open { content: content.clone(), print: Fingerprint::of(meta) }))
@@ -158,7 +164,7 @@ impl Source for WorkSource {
         }
     }
 
-    fn xattrs(&self, _found: &Found) -> io::Result<Vec<Xattr>> {
+    fn xattrs(&self, _found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         Ok(Vec::new())
     }
 }

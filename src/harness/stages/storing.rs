@@ -5,7 +5,7 @@ use crate::base::limits::{BLOCK_BYTES, PACK_BYTES, RESTORE_READ_BYTES};
 use crate::crypto::keys::random_bytes;
 use crate::harness::BenchError;
 use crate::pipeline::backup::WRITE_BLOCKS;
-use crate::pipeline::backup::item::{PlacedBatch, Run};
+use crate::pipeline::backup::item::{BlobRun, PlacedBatch};
 use crate::pipeline::backup::write::{ToUpload, Writer};
 use crate::storage::{Area, Block, BlockPool, LocalStorage, Storage, StorageKey};
 use crate::store::StoreError;
@@ -47,7 +47,7 @@ impl Storing {
 
     /// Copies all blobs into blocks and names the packs, as the pipeline's write does; nothing is stored.
     pub fn pack(&self, placed: &[PlacedBatch]) -> Result<Duration, BenchError> {
-        let runs: Vec<Vec<Run>> = placed.iter().map(|batch| batch.runs.clone()).collect();
+        let runs: Vec<Vec<BlobRun>> = placed.iter().map(|batch| batch.runs.clone()).collect();
         let take = || self.pool.take();
         // A block that is full is free again at once.
         let output = |message: ToUpload| drop(black_box(message));

@@ -34,7 +34,6 @@ pub(super) enum Availability {
 pub(super) type Place = (PackKind, ObjectId, u32);
 
 pub(super) struct Contents<'a> {
-    pub store: &'a Store,
     pub catalogue: &'a Catalogue,
     findings: &'a Findings<'a>,
     /// Blobs that were read on the way and are damaged, with the reason.
@@ -51,7 +50,6 @@ pub(super) struct Contents<'a> {
 impl<'a> Contents<'a> {
     pub fn new(store: &'a Store, catalogue: &'a Catalogue, findings: &'a Findings<'a>) -> Contents<'a> {
         Contents {
-            store,
             catalogue,
             findings,
             lost: BTreeMap::new(),
