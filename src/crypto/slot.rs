@@ -28,6 +28,7 @@ pub enum Credential {
 pub struct KdfCost {
     /// Memory in KiB.
     pub memory_kib: u32,
+    /// How often Argon2id goes over its memory.
     pub passes: u32,
 }
 

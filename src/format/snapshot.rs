@@ -29,6 +29,7 @@ pub struct Manifest {
     pub user: String,
     /// Source paths, absolute, sorted as bytes, strictly (after `--as`).
     pub paths: Vec<Vec<u8>>,
+    /// Tags that a person gave the snapshot.
     pub tags: Vec<String>,
     /// The time the snapshot stands for: the run's start, or `--time`.
     pub time: Time,

@@ -79,7 +79,9 @@ pub struct Meta {
     pub kind: EntryKind,
     /// Permission bits with setuid, setgid and sticky: the low 12 bits of st_mode.
     pub mode: u32,
+    /// The owner's number on the source.
     pub uid: u32,
+    /// The group's number on the source.
     pub gid: u32,
     /// Owner's name on the source; empty when unknown.
     pub user: Vec<u8>,
@@ -97,6 +99,7 @@ pub struct Meta {
     pub nlink: u64,
     /// Number of the file system it lay on. With `inode` it ties hard links.
     pub device: u64,
+    /// Inode number on the source.
     pub inode: u64,
     /// Device numbers (major, minor) of a device node; (0, 0) otherwise.
     pub rdev: (u32, u32),
@@ -119,6 +122,7 @@ pub enum Content {
     List {
         /// The root node's id.
         id: ContentId,
+        /// The root node's level; leaves have level 0.
         level: u8,
         /// Items below it.
         items: u64,

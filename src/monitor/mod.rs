@@ -49,9 +49,11 @@ pub struct Problem {
 pub struct StageTimes {
     /// Waiting for input.
     pub wait_in: Duration,
+    /// Time spent working, added up over the stage's threads.
     pub busy: Duration,
     /// Waiting for room in the next stage.
     pub wait_out: Duration,
+    /// How many pieces of work were done.
     pub items: u64,
 }
 
@@ -73,6 +75,7 @@ pub trait Monitor: Send + Sync {
     fn stage(&self, _name: &'static str, _times: StageTimes) {}
 }
 
+/// A monitor that listens to nothing.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Silent;
 
@@ -99,6 +102,7 @@ impl Monitor for Counters {
 
 /// Counts for the engine's own summary and passes everything on.
 pub struct Counting {
+    /// What is counted.
     pub counters: Counters,
     /// Who is told.
     pub next: std::sync::Arc<dyn Monitor>,

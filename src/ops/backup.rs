@@ -84,7 +84,9 @@ pub struct BackupStats {
     pub entries: u64,
     /// Regular files, and their bytes.
     pub files: u64,
+    /// Bytes of all files.
     pub bytes: u64,
+    /// Directories in the snapshot.
     pub directories: u64,
     /// Files that the parent does not have.
     pub files_new: u64,
@@ -98,6 +100,7 @@ pub struct BackupStats {
     pub bytes_read: u64,
     /// Chunks cut, and those that were new.
     pub chunks: u64,
+    /// Chunks that the store did not have.
     pub chunks_novel: u64,
     /// Plaintext bytes of the new chunks.
     pub bytes_novel: u64,
@@ -105,6 +108,7 @@ pub struct BackupStats {
     pub bytes_data_stored: u64,
     /// Bytes of everything else written: tree packs, index, manifest, session records.
     pub bytes_metadata_stored: u64,
+    /// Packs that were written.
     pub packs: u64,
     /// The most chunks and nodes that were held in memory at a time, since look-ups did not find them yet.
     pub claims_most: usize,
@@ -122,6 +126,7 @@ pub struct BackupStats {
     pub problem_list: Option<std::path::PathBuf>,
     /// What was left out and why: the first 10,000.
     pub skipped: Vec<Problem>,
+    /// Wall time of the backup.
     pub duration: Duration,
 }
 

@@ -84,14 +84,18 @@ pub enum Subject {
     Blob(StorageKey, u32),
     /// A chunk, tree node or list that cannot be read from anywhere.
     Content(BlobKind, ContentId),
+    /// A snapshot.
     Snapshot(ObjectId),
     /// The store as a whole.
     Store,
 }
 
+/// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// How grave it is.
     pub severity: Severity,
+    /// What it concerns.
     pub subject: Subject,
     /// What is wrong, and what one can do.
     pub message: String,
@@ -100,6 +104,7 @@ pub struct Finding {
 /// A path of a snapshot that does not restore as it was.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Affected {
+    /// The snapshot that is affected.
     pub snapshot: ObjectId,
     /// The path; the first of a range when `until` is set.
     pub path: Vec<u8>,
@@ -114,6 +119,7 @@ pub struct Leftovers {
     pub sessions: u64,
     /// Packs that no index segment lists.
     pub packs: u64,
+    /// Bytes of those packs.
     pub pack_bytes: u64,
     /// Manifests that no outcome names.
     pub snapshots: u64,
@@ -138,6 +144,7 @@ pub struct CheckReport {
     pub packs_recorded: u64,
     /// Left behind by unfinished runs.
     pub leftovers: Leftovers,
+    /// Snapshots that were checked.
     pub snapshots: u64,
     /// Tree nodes and lists checked, each once.
     pub nodes: u64,
@@ -147,12 +154,15 @@ pub struct CheckReport {
     pub chunks: u64,
     /// Index segments and rows.
     pub segments: u64,
+    /// Rows of the index that were read.
     pub rows: u64,
     /// Packs the store has.
     pub packs: u64,
     /// Packs read front to back, and their bytes.
     pub packs_read: u64,
+    /// Bytes of packs that were read.
     pub bytes_read: u64,
+    /// Wall time of the check.
     pub duration: Duration,
 }
 

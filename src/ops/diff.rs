@@ -51,8 +51,10 @@ impl Marker {
     }
 }
 
+/// One entry that differs.
 #[derive(Debug)]
 pub struct Change<'a> {
+    /// In what it differs.
     pub marker: Marker,
     /// Its path, in the second when it is there.
     pub path: Vec<u8>,
@@ -69,9 +71,13 @@ pub struct Change<'a> {
 pub struct DiffStats {
     /// Entries of each marker.
     pub added: u64,
+    /// Entries that are only on the side before.
     pub removed: u64,
+    /// Files with other content.
     pub modified: u64,
+    /// Entries that became another kind.
     pub type_changed: u64,
+    /// Entries of which only the metadata differs.
     pub metadata_changed: u64,
     /// Bytes of files that are added or modified, as they are in the second.
     pub bytes_after: u64,
@@ -112,6 +118,7 @@ impl DiffStats {
 
 /// A snapshot, and what is compared of it.
 pub struct Side<'a> {
+    /// The snapshot of this side.
     pub snapshot: &'a Snapshot,
     /// Which of its keys.
     range: KeyRange,

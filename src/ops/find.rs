@@ -45,6 +45,7 @@ pub struct FindOptions {
 #[derive(Debug, thiserror::Error)]
 #[error("pattern {pattern:?}: {message}")]
 pub struct PatternError {
+    /// The pattern as it was given.
     pub pattern: OsString,
     /// What is wrong with it.
     pub message: String,
@@ -53,7 +54,9 @@ pub struct PatternError {
 /// What a search met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FindStats {
+    /// Entries that matched.
     pub found: u64,
+    /// Tree nodes that were read.
     pub nodes_opened: u64,
     /// Nodes that are damaged.
     pub damaged: u64,
@@ -61,6 +64,7 @@ pub struct FindStats {
     pub unreadable: u64,
 }
 
+/// What entries are held against, compiled.
 pub struct Matcher {
     patterns: Vec<Pattern>,
     any_of_paths: bool,

@@ -20,6 +20,7 @@ pub enum FirstSecret {
 
 /// A store that was made.
 pub struct Initialized {
+    /// The opened store.
     pub store: Store,
     /// The key file that was made: nothing can be restored without it.
     pub key_file: Option<PathBuf>,

@@ -8,6 +8,7 @@ use crate::store::{Store, StoreError};
 /// A slot of a store.
 #[derive(Debug, Clone)]
 pub struct KeyInfo {
+    /// The slot's id.
     pub id: ObjectId,
     /// Passphrase or key file.
     pub kind: SlotKind,

@@ -17,12 +17,14 @@ pub const LIST_CACHE_BYTES: usize = 8 << 20;
 pub struct ListOptions {
     /// The place; without one the snapshot's sources and what is directly in them.
     pub path: Option<Vec<u8>>,
+    /// List everything below, not only what lies directly there.
     pub recursive: bool,
 }
 
 /// What a listing met.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ListStats {
+    /// Entries that were given.
     pub entries: u64,
     /// Nodes that are damaged; what lies in them is missing from the listing.
     pub damaged: u64,

@@ -46,6 +46,7 @@ pub struct RepairStats {
     pub problems: Vec<Problem>,
     /// How many of these are no damage: the storage failed.
     pub unreadable: u64,
+    /// Wall time of the repair.
     pub duration: Duration,
 }
 

@@ -52,6 +52,7 @@ pub struct RestoreOptions {
     pub never_at: HashSet<Vec<u8>>,
     /// What becomes of entries that are there already.
     pub overwrite: Overwrite,
+    /// Whose the restored files shall be.
     pub owners: Owners,
     /// Owners by their names; by number where a name is not known here.
     pub owners_by_name: bool,

@@ -10,6 +10,7 @@ use crate::store::{Store, StoreError};
 /// Objects of one area and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct AreaStats {
+    /// How many objects there are.
     pub objects: u64,
     /// Their lengths together.
     pub bytes: u64,
@@ -22,14 +23,17 @@ pub struct StoreStats {
     pub areas: [(Area, AreaStats); Area::ALL.len()],
     /// Rows of the index: a chunk with two locations counts twice.
     pub rows: u64,
-    /// Chunks, and their plaintext bytes.
+    /// Different chunks that the index knows.
     pub chunks: u64,
+    /// Bytes of those chunks before compression.
     pub chunk_bytes: u64,
-    /// Tree nodes and content lists, and their plaintext bytes.
+    /// Tree nodes and content lists that the index knows.
     pub nodes: u64,
+    /// Bytes of those nodes and lists before compression.
     pub node_bytes: u64,
-    /// Bytes of the data packs and of the tree packs that the index knows.
+    /// Bytes of the packs that hold data.
     pub data_pack_bytes: u64,
+    /// Bytes of the packs that hold trees.
     pub tree_pack_bytes: u64,
     /// Bytes of the files in all snapshots together, as if each were stored by itself.
     pub snapshot_bytes: u64,
@@ -99,8 +103,11 @@ pub fn run(store: &Store) -> Result<StoreStats, StoreError> {
 /// What one snapshot added to the store when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotCost {
+    /// The snapshot's id.
     pub id: ObjectId,
+    /// Files in the snapshot.
     pub files: u64,
+    /// Bytes of its files.
     pub bytes: u64,
     /// Bytes of chunks that were new to the store.
     pub novel_bytes: u64,

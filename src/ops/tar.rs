@@ -41,6 +41,7 @@ pub enum TarError {
     Content {
         /// The path in the snapshot.
         path: String,
+        /// Why it could not be read.
         source: StoreError,
     },
     /// Where it was written to.
@@ -51,6 +52,7 @@ pub enum TarError {
 /// What went into an archive.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TarStats {
+    /// Entries that were written.
     pub entries: u64,
     /// What could not be read when it was backed up: named as problems, and not in the archive.
     pub unread: u64,

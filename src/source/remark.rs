@@ -37,6 +37,7 @@ impl RemarkKind {
     }
 }
 
+/// Something that a person should know of a source, and that is no error.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Remark {
     /// What kind it is.

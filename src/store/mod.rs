@@ -54,6 +54,7 @@ pub struct Store {
     pub storage: Arc<dyn Storage>,
     /// Its config, signature verified.
     pub config: Config,
+    /// The keys of the store.
     pub ring: Arc<Keyring>,
     /// Folders of this machine.
     pub places: MachineFolders,
@@ -79,6 +80,7 @@ pub struct Store {
 }
 
 impl Store {
+    /// The id that the store was given when it was made.
     pub fn id(&self) -> StoreId {
         self.config.store
     }

@@ -52,6 +52,7 @@ impl Select {
 /// What `latest` means.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
+    /// Which snapshots come into question.
     pub select: Select,
     /// When no host is named: rather those of the machine of this name, and made by its key, if there are any.
     pub here: Option<String>,

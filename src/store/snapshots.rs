@@ -15,6 +15,7 @@ use std::sync::Arc;
 /// A snapshot that counts: its session's outcome names it, and it is not removed.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// The snapshot's id: the hash of its sealed manifest.
     pub id: ObjectId,
     /// What it says of itself.
     pub manifest: Manifest,
@@ -27,7 +28,9 @@ pub struct Snapshot {
 /// A manifest that could not be used.
 #[derive(Debug)]
 pub struct DamagedSnapshot {
+    /// The snapshot's id.
     pub id: ObjectId,
+    /// What is wrong with it.
     pub error: StoreError,
     /// What it says of itself, where only its session is in doubt.
     pub signed: Option<Arc<SignedManifest>>,

@@ -13,14 +13,17 @@ use std::time::Duration;
 /// What a restore did (or, in a dry run, would do).
 #[derive(Debug, Clone, Default)]
 pub struct RestoreStats {
+    /// The snapshot that was restored.
     pub snapshot: Option<ObjectId>,
     /// Entries of any kind that were selected.
     pub entries: u64,
     /// Regular files written, and their bytes (holes included).
     pub files: u64,
+    /// Bytes of the files that were written.
     pub bytes: u64,
     /// Directories made or brought up to date.
     pub directories: u64,
+    /// Symbolic links that were made.
     pub symlinks: u64,
     /// Further names of files with several (hard links).
     pub hard_links: u64,
@@ -28,6 +31,7 @@ pub struct RestoreStats {
     pub specials: u64,
     /// Files (and other entries) that were right already, and the files' bytes.
     pub unchanged: u64,
+    /// Bytes of the files that were right already.
     pub bytes_unchanged: u64,
     /// Existing entries left as they are.
     pub left: u64,
@@ -53,6 +57,7 @@ pub struct RestoreStats {
     pub problems: Vec<Problem>,
     /// How many there were.
     pub problem_count: u64,
+    /// Wall time of the restore.
     pub duration: Duration,
 }
 
