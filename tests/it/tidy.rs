@@ -150,6 +150,10 @@ fn files_and_functions_stay_readable() {
                     }
                     open = None;
                 }
+                // The signature of a method without a body.
+                Some((_, depth, _)) if indent == *depth && line.trim().starts_with(')') && line.ends_with(';') => {
+                    open = None;
+                }
                 None if line.contains("fn ") && !line.trim_end().ends_with([';', '}']) => {
                     let function = line.split("fn ").nth(1).unwrap();
                     let function = function.split(['(', '<']).next().unwrap();
