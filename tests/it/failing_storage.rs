@@ -277,7 +277,8 @@ fn an_object_in_whose_place_lies_no_file_is_damage_for_every_command() {
     let path = sandbox.path("source/a").display().to_string();
     let aside = sandbox.path("aside");
     let first_in = |folder: &Path| fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
-    let made: [(&str, &dyn Fn(&Path)); 6] = [
+    type Make<'a> = &'a dyn Fn(&Path);
+    let made: [(&str, Make<'_>); 6] = [
         ("folder", &|at| fs::create_dir(at).unwrap()),
         ("folder", &|at| {
             fs::create_dir(at).unwrap();

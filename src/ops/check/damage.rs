@@ -82,12 +82,15 @@ fn missing(store: &Store, catalogue: &Catalogue, findings: &Findings<'_>, needs:
     }
 }
 
+/// A host, and the paths that it backs up together.
+type SourceOf<'a> = (&'a str, &'a [Vec<u8>]);
+
 /// Says which backups may bring back what is lost, and of which sources none does: the newest snapshot of those lacks
 /// nothing, and a backup that reads the same again finds nothing to store.
 pub(super) fn advise(findings: &Findings<'_>, records: &Records) {
     let affected = findings.affected_snapshots();
     // Of each source its newest snapshot, and whether any is affected.
-    let mut sources: BTreeMap<(&str, &[Vec<u8>]), (Time, &ObjectId, bool)> = BTreeMap::new();
+    let mut sources: BTreeMap<SourceOf<'_>, (Time, &ObjectId, bool)> = BTreeMap::new();
     for (id, manifest) in &records.snapshots {
         let source = sources.entry((&manifest.host, &manifest.paths)).or_insert((manifest.started, id, false));
         if manifest.started >= source.0 {
@@ -97,7 +100,7 @@ pub(super) fn advise(findings: &Findings<'_>, records: &Records) {
     }
     let named = |comes_back: bool| {
         let are_meant = sources.iter().filter(|(_, (_, newest, any))| *any && affected.contains(*newest) == comes_back);
-        let name = |(host, paths): &(&str, &[Vec<u8>])| {
+        let name = |(host, paths): &SourceOf<'_>| {
             let paths: Vec<_> = paths.iter().map(|path| String::from_utf8_lossy(path)).collect();
             format!("of {} on {host}", paths.join(" "))
         };

@@ -179,11 +179,11 @@ impl Scanner<'_> {
             }
             None => _ = self.context.counts.files_new.fetch_add(1, Relaxed),
         }
-        self.to_read(entry);
+        self.plan_reading(entry);
     }
 
     /// A file that is read, in a batch with others or for itself.
-    fn to_read(&mut self, mut entry: BatchEntry) {
+    fn plan_reading(&mut self, mut entry: BatchEntry) {
         let mut size = entry.found.meta.size;
         if size > BATCH_BYTES as u64 && matches!(self.source.made_up(&entry.found), MadeUp::Near | MadeUp::Apart) {
             // Whole address spaces, say: it is read as one of which no length is known, if at all.
