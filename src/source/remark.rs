@@ -75,6 +75,14 @@ impl Remark {
         Remark { kind: RemarkKind::SourceEmpty, subject: path.to_vec(), message }
     }
 
+    /// Paths of a list lie in a folder that was left out.
+    pub fn left_out_with(path: &[u8], count: u64, why: &str) -> Remark {
+        let paths = if count == 1 { "1 path of the list is".into() } else { format!("{count} paths of the list are") };
+        let folder = escape::name(path);
+        let message = format!("{paths} not in the snapshot: the folder {folder} above was left out by {why}");
+        Remark { kind: RemarkKind::SourceEmpty, subject: path.to_vec(), message }
+    }
+
     /// A source was given through a link that lies in another source.
     pub fn moved(given: &[u8], real: &[u8]) -> Remark {
         let (shown, stored) = (escape::name(given), escape::name(real));

@@ -1,7 +1,7 @@
 //! Files that are not what the walk said: grown, cut, replaced, taken for one another.
 
 use super::*;
-use crate::base::path::path_of;
+use crate::base::path::{key_of, path_of};
 use crate::format::tree::{Content, Entry, EntryKind, Xattr};
 use crate::monitor::Silent;
 use crate::ops::restore::{RestoreOptions, RestoreStats};
@@ -516,4 +516,26 @@ fn what_is_listed_twice_or_out_of_order_costs_no_other_entry() {
     assert_eq!(all.len(), 1 + 40 * 61);
     let report = crate::ops::check::run(&bench.store, &Default::default(), &Silent).unwrap();
     assert!(!report.is_damaged(), "{:?}", report.findings);
+}
+
+#[test]
+fn attributes_of_another_file_with_the_same_ctime_are_not_taken_for_those_of_this_one() {
+    let bench = Bench::new();
+    let of = |inode: u64, who: &str| {
+        let mut source = Entries::default();
+        let one = source.file("/d/t", b"the same".to_vec());
+        one.meta.inode = inode;
+        one.xattrs = vec![Xattr { name: b"user.who".to_vec(), value: who.into() }];
+        source
+    };
+    for (inode, who, is) in [(1, "first", "first"), (1, "hidden", "first"), (2, "second", "second")] {
+        let options = BackupOptions { host: "here".into(), threads: 1, ..BackupOptions::default() };
+        let ran = super::run(&bench.store, &of(inode, who), &options, Arc::new(Silent)).unwrap();
+        let snapshot = ran.snapshot.unwrap();
+        let snapshot = bench.store.find_snapshot(&snapshot.to_string()).unwrap();
+        let mut reader = Reader::new(bench.store.clone(), 1 << 20);
+        let entry = reader.entry(&snapshot.manifest.root, &key_of(b"/d/t").unwrap()).unwrap().unwrap();
+        // Equal times of one inode are believed; those of another say nothing.
+        assert_eq!(String::from_utf8_lossy(&entry.meta.xattrs[0].value), is, "inode {inode}");
+    }
 }

@@ -141,9 +141,12 @@ impl Scanner<'_> {
             }
         }
         if let (Some(old), Some(limit)) = (&before, trusted_before) {
-            // Equal ctime, and not so young that a change could hide in the clock's grain: attributes are the same.
-            let trusted = self.trust_unchanged && !self.trust.ignore_ctime;
-            if trusted && old.meta.ctime == entry.found.meta.ctime && old.meta.ctime < limit {
+            // The same inode with equal ctime, which is not so young that a change could hide in the clock's grain:
+            // attributes are the same. Two files may well have one ctime.
+            let trusted = self.trust_unchanged && !self.trust.ignore_ctime && !self.trust.ignore_inode;
+            let (was, is) = (&old.meta, &entry.found.meta);
+            let same = (was.kind, was.inode, was.ctime) == (is.kind, is.inode, is.ctime);
+            if trusted && same && was.ctime < limit {
                 entry.xattrs = Some(old.meta.xattrs.clone());
                 // The others are told by looking.
                 entry.found.flags |= file_flags(&old.extensions) & FLAG_NOCOW;

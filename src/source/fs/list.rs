@@ -252,12 +252,9 @@ impl Lister<'_> {
         }
         for (name, kind) in self.mounts.untouchable(&scratch.path, fd, directory.device) {
             let node = directory.node.and_then(|node| self.roots.child(node, name));
-            // What leads to a root is touched, and so is a file on which a file is mounted: it is no way elsewhere.
+            // What leads to a root is touched.
             let Some(at) = listing.names.position(name).filter(|_| node.is_none()) else { continue };
-            let found = &mut listing.names.names[at];
-            if found.kind.is_none_or(|kind| kind == EntryKind::Directory) {
-                found.mounted = Some(kind);
-            }
+            listing.names.names[at].mounted = Some(kind);
         }
     }
 
@@ -298,22 +295,28 @@ impl Lister<'_> {
             *on_the_way = self.leads_to_named(&directory, name);
             if !*on_the_way {
                 left_out.add(cause);
-                let node = directory.node.and_then(|node| self.roots.child(node, name));
-                self.say_left_out(&directory, name, node, kind, cause);
+                self.say_left_out(&directory, name, kind, cause);
             }
             *on_the_way
         });
     }
 
-    /// Says of a folder of a list that it was left out itself.
-    fn say_left_out(&self, directory: &Directory, name: &[u8], node: Option<u32>, kind: EntryKind, cause: Cause) {
-        let listed = node.is_some_and(|node| self.roots.node(node).root == Some(Kind::Listed));
-        if listed && kind == EntryKind::Directory {
-            let mut why = LeftOut::default();
-            why.add(cause);
-            let path = [&directory.path()[..], b"/", name].concat();
-            let path = path.strip_prefix(b"/").filter(|path| path.starts_with(b"/")).unwrap_or(&path);
+    /// Says of a folder of a list that it was left out itself, and of any folder that paths of a list go with it.
+    fn say_left_out(&self, directory: &Directory, name: &[u8], kind: EntryKind, cause: Cause) {
+        let Some(node) = directory.node.and_then(|node| self.roots.child(node, name)) else { return };
+        if kind != EntryKind::Directory {
+            return;
+        }
+        let mut why = LeftOut::default();
+        why.add(cause);
+        let path = [&directory.path()[..], b"/", name].concat();
+        let path = path.strip_prefix(b"/").filter(|path| path.starts_with(b"/")).unwrap_or(&path);
+        if self.roots.node(node).root == Some(Kind::Listed) {
             self.remark(Remark::left_out(path, &why.words(self.filter)));
+        }
+        let below = self.roots.roots_below(node);
+        if below > 0 {
+            self.remark(Remark::left_out_with(path, below, &why.words(self.filter)));
         }
     }
 
@@ -326,11 +329,12 @@ impl Lister<'_> {
             return self.remark(Remark::marker_passed_over(&directory.path(), marker));
         }
         let Listing { names, left_out, .. } = listing;
-        names.retain(|name, _, on_the_way| {
+        names.retain(|name, kind, on_the_way| {
             *on_the_way = name != marker && self.leads_to_named(&directory, name);
             let stays = name == marker || *on_the_way;
             if !stays {
                 left_out.add(Cause::Marker);
+                self.say_left_out(&directory, name, kind.unwrap_or(EntryKind::Directory), Cause::Marker);
             }
             stays
         });
@@ -399,6 +403,8 @@ impl Lister<'_> {
             let node = directory.node.and_then(|node| self.roots.child(node, name));
             let mut looked = match (directory.full, node, listing.names.names[at].mounted, fd) {
                 (false, Some(node), ..) => self.look_named(directory, fd, listing.names.c_str(at), node),
+                // A file on which one of another file system is mounted: what it covers cannot be seen.
+                (_, _, Some(kind), _) if !listing.names.may_be_directory(at) => Looked::Skipped(kind.reason()),
                 (_, _, Some(kind), Some(fd)) => Looked::Covered(covered(fd, listing.names.c_str(at)), kind.reason()),
                 _ => self.look_plain(fd, listing.names.c_str(at)),
             };
@@ -412,7 +418,7 @@ impl Lister<'_> {
                 if let Some(cause) = cause {
                     on_the_way = node.is_some_and(|node| self.roots.node(node).leads_to_named);
                     if !on_the_way {
-                        self.say_left_out(directory, name, node, meta.kind, cause);
+                        self.say_left_out(directory, name, meta.kind, cause);
                         looked = Looked::Nothing(cause);
                     }
                 }
@@ -521,6 +527,7 @@ impl Lister<'_> {
         if no_dump && self.filter.no_dump() && root != Some(Kind::Named) && directory.full {
             on_the_way |= node.is_some_and(|node| self.roots.node(node).leads_to_named);
             if !on_the_way {
+                self.say_left_out(directory, name, meta.kind, Cause::NoDump);
                 return Looked::Nothing(Cause::NoDump);
             }
         }

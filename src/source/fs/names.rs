@@ -71,6 +71,11 @@ impl Names {
         self.names[at].kind
     }
 
+    /// False for what the listing says is none.
+    pub fn may_be_directory(&self, at: usize) -> bool {
+        self.kind(at).is_none_or(|kind| kind == EntryKind::Directory)
+    }
+
     pub fn position(&self, name: &[u8]) -> Option<usize> {
         let of = |n: &Name| &self.bytes[n.start as usize..][..n.len as usize];
         self.names.binary_search_by(|n| of(n).cmp(name)).ok()

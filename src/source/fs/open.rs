@@ -95,14 +95,16 @@ impl Opener {
         }
     }
 
-    /// Whether the file lies where the system makes content up as it is read. Asked once a device.
+    /// Whether the file lies where the system makes content up as it is read. Asked once a device. A file on which another
+    /// file is mounted lies on another device than its directory, and is asked itself.
     pub fn is_made_up(&self, found: &FoundEntry) -> bool {
         let device = found.meta.device;
         if let Some(known) = self.made_up.lock().get(&device) {
             return *known;
         }
         let asked = match &found.handle {
-            Handle::At(directory) => directory.fd().and_then(|fd| fstatfs(&fd)),
+            Handle::At(directory) if directory.device == device => directory.fd().and_then(|fd| fstatfs(&fd)),
+            Handle::At(_) => self.open_with(found, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC).and_then(fstatfs),
             Handle::Path(path) => statfs(path),
             Handle::Device(_) | Handle::Key => Err(Errno::NOENT),
         };

@@ -86,6 +86,17 @@ impl Roots {
         children.binary_search_by(|&c| (*self.node(c).name).cmp(name)).ok().map(|at| children[at])
     }
 
+    /// How many roots lie below a node.
+    pub fn roots_below(&self, number: u32) -> u64 {
+        let (mut count, mut stack) = (0, self.node(number).children.clone());
+        while let Some(number) = stack.pop() {
+            let node = self.node(number);
+            count += u64::from(node.root.is_some());
+            stack.extend(&node.children);
+        }
+        count
+    }
+
     /// The outermost roots' paths, sorted as bytes. So many that a manifest would not hold them become the deepest
     /// directory that holds them all.
     pub fn paths(&self) -> Vec<Vec<u8>> {

@@ -282,3 +282,16 @@ fn made_up_content_is_read_where_it_was_named_and_said_where_not() {
     }
     assert!(!ran.stdout.contains("\"changed\",") && ran.stdout.contains("\"changed_while_read\":0"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_file_mounted_where_content_is_made_up_says_nothing_of_its_own_disk() {
+    let sandbox = Sandbox::new();
+    let script = "
+        mkdir -p s/a/p s/z; mount -t tmpfs none s/z
+        head -c 3000000 /dev/zero | tr '\\0' x > s/z/big; : > s/z/empty
+        mount -t proc proc s/a/p; mount --bind s/z/empty s/a/p/version
+        $L backup -q s -e './a/p/*' -e '!./a/p/version'
+        $L cat latest:\"$PWD/s/z/big\" | cmp - s/z/big && echo whole";
+    let Some(ran) = with_mounts(&sandbox, script) else { return };
+    assert!(ran.code == 0 && ran.stdout.contains("whole"), "{}{}", ran.stdout, ran.stderr);
+}

@@ -202,6 +202,11 @@ fn what_leaves_only_directories_of_a_source_is_said() {
     assert_eq!(said(&all, &[]), [b]);
     // A folder of a list can be left out itself.
     let z = "/b/S/o/z of the list is not in the snapshot: it was left out by rule 'z' (--exclude)";
+    // So can a folder in which listed paths lie.
+    fs::create_dir_all(root.join("d/z/below")).unwrap();
+    fs::write(root.join("d/x"), "x").unwrap();
+    let with = "1 path of the list is not in the snapshot: the folder /d/z above was left out by rule 'z' (--exclude)";
+    assert!(said(&[root.join("d")], &[root.join("d/z/below")]).contains(&with.to_string()));
     fs::remove_file(root.join("b/S/o/z")).unwrap();
     fs::create_dir(root.join("b/S/o/z")).unwrap();
     assert!(said(&[root.join("a")], &[root.join("b/S/o/z")]).contains(&z.to_string()));
