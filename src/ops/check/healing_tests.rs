@@ -258,3 +258,28 @@ fn what_one_machine_finds_damaged_of_the_index_no_other_one_builds_on() {
         }
     }
 }
+
+#[test]
+fn a_pack_that_holds_the_bytes_of_another_heals_like_any_other() {
+    let bench = Bench::new();
+    let (mut one, mut two) = (Entries::default(), Entries::default());
+    one.file("/one", noise(30_000, 1));
+    two.file("/two", noise(30_000, 2));
+    backup(&bench.store, &one, true);
+    backup(&bench.store, &two, true);
+    let packs = bench.keys(|key| matches!(key, StorageKey::Pack(_)));
+    let bytes = |at: usize| bench.storage.get(&packs[at], usize::MAX).unwrap();
+    let (first, second) = (bytes(0), bytes(1));
+    bench.storage.replace(&packs[0], second);
+    bench.storage.replace(&packs[1], first);
+    let store = Arc::new(bench.reopen());
+    assert!(check(&store, ReadData::All).is_damaged());
+    let made =
+        [&one, &two].map(|entries| (backup(&Arc::new(bench.reopen()), entries, true).snapshot.unwrap(), entries));
+    let store = Arc::new(bench.reopen());
+    let report = check(&store, ReadData::All);
+    assert!(!report.is_damaged(), "{report:?}");
+    for (snapshot, entries) in made {
+        comes_back(&store, snapshot, entries, "after the swap");
+    }
+}

@@ -98,14 +98,8 @@ impl PackReader<'_> {
         let listed = self.catalogue.packs.get(&(kind, id)).is_some_and(|pack| pack.listed);
         let mut table = None;
         let first = self.once(scratch, kind, id, len, &mut table);
-        // Of a session that did not end well, others list only what they use.
-        if let Some((session, table)) = &table
-            && listed
-            && self.records.counts(self.store, session)
-        {
-            self.meters.compare.work(|| self.compare_index(scratch, kind, id, table));
-        }
         let Err(first) = first else {
+            self.compare(scratch, kind, id, listed, table.as_ref());
             if self.records.state.damaged.has_some(&id) {
                 let message = "it is on record as damaged, and reads right now; what lay there is stored anew once";
                 self.findings.add(Severity::Notice, subject, message);
@@ -116,6 +110,7 @@ impl PackReader<'_> {
         for _ in 1..ATTEMPTS {
             match self.once(scratch, kind, id, len, &mut table) {
                 Ok(()) => {
+                    self.compare(scratch, kind, id, listed, table.as_ref());
                     let what = last.unreadable.or(last.whole).or(last.bad.into_values().next()).unwrap_or_default();
                     let message = format!("the pack was read wrong, and right when it was read again: {what}");
                     return self.findings.add(Severity::ReadErrorOnce, subject, message);
@@ -135,6 +130,24 @@ impl PackReader<'_> {
         let structure = unreadable.is_none() && (structure || all || blobs.is_empty());
         let bad = Bad { kind, id, listed, unreadable: unreadable.is_some(), all, structure, whole, blobs };
         self.bad.lock().push(bad);
+    }
+
+    /// Compares the table of a pack that was read right with the index: that of another pack would say nothing.
+    fn compare(
+        &self,
+        scratch: &mut Scratch,
+        kind: PackKind,
+        id: ObjectId,
+        listed: bool,
+        table: Option<&(SessionId, PackTable)>,
+    ) {
+        // Of a session that did not end well, others list only what they use.
+        if let Some((session, table)) = table
+            && listed
+            && self.records.counts(self.store, session)
+        {
+            self.meters.compare.work(|| self.compare_index(scratch, kind, id, table));
+        }
     }
 
     /// Reads the pack front to back.
