@@ -120,6 +120,10 @@ pub mod pipeline;
 mod ops;
 #[cfg(feature = "internals")]
 pub mod ops;
+#[cfg(not(feature = "internals"))]
+mod report;
+#[cfg(feature = "internals")]
+pub mod report;
 #[cfg(feature = "harness")]
 pub mod harness;
 #[cfg(feature = "cli")]

@@ -21,7 +21,6 @@ pub mod stages;
 pub mod time;
 pub mod size;
 pub mod percent;
-pub mod json;
 pub mod cmd;
 
 use args::{Cli, Command};

@@ -4,6 +4,7 @@ use super::args::Global;
 use super::escape;
 use super::exit_code::ExitCode;
 use super::failure::Failure;
+use crate::report::said::{ErrorObject, Said};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -68,13 +69,13 @@ impl Output {
     /// A remark on standard error, unless the person wants quiet.
     pub fn note(&self, message: &str) {
         if !self.quiet {
-            self.remark("note", message);
+            self.remark(&Said::Note(message));
         }
     }
 
     /// Something is not as it should be, and the run goes on.
     pub fn warn(&self, message: &str) {
-        self.remark("warning", message);
+        self.remark(&Said::Warning(message));
     }
 
     /// The error that ended the run, on standard error; with `--json` as `{"error":…,"code":…}`.
@@ -90,18 +91,18 @@ impl Output {
     /// A line that a command of the person's wrote to its standard error: as it is, but for what a terminal would obey.
     pub fn said(&self, command: &str, line: &str) {
         if self.json {
-            return self.remark("note", &format!("{command}: {line}"));
+            return self.remark(&Said::Note(&format!("{command}: {line}")));
         }
         // Whoever closed standard error does not want to know.
         _ = writeln!(io::stderr(), "{}", escape::text(line));
     }
 
-    fn remark(&self, kind: &str, message: &str) {
+    fn remark(&self, said: &Said<'_>) {
         // Whoever closed standard error does not want to know.
-        _ = if self.json {
-            writeln!(io::stderr(), "{}", escape::json(&serde_json::json!({ kind: message }).to_string()))
-        } else {
-            writeln!(io::stderr(), "{kind}: {}", escape::text(message))
+        _ = match said {
+            _ if self.json => writeln!(io::stderr(), "{}", one_line(said)),
+            Said::Note(message) => writeln!(io::stderr(), "note: {}", escape::text(message)),
+            Said::Warning(message) => writeln!(io::stderr(), "warning: {}", escape::text(message)),
         };
     }
 
@@ -128,6 +129,11 @@ pub enum Colour {
     Cyan = 36,
 }
 
+/// What is said, on one line that a terminal may show.
+fn one_line(object: &impl Serialize) -> String {
+    escape::json(&serde_json::to_string(object).unwrap_or_default())
+}
+
 /// Prints the error that ends the program. An empty message prints nothing.
 pub fn print_failure(json: bool, failure: &Failure) {
     if failure.message.is_empty() {
@@ -136,11 +142,11 @@ pub fn print_failure(json: bool, failure: &Failure) {
     let mut stderr = io::stderr().lock();
     // Whoever closed standard error does not want to know.
     _ = if json {
-        let mut object = serde_json::json!({ "error": failure.message, "code": failure.code as u8 });
-        if let Some(hint) = &failure.hint {
-            object["hint"] = hint.as_str().into();
-        }
-        writeln!(stderr, "{}", escape::json(&object.to_string()))
+        writeln!(
+            stderr,
+            "{}",
+            one_line(&ErrorObject { code: failure.code as u8, error: &failure.message, hint: failure.hint.as_deref() })
+        )
     } else if failure.code == ExitCode::Interrupted {
         writeln!(stderr, "{}", escape::text(&failure.message))
     } else {

@@ -1,9 +1,10 @@
 //! The monitor of the command line: counts, collects, and on a terminal shows how far it is.
 
 use super::output::Output;
-use super::{escape, human, json};
+use super::{escape, human};
 use crate::base::path::path_of;
 use crate::monitor::{COUNTERS, Counter, Monitor, StageTimes};
+use crate::report::problem::PathObject;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use parking_lot::Mutex;
 use std::fmt::Write;
@@ -106,15 +107,6 @@ impl Progress {
     }
 }
 
-/// A line of `--json`.
-#[derive(serde::Serialize)]
-struct Removed {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(flatten)]
-    path: json::Path,
-}
-
 impl Monitor for Progress {
     fn add(&self, counter: Counter, n: u64) {
         self.state.counts[counter as usize].fetch_add(n, Relaxed);
@@ -140,7 +132,7 @@ impl Monitor for Progress {
         // Whoever does not read any more is found out when the summary is written.
         self.aside(|| {
             _ = if self.out.json {
-                self.out.object(&Removed { kind: "deleted", path: json::Path::new(path) })
+                self.out.object(&PathObject::deleted(path))
             } else {
                 let word = if self.dry_run.load(Relaxed) { "would delete" } else { "deleted" };
                 self.out.line(&format!("{word:<9} {}", escape::name(path)))

@@ -3,16 +3,16 @@
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
-use crate::cli::json;
 use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
 use crate::format::tree::EntryKind;
 use crate::ops::cat::Cat;
 use crate::ops::tar::{self, TarError};
+use crate::report::cat::ContentObject;
+use crate::report::path::Path;
 use crate::store::Store;
 use crate::store::snapshots::Snapshot;
 use crate::tree::place::SnapshotPath;
-use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -45,18 +45,6 @@ pub struct Args {
     select: SelectArgs,
 }
 
-/// A piece of a file's content.
-#[derive(Serialize)]
-struct ContentObject<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    snapshot: &'a str,
-    #[serde(flatten)]
-    path: &'a json::Path,
-    offset: u64,
-    data_b64: String,
-}
-
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut files = Vec::new();
     for file in &args.files {
@@ -79,18 +67,11 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
             return archive(context, &store, &snapshot, &path).map(|archived| code.or(archived));
         }
         let entry = cat.file(&snapshot, &path)?;
-        let (shown, snapshot) = (json::Path::new(&path), snapshot.id.to_string());
+        let (shown, snapshot) = (Path::new(&path), snapshot.id.to_string());
         let (mut offset, mut failed) = (0, None);
         cat.content(&entry.content, &mut |bytes| {
             let printed = if context.out.json {
-                let data_b64 = json::base64(bytes);
-                context.out.object(&ContentObject {
-                    kind: "content",
-                    snapshot: &snapshot,
-                    path: &shown,
-                    offset,
-                    data_b64,
-                })
+                context.out.object(&ContentObject::new(&snapshot, &shown, offset, bytes))
             } else {
                 context.out.raw(bytes)
             };

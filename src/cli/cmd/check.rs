@@ -1,17 +1,15 @@
 //! `larder check`.
 
 use super::snapshots::short;
-use crate::base::id::ObjectId;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::progress::{Progress, Shown};
-use crate::cli::{escape, human, json, percent};
-use crate::format::blob::BlobKind;
+use crate::cli::{escape, human, percent};
 use crate::monitor::Counter;
-use crate::ops::check::{self, Affected, CheckOptions, CheckReport, Finding, ReadData, Severity, Subject};
-use serde::Serialize;
+use crate::ops::check::{self, Affected, CheckOptions, CheckReport, Finding, ReadData, Severity};
+use crate::report::check::{AffectedObject, FindingObject, Summary, subject};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -76,26 +74,6 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         false if report.unreadable() > 0 => ExitCode::Failed,
         false => ExitCode::Ok,
     })
-}
-
-/// What a finding is about, in one line.
-fn subject(subject: &Subject) -> String {
-    match subject {
-        Subject::Object(key) => key.path(),
-        Subject::Blob(key, offset) => format!("{} at {offset}", key.path()),
-        Subject::Content(kind, id) => format!("{} {id}", content_kind(*kind)),
-        Subject::Snapshot(id) => format!("snapshot {id}"),
-        Subject::Store => "store".into(),
-    }
-}
-
-fn content_kind(kind: BlobKind) -> &'static str {
-    match kind {
-        BlobKind::Chunks => "chunk",
-        BlobKind::Node => "tree node",
-        BlobKind::List => "content list",
-        _ => "blob",
-    }
 }
 
 fn severity(severity: Severity) -> &'static str {
@@ -189,59 +167,7 @@ fn affected_lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
 }
 
 fn objects(out: &Output, report: &CheckReport) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct AffectedObject {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        snapshot: String,
-        #[serde(flatten)]
-        path: json::Path,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        until: Option<json::Path>,
-    }
-    for finding in &report.findings {
-        let severity = match finding.severity {
-            Severity::Notice => "notice",
-            Severity::ReadErrorOnce => "read_error_once",
-            Severity::Unreadable => "unreadable",
-            Severity::Damage => "damage",
-        };
-        let (subject, message) = (subject(&finding.subject), &finding.message);
-        out.object(
-            &serde_json::json!({ "type": "finding", "severity": severity, "subject": subject, "message": message }),
-        )?;
-    }
-    for Affected { snapshot, path, until } in &report.affected {
-        out.object(&AffectedObject {
-            kind: "affected",
-            snapshot: snapshot.to_string(),
-            path: json::Path::new(path),
-            until: until.as_ref().map(|until| json::Path::new(until)),
-        })?;
-    }
-    let [notices, read_errors_once, unreadable, damages] = report.counts;
-    out.object(&serde_json::json!({
-        "type": "summary",
-        "damages": damages,
-        "read_errors_once": read_errors_once,
-        "unreadable": unreadable,
-        "notices": notices,
-        "affected": report.affected_count,
-        "affected_snapshots": report.affected_snapshots.iter().map(ObjectId::to_string).collect::<Vec<_>>(),
-        "whole_again": report.whole_again.iter().map(ObjectId::to_string).collect::<Vec<_>>(),
-        "packs_recorded": report.packs_recorded,
-        "snapshots": report.snapshots,
-        "nodes": report.nodes,
-        "entries": report.entries,
-        "segments": report.segments,
-        "rows": report.rows,
-        "packs": report.packs,
-        "packs_read": report.packs_read,
-        "bytes_read": report.bytes_read,
-        "leftover_sessions": report.leftovers.sessions,
-        "leftover_packs": report.leftovers.packs,
-        "leftover_pack_bytes": report.leftovers.pack_bytes,
-        "leftover_snapshots": report.leftovers.snapshots,
-        "duration_s": report.duration.as_secs_f64(),
-    }))
+    report.findings.iter().try_for_each(|finding| out.object(&FindingObject::from(finding)))?;
+    report.affected.iter().try_for_each(|affected| out.object(&AffectedObject::from(affected)))?;
+    out.object(&Summary::from(report))
 }

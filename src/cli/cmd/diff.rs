@@ -8,16 +8,16 @@ use crate::cli::human;
 use crate::cli::output::{Colour, Output};
 use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
-use crate::cli::{escape, json, source};
+use crate::cli::{escape, source};
 use crate::format::snapshot::Manifest;
 use crate::ops::diff::{self, Change, DiffStats, LocalOptions, Marker, Side};
 use crate::ops::list::LIST_CACHE_BYTES;
+use crate::report::diff::{ChangeObject, Summary};
 use crate::source::Source;
 use crate::source::filter::{Excludes, Given};
 use crate::source::fs::FsOptions;
 use crate::tree::place::SnapshotPath;
 use crate::tree::reader::Reader;
-use serde::Serialize;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::ops::ControlFlow;
@@ -65,28 +65,6 @@ pub struct Args {
     no_metadata: bool,
     #[command(flatten)]
     select: SelectArgs,
-}
-
-/// A difference's line of `--json`.
-#[derive(Serialize)]
-struct ChangeObject<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(flatten)]
-    path: json::Path,
-    /// `+`, `-`, `M`, `T`, `U`.
-    change: char,
-    /// Fields that differ.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    fields: &'a [&'static str],
-    before: Option<SideObject>,
-    after: Option<SideObject>,
-}
-
-#[derive(Serialize)]
-struct SideObject {
-    kind: &'static str,
-    size: u64,
 }
 
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
@@ -223,7 +201,7 @@ impl Printer<'_> {
         if self.no_metadata && change.marker == Marker::Metadata {
             return ControlFlow::Continue(());
         }
-        let printed = if self.out.json { self.out.object(&object(change)) } else { self.line(change) };
+        let printed = if self.out.json { self.out.object(&ChangeObject::from(change)) } else { self.line(change) };
         match printed {
             Ok(()) => ControlFlow::Continue(()),
             Err(failure) => {
@@ -249,36 +227,9 @@ impl Printer<'_> {
     }
 }
 
-fn object<'a>(change: &'a Change<'_>) -> ChangeObject<'a> {
-    let side = |entry: Option<&crate::format::tree::Entry>| {
-        entry.map(|e| SideObject { kind: json::kind(e.meta.kind), size: e.meta.size })
-    };
-    ChangeObject {
-        kind: "change",
-        path: json::Path::new(&change.path),
-        change: change.marker.letter(),
-        fields: &change.fields,
-        before: side(change.before),
-        after: side(change.after),
-    }
-}
-
 fn summary(out: &Output, stats: &DiffStats) -> Result<(), Failure> {
     if out.json {
-        return out.object(&serde_json::json!({
-            "type": "summary",
-            "added": stats.added,
-            "removed": stats.removed,
-            "modified": stats.modified,
-            "type_changed": stats.type_changed,
-            "metadata_changed": stats.metadata_changed,
-            "bytes_before": stats.bytes_before,
-            "bytes_after": stats.bytes_after,
-            "nodes_opened": stats.nodes_opened,
-            "damaged": stats.damaged,
-            "store_unreadable": stats.store_unreadable,
-            "unreadable": stats.unreadable,
-        }));
+        return out.object(&Summary::from(stats));
     }
     if out.quiet {
         return Ok(());

@@ -9,9 +9,10 @@ use crate::cli::failure::Failure;
 use crate::cli::output::Colour;
 use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
-use crate::cli::{escape, json, size, time};
+use crate::cli::{escape, size, time};
 use crate::format::tree::EntryKind;
 use crate::ops::find::{self, FindOptions, Matcher};
+use crate::report::entry::EntryObject;
 use clap::ValueEnum;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -126,8 +127,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         &mut |snapshot, entry| {
             let path = path_of(&entry.key);
             let printed = if out.json {
-                let object = json::EntryObject::new(entry, &path);
-                out.object(&json::EntryObject { snapshot: Some(snapshot.id.to_string()), ..object })
+                out.object(&EntryObject::new(&snapshot.id, entry, &path))
             } else {
                 let first = heading.replace(snapshot.id) != Some(snapshot.id);
                 let head = format!("snapshot {}  {}", short(&snapshot.id), time::local(snapshot.manifest.time));

@@ -8,6 +8,7 @@ use crate::connect::key_file::read_key_file;
 use crate::connect::open::{Opened, is_unfinished};
 use crate::crypto::slot::KdfCost;
 use crate::ops::init::{self, FirstSecret, Initialized};
+use crate::report::init::StoreObject;
 use crate::storage::Storage;
 use crate::storage::local::LocalStorage;
 use crate::store::StoreError;
@@ -51,14 +52,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         init::refuse_store(&storage)?;
     }
     let made = create(context, &folder, options)?;
-    let object = serde_json::json!({
-        "type": "store",
-        "store": made.store.id().to_string(),
-        "location": made.store.storage.location(),
-        "key_file": made.default_key_file.as_ref().map(|path| path.to_string_lossy()),
-    });
     if context.out.json {
-        context.out.object(&object)?;
+        context.out.object(&StoreObject::new(&made.store, made.default_key_file.as_deref()))?;
     } else if !context.out.quiet {
         context.out.line(&format!("made store {} at {}", made.store.id(), folder.display()))?;
     }

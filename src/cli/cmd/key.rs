@@ -11,7 +11,8 @@ use crate::cli::{escape, time};
 use crate::connect::key_file::write_key_file;
 use crate::crypto::slot::Credential;
 use crate::format::keyslot::SlotKind;
-use crate::ops::keys::{self, KeyInfo};
+use crate::ops::keys;
+use crate::report::keys::{KeyChanged, KeyObject};
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -119,7 +120,7 @@ fn add(context: &Context, args: &AddArgs) -> Result<(), Failure> {
     let store = context.open()?.store;
     let new = args.new.read(context)?;
     let id = keys::add(&store, &new, kdf_cost(args.new.kdf_memory), &args.label)?;
-    let object = serde_json::json!({ "type": "key_added", "id": id.to_string() });
+    let object = KeyChanged::added(&id);
     context.out.result(&object, || format!("added key {}", super::snapshots::short(&id)))
 }
 
@@ -130,7 +131,7 @@ fn list(context: &Context) -> Result<(), Failure> {
     for key in &keys {
         let made = Time { s: key.created_s, ns: 0 };
         if context.out.json {
-            context.out.object(&object(key, made))?;
+            context.out.object(&KeyObject::from(key))?;
             continue;
         }
         table.row([
@@ -147,29 +148,10 @@ fn list(context: &Context) -> Result<(), Failure> {
     if context.out.json { Ok(()) } else { table.print(&context.out) }
 }
 
-fn object(key: &KeyInfo, made: Time) -> serde_json::Value {
-    let (kind, cost) = match key.kind {
-        SlotKind::KeyFile => ("key_file", None),
-        SlotKind::Passphrase { memory_kib, passes, lanes } => ("passphrase", Some((memory_kib, passes, lanes))),
-    };
-    let mut object = serde_json::json!({
-        "type": "key",
-        "id": key.id.to_string(),
-        "kind": kind,
-        "label": key.label,
-        "created": time::rfc3339(made),
-        "current": key.current,
-    });
-    if let Some((memory_kib, passes, lanes)) = cost {
-        object["kdf"] = serde_json::json!({ "memory_kib": memory_kib, "passes": passes, "lanes": lanes });
-    }
-    object
-}
-
 fn remove(context: &Context, args: &RemoveArgs) -> Result<(), Failure> {
     let store = context.open()?.store;
     let id = keys::remove(&store, &args.id)?;
-    let object = serde_json::json!({ "type": "key_removed", "id": id.to_string() });
+    let object = KeyChanged::removed(&id);
     context.out.result(&object, || format!("removed key {}", super::snapshots::short(&id)))
 }
 
@@ -183,7 +165,7 @@ fn passwd(context: &Context, new: &NewSecret) -> Result<(), Failure> {
         std::fs::rename(path, &retired).map_err(|e| Failure::io("cannot rename the key file", path, &e))?;
         context.out.note(&format!("the key file that opened it before is now {}", retired.display()));
     }
-    let object = serde_json::json!({ "type": "key_replaced", "id": id.to_string(), "removed": removed.to_string() });
+    let object = KeyChanged::replaced(&id, &removed);
     let (id, removed) = (super::snapshots::short(&id), super::snapshots::short(&removed));
     context.out.result(&object, || format!("key {id} replaces {removed}"))
 }

@@ -6,9 +6,10 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
 use crate::cli::remarks::Remarks;
 use crate::cli::select::SelectArgs;
-use crate::cli::{escape, json, time};
+use crate::cli::{escape, time};
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::ops::list::{self, ListOptions};
+use crate::report::entry::EntryObject;
 use crate::tree::place::SnapshotPath;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
@@ -51,8 +52,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let mut print = |entry: Entry| {
             let path = path_of(&entry.key);
             let printed = if out.json {
-                let object = json::EntryObject::new(&entry, &path);
-                out.object(&json::EntryObject { snapshot: Some(snapshot.id.to_string()), ..object })
+                out.object(&EntryObject::new(&snapshot.id, &entry, &path))
             } else if args.long {
                 out.line(&long(&entry, &path))
             } else {

@@ -1,6 +1,5 @@
 //! `larder repair index`.
 
-use crate::base::id::ObjectId;
 use crate::cli::context::{Context, host_name};
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
@@ -9,6 +8,8 @@ use crate::cli::output::Output;
 use crate::cli::progress::{Progress, Shown};
 use crate::monitor::Counter;
 use crate::ops::repair::{self, RepairOptions, RepairStats};
+use crate::report::problem::ProblemObject;
+use crate::report::repair::Summary;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -67,22 +68,10 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })
 }
 
-fn tell(out: &Output, dry_run: bool, folders: &[&str], stats: &RepairStats) -> Result<(), Failure> {
+fn tell(out: &Output, dry_run: bool, folders: &[&'static str], stats: &RepairStats) -> Result<(), Failure> {
     if out.json {
-        super::backup::report::problems_as_objects(out, "problem", &stats.problems)?;
-        let ids = |ids: &[ObjectId]| ids.iter().map(ObjectId::to_string).collect::<Vec<_>>();
-        return out.object(&serde_json::json!({
-            "type": "summary",
-            "dry_run": dry_run,
-            "folders_made": folders,
-            "packs": stats.packs,
-            "packs_listed": ids(&stats.packs_listed),
-            "rows": stats.rows,
-            "segments_damaged": ids(&stats.segments_damaged),
-            "segments_missing": ids(&stats.segments_missing),
-            "problems": stats.problems.len(),
-            "duration_s": stats.duration.as_secs_f64(),
-        }));
+        stats.problems.iter().try_for_each(|problem| out.object(&ProblemObject::problem(problem)))?;
+        return out.object(&Summary::new(dry_run, folders, stats));
     }
     let would = if dry_run { "would be " } else { "" };
     if !out.quiet {

@@ -2,7 +2,7 @@
 
 mod never;
 
-use super::backup::report::{problems_as_objects, shown_problems};
+use super::backup::report::shown_problems;
 use super::backup::sources::read_list;
 use super::snapshots::short;
 use crate::cli::context::{Context, host_name};
@@ -14,6 +14,8 @@ use crate::cli::select::SelectArgs;
 use crate::cli::{human, stages};
 use crate::monitor::{Counter, StageTimes};
 use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats};
+use crate::report::problem::ProblemObject;
+use crate::report::restore::Summary;
 use crate::source::fs::parse_list;
 use crate::store::StoreError;
 use crate::tree::place::SnapshotPath;
@@ -245,8 +247,8 @@ fn tell(
     stages: &[(&'static str, StageTimes)],
 ) -> Result<(), Failure> {
     if out.json {
-        problems_as_objects(out, "problem", &stats.problems)?;
-        return out.object(&summary(options, stats, stages));
+        stats.problems.iter().try_for_each(|problem| out.object(&ProblemObject::problem(problem)))?;
+        return out.object(&Summary::new(options.dry_run, stats, stages));
     }
     if !out.quiet {
         lines(options, stats).iter().try_for_each(|line| out.line(line))?;
@@ -298,34 +300,4 @@ fn lines(options: &RestoreOptions, stats: &RestoreStats) -> Vec<String> {
     also(stats.changed_while_read, "changed while they were backed up");
     also(stats.verified, "read back and found equal");
     lines
-}
-
-fn summary(options: &RestoreOptions, stats: &RestoreStats, stages: &[(&'static str, StageTimes)]) -> serde_json::Value {
-    serde_json::json!({
-        "type": "summary",
-        "snapshot": stats.snapshot.map(|id| id.to_string()),
-        "dry_run": options.dry_run,
-        "entries": stats.entries,
-        "files": stats.files,
-        "bytes": stats.bytes,
-        "directories": stats.directories,
-        "symlinks": stats.symlinks,
-        "hard_links": stats.hard_links,
-        "specials": stats.specials,
-        "unchanged": stats.unchanged,
-        "bytes_unchanged": stats.bytes_unchanged,
-        "left": stats.left,
-        "deleted": stats.deleted,
-        "unreadable": stats.unreadable,
-        "changed_while_read": stats.changed_while_read,
-        "bytes_read": stats.bytes_read,
-        "verified": stats.verified,
-        "differing": stats.differing,
-        "damaged": stats.damaged,
-        "damaged_ranges": stats.damaged_ranges,
-        "store_unreadable": stats.store_unreadable,
-        "problems": stats.problem_count,
-        "duration_s": stats.duration.as_secs_f64(),
-        "stages": stages::objects(stages),
-    })
 }

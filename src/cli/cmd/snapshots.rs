@@ -8,12 +8,12 @@ use crate::cli::failure::{Failure, chain};
 use crate::cli::output::Output;
 use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
-use crate::cli::{escape, human, json, time};
-use crate::format::problems::{KeptProblem, ProblemKind, ProblemList};
+use crate::cli::{escape, human, time};
+use crate::format::problems::{KeptProblem, ProblemKind};
+use crate::report::snapshots::SnapshotObject;
 use crate::store::newest::{self, NONE_SELECTED};
 use crate::store::snapshots::{DamagedSnapshot, Snapshot};
 use crate::store::trust::Authenticity;
-use serde::Serialize;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,59 +33,6 @@ pub struct Args {
     last: Option<usize>,
 }
 
-/// A snapshot's line of `--json`.
-#[derive(Debug, Serialize)]
-struct SnapshotObject<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    id: String,
-    time: String,
-    host: &'a str,
-    #[serde(flatten)]
-    paths: json::Paths,
-    tags: &'a [String],
-    user: &'a str,
-    started: String,
-    ended: String,
-    parent: Option<String>,
-    entries: u64,
-    files: u64,
-    directories: u64,
-    bytes: u64,
-    novel_bytes: u64,
-    stored_bytes: u64,
-    errors: u64,
-    changed_while_read: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    problems: Vec<ProblemObject>,
-    signer: String,
-    signature: &'static str,
-    program: &'a str,
-    options: &'a [String],
-}
-
-/// A path that a snapshot itself names as flawed.
-#[derive(Debug, Serialize)]
-struct ProblemObject {
-    kind: &'static str,
-    #[serde(flatten)]
-    path: json::Path,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    message: String,
-}
-
-fn problem_objects(list: &ProblemList) -> Vec<ProblemObject> {
-    let object = |kept: &KeptProblem| ProblemObject {
-        kind: match kept.kind {
-            ProblemKind::Unread => "unread",
-            ProblemKind::Changed => "changed",
-        },
-        path: json::Path::new(&kept.path),
-        message: kept.message.clone(),
-    };
-    list.kept.iter().map(object).collect()
-}
-
 pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let store = context.open()?.store;
     let (mut snapshots, damaged) = store.snapshots_confirmed()?;
@@ -98,7 +45,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         snapshots.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.id));
     }
     if context.out.json {
-        snapshots.iter().try_for_each(|snapshot| context.out.object(&object(snapshot)))?;
+        snapshots.iter().try_for_each(|snapshot| context.out.object(&SnapshotObject::from(snapshot)))?;
     } else {
         print_table(&context.out, &snapshots)?;
     }
@@ -107,49 +54,6 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         context.out.note(if select.is_all() { "no snapshots" } else { NONE_SELECTED });
     }
     Ok(say_doubts(&context.out, &snapshots, &damaged))
-}
-
-fn object(snapshot: &Snapshot) -> SnapshotObject<'_> {
-    let manifest = &snapshot.manifest;
-    let problems = manifest.problems().unwrap_or_default();
-    SnapshotObject {
-        kind: "snapshot",
-        id: snapshot.id.to_string(),
-        time: time::rfc3339(manifest.time),
-        host: &manifest.host,
-        paths: json::Paths::new(&manifest.paths),
-        tags: &manifest.tags,
-        user: &manifest.user,
-        started: time::rfc3339(manifest.started),
-        ended: time::rfc3339(manifest.ended),
-        parent: manifest.parent.map(|id| id.to_string()),
-        entries: manifest.totals.entries,
-        files: manifest.totals.files,
-        directories: manifest.totals.directories,
-        bytes: manifest.totals.bytes,
-        novel_bytes: manifest.novel_bytes,
-        stored_bytes: manifest.stored_bytes,
-        errors: manifest.errors,
-        changed_while_read: problems.changed,
-        problems: problem_objects(&problems),
-        signer: hex(&snapshot.signer),
-        signature: signature(&snapshot.authenticity),
-        program: &manifest.program,
-        options: &manifest.options,
-    }
-}
-
-/// What is known of a signature, in a word.
-fn signature(authenticity: &Authenticity) -> &'static str {
-    match authenticity {
-        Authenticity::Authentic => "authentic",
-        Authenticity::PinnedNow => "pinned_now",
-        Authenticity::UnknownSigner => "unknown_signer",
-        Authenticity::Unsigned => "unsigned",
-        Authenticity::Tampered => "tampered",
-        Authenticity::InDoubt { .. } => "in_doubt",
-        Authenticity::Incomplete { .. } => "incomplete",
-    }
 }
 
 fn print_table(out: &Output, snapshots: &[Snapshot]) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use crate::cli::select::SelectArgs;
 use crate::cli::table::Table;
 use crate::cli::{escape, human, time};
 use crate::ops::stats::{self, SnapshotCost, StoreStats};
+use crate::report::stats::{SnapshotObject, StoreObject};
 use crate::storage::Area;
 use crate::store::snapshots::Snapshot;
 
@@ -32,49 +33,13 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let listed = args.select.among(stats.snapshots.clone(), &stats.damaged)?;
     let listed: Vec<&Snapshot> = listed.iter().collect();
     if context.out.json {
-        context.out.object(&object(&store.id().to_string(), &store.storage.location(), &stats))?;
-        for snapshot in &listed {
-            let cost = SnapshotCost::of(snapshot);
-            context.out.object(&serde_json::json!({
-                "type": "snapshot_stats",
-                "id": cost.id.to_string(),
-                "time": time::rfc3339(snapshot.manifest.time),
-                "host": snapshot.manifest.host,
-                "files": cost.files,
-                "bytes": cost.bytes,
-                "novel_bytes": cost.novel_bytes,
-                "stored_bytes": cost.stored_bytes,
-            }))?;
-        }
+        let (id, location) = (store.id().to_string(), store.storage.location());
+        context.out.object(&StoreObject::new(&id, &location, &stats))?;
+        listed.iter().try_for_each(|&snapshot| context.out.object(&SnapshotObject::from(snapshot)))?;
     } else {
         print(&context.out, &store.id().to_string(), &store.storage.location(), &stats, &listed)?;
     }
     Ok(say_doubts(&context.out, &[], &stats.damaged))
-}
-
-fn object(id: &str, location: &str, stats: &StoreStats) -> serde_json::Value {
-    let areas: serde_json::Map<_, _> = stats
-        .areas
-        .iter()
-        .map(|(area, a)| (area.folder().into(), serde_json::json!({ "objects": a.objects, "bytes": a.bytes })))
-        .collect();
-    serde_json::json!({
-        "type": "store_stats",
-        "store": id,
-        "location": location,
-        "bytes": stats.store_bytes(),
-        "areas": areas,
-        "packs": stats.area(Area::Packs).objects + stats.area(Area::Trees).objects,
-        "data_pack_bytes": stats.data_pack_bytes,
-        "tree_pack_bytes": stats.tree_pack_bytes,
-        "index_rows": stats.rows,
-        "chunks": stats.chunks,
-        "chunk_bytes": stats.chunk_bytes,
-        "nodes": stats.nodes,
-        "node_bytes": stats.node_bytes,
-        "snapshots": stats.snapshots.len(),
-        "snapshot_bytes": stats.snapshot_bytes,
-    })
 }
 
 fn print(out: &Output, id: &str, location: &str, stats: &StoreStats, listed: &[&Snapshot]) -> Result<(), Failure> {

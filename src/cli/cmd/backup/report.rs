@@ -5,54 +5,17 @@ use crate::base::escape;
 use crate::cli::failure::Failure;
 use crate::cli::output::Output;
 use crate::cli::remarks::problem_line;
-use crate::cli::stages;
-use crate::cli::{human, json};
-use crate::codec::Compression;
+use crate::cli::{human, stages};
 use crate::monitor::{Problem, StageTimes};
 use crate::ops::backup::{BackupOptions, BackupStats};
+use crate::report::backup::{RemarkObject, Summary, looks_encrypted};
+use crate::report::problem::{PathObject, ProblemObject};
 use crate::source::{Remark, RemarkKind};
-use serde::Serialize;
 
 /// Problems shown to people; the rest is counted.
 const PROBLEMS_SHOWN: usize = 10;
 /// So many rules that matched nothing have a line each.
 const RULES_SHOWN: usize = 5;
-/// A source is judged by at least so many new bytes.
-const JUDGED_BYTES_MIN: u64 = 16 << 20;
-
-/// The object that ends `backup --json`.
-#[derive(Debug, Serialize)]
-struct Summary {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    snapshot: Option<String>,
-    parent: Option<String>,
-    dry_run: bool,
-    entries: u64,
-    files: u64,
-    directories: u64,
-    bytes: u64,
-    files_new: u64,
-    files_changed: u64,
-    files_equal: u64,
-    files_unchanged: u64,
-    bytes_read: u64,
-    chunks: u64,
-    chunks_novel: u64,
-    bytes_novel: u64,
-    bytes_data_stored: u64,
-    bytes_metadata_stored: u64,
-    packs: u64,
-    changed_while_read: u64,
-    problems: u64,
-    problem_list: Option<json::Path>,
-    skipped: usize,
-    looks_encrypted: bool,
-    snapshot_skipped: bool,
-    command_stderr: Option<Vec<String>>,
-    duration_s: f64,
-    stages: Vec<stages::StageObject>,
-}
 
 /// Prints everything.
 pub fn tell(
@@ -64,11 +27,12 @@ pub fn tell(
     remarks: &[Remark],
 ) -> Result<(), Failure> {
     if out.json {
-        remarks_as_objects(out, remarks)?;
-        problems_as_objects(out, "skipped", &stats.skipped)?;
-        problems_as_objects(out, "problem", &stats.problems)?;
-        changed_as_objects(out, &stats.changed_paths)?;
-        return out.object(&summary(options, stats, stages, words));
+        remarks.iter().try_for_each(|remark| out.object(&RemarkObject::from(remark)))?;
+        stats.skipped.iter().try_for_each(|skipped| out.object(&ProblemObject::skipped(skipped)))?;
+        stats.problems.iter().try_for_each(|problem| out.object(&ProblemObject::problem(problem)))?;
+        stats.changed_paths.iter().try_for_each(|path| out.object(&PathObject::changed(path)))?;
+        let said = words.heard().map(|(_, lines)| lines);
+        return out.object(&Summary::new(options, stats, stages, said));
     }
     if !out.quiet {
         lines(options, stats).iter().try_for_each(|line| out.line(line))?;
@@ -91,30 +55,6 @@ pub fn tell(
         out.warn(&format!("all of them are listed in {}", list.display()));
     }
     Ok(())
-}
-
-/// Remarks as lines of `--json`.
-fn remarks_as_objects(out: &Output, remarks: &[Remark]) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct RemarkObject<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        remark: &'static str,
-        #[serde(flatten)]
-        path: Option<json::Path>,
-        rule: Option<String>,
-        message: &'a str,
-    }
-    remarks.iter().try_for_each(|remark| {
-        let is_path = !remark.is_of_a_rule() && !remark.subject.is_empty();
-        out.object(&RemarkObject {
-            kind: "remark",
-            remark: remark.kind.word(),
-            path: is_path.then(|| json::Path::new(&remark.subject)),
-            rule: remark.is_of_a_rule().then(|| escape::name(&remark.subject)),
-            message: &remark.message,
-        })
-    })
 }
 
 /// Remarks for people. Rules that matched nothing share a line when they are many: a list for many machines has many.
@@ -154,71 +94,6 @@ fn shown_changed(out: &Output, stats: &BackupStats) {
     if more > 0 {
         let how = if out.verbose > 0 { "" } else { "; -v and --json list them" };
         out.note(&format!("and {} more changed while being read{how}", human::count(more)));
-    }
-}
-
-/// Files that changed while they were read as lines of `--json`.
-fn changed_as_objects(out: &Output, paths: &[Vec<u8>]) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct ChangedObject {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        #[serde(flatten)]
-        path: json::Path,
-    }
-    paths.iter().try_for_each(|path| out.object(&ChangedObject { kind: "changed", path: json::Path::new(path) }))
-}
-
-/// Problems as lines of `--json`.
-pub fn problems_as_objects(out: &Output, kind: &'static str, problems: &[Problem]) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct ProblemObject<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        #[serde(flatten)]
-        path: json::Path,
-        message: &'a str,
-    }
-    problems.iter().try_for_each(|Problem { path, message }| {
-        out.object(&ProblemObject { kind, path: json::Path::new(path), message })
-    })
-}
-
-fn summary(
-    options: &BackupOptions,
-    stats: &BackupStats,
-    stages: &[(&'static str, StageTimes)],
-    words: &Words,
-) -> Summary {
-    Summary {
-        kind: "summary",
-        snapshot: stats.snapshot.map(|id| id.to_string()),
-        parent: stats.parent.map(|id| id.to_string()),
-        dry_run: options.dry_run,
-        entries: stats.entries,
-        files: stats.files,
-        directories: stats.directories,
-        bytes: stats.bytes,
-        files_new: stats.files_new,
-        files_changed: stats.files_changed,
-        files_equal: stats.files_equal,
-        files_unchanged: stats.files_unchanged,
-        bytes_read: stats.bytes_read,
-        chunks: stats.chunks,
-        chunks_novel: stats.chunks_novel,
-        bytes_novel: stats.bytes_novel,
-        bytes_data_stored: stats.bytes_data_stored,
-        bytes_metadata_stored: stats.bytes_metadata_stored,
-        packs: stats.packs,
-        changed_while_read: stats.changed_while_read,
-        problems: stats.problem_count,
-        problem_list: stats.problem_list.as_ref().map(|list| json::Path::new(list.as_os_str().as_encoded_bytes())),
-        skipped: stats.skipped.len(),
-        looks_encrypted: looks_encrypted(options.compression, stats),
-        snapshot_skipped: stats.snapshot_skipped,
-        command_stderr: words.heard().map(|(_, lines)| lines),
-        duration_s: stats.duration.as_secs_f64(),
-        stages: stages::objects(stages),
     }
 }
 
@@ -283,14 +158,6 @@ fn lines(options: &BackupOptions, stats: &BackupStats) -> Vec<String> {
     lines
 }
 
-/// Whether neither deduplication nor compression gained: less than 1 % each.
-fn looks_encrypted(compression: Compression, stats: &BackupStats) -> bool {
-    compression != Compression::None
-        && stats.bytes_novel >= JUDGED_BYTES_MIN
-        && stats.bytes_novel as f64 > 0.99 * stats.bytes_read as f64
-        && stats.bytes_data_stored as f64 > 0.99 * stats.bytes_novel as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,18 +198,5 @@ mod tests {
         assert_eq!(text, expected);
         let dry = lines(&BackupOptions { dry_run: true, ..BackupOptions::default() }, &stats()).join("\n");
         assert!(dry.ends_with("nothing was stored"), "{dry}");
-    }
-
-    #[test]
-    fn a_source_looks_encrypted_only_when_nothing_gained() {
-        let encrypted =
-            BackupStats { bytes_read: 1 << 30, bytes_novel: 1 << 30, bytes_data_stored: (1 << 30) + 5000, ..stats() };
-        assert!(looks_encrypted(Compression::Lz4, &encrypted));
-        assert!(!looks_encrypted(Compression::None, &encrypted));
-        assert!(!looks_encrypted(Compression::Lz4, &stats()));
-        let deduplicated = BackupStats { bytes_read: 2 << 30, ..encrypted.clone() };
-        assert!(!looks_encrypted(Compression::Lz4, &deduplicated));
-        let small = BackupStats { bytes_read: 1 << 20, bytes_novel: 1 << 20, bytes_data_stored: 1 << 20, ..encrypted };
-        assert!(!looks_encrypted(Compression::Lz4, &small));
     }
 }

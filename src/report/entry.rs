@@ -1,56 +1,10 @@
-//! The objects of `--json`: one a line on standard output. Fields are only ever added. `docs/json.md` lists them.
+//! Entries of snapshots.
 
+use super::path::{Path, base64};
 use super::time::rfc3339;
-use crate::format::tree::{Entry, EntryKind, Xattr};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::base::id::ObjectId;
+use crate::format::tree::{Content, Entry, EntryKind, Xattr};
 use serde::Serialize;
-
-/// Standard base64 with padding.
-pub fn base64(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes)
-}
-
-/// A path: lossy UTF-8, and the exact bytes in base64 when that loses something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Path {
-    /// For people.
-    pub path: String,
-    /// Exact, when `path` is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path_b64: Option<String>,
-}
-
-impl Path {
-    /// Of bytes.
-    pub fn new(bytes: &[u8]) -> Path {
-        match std::str::from_utf8(bytes) {
-            Ok(path) => Path { path: path.into(), path_b64: None },
-            Err(_) => Path { path: String::from_utf8_lossy(bytes).into(), path_b64: Some(base64(bytes)) },
-        }
-    }
-}
-
-/// Several paths: lossy, and exact when one of them is no UTF-8.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Paths {
-    /// For people.
-    pub paths: Vec<String>,
-    /// All of them, exact, when one in `paths` is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub paths_b64: Option<Vec<String>>,
-}
-
-impl Paths {
-    /// Of bytes.
-    pub fn new(paths: &[Vec<u8>]) -> Paths {
-        let exact = paths.iter().all(|p| std::str::from_utf8(p).is_ok());
-        Paths {
-            paths: paths.iter().map(|p| String::from_utf8_lossy(p).into()).collect(),
-            paths_b64: (!exact).then(|| paths.iter().map(|p| base64(p)).collect()),
-        }
-    }
-}
 
 /// What an entry is, in one word.
 pub fn kind(kind: EntryKind) -> &'static str {
@@ -67,14 +21,11 @@ pub fn kind(kind: EntryKind) -> &'static str {
 
 /// An entry of a snapshot.
 #[derive(Debug, Serialize)]
-#[allow(missing_docs, reason = "as in format::tree::Meta")]
 pub struct EntryObject {
-    /// `entry`.
     #[serde(rename = "type")]
     pub object: &'static str,
     /// The snapshot it lies in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<String>,
+    pub snapshot: String,
     #[serde(flatten)]
     pub path: Path,
     pub kind: &'static str,
@@ -108,21 +59,19 @@ pub struct EntryObject {
 
 /// An extended attribute.
 #[derive(Debug, Serialize)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct XattrObject {
     pub name: String,
     pub value_b64: String,
 }
 
 impl EntryObject {
-    /// Of an entry at `path`.
-    pub fn new(entry: &Entry, path: &[u8]) -> EntryObject {
+    pub fn new(snapshot: &ObjectId, entry: &Entry, path: &[u8]) -> EntryObject {
         let meta = &entry.meta;
         let target = (meta.kind == EntryKind::Symlink).then(|| Path::new(&meta.target));
         let is_device = matches!(meta.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
         EntryObject {
             object: "entry",
-            snapshot: None,
+            snapshot: snapshot.to_string(),
             path: Path::new(path),
             kind: kind(meta.kind),
             mode: format!("{:04o}", meta.mode),
@@ -139,7 +88,7 @@ impl EntryObject {
             target: target.map(|t| t.path),
             device: is_device.then_some([meta.rdev.0, meta.rdev.1]),
             xattrs: meta.xattrs.iter().map(xattr).collect(),
-            unreadable: entry.content == crate::format::tree::Content::Unreadable,
+            unreadable: entry.content == Content::Unreadable,
             changed_while_read: entry.changed_while_read,
         }
     }
@@ -151,15 +100,49 @@ fn xattr(xattr: &Xattr) -> XattrObject {
 
 #[cfg(test)]
 mod tests {
+    use super::super::json;
     use super::*;
+    use crate::base::time::Time;
+    use crate::format::tree::Meta;
+
+    fn entry(kind: EntryKind) -> Entry {
+        let meta = Meta {
+            kind,
+            mode: 0o644,
+            uid: 1000,
+            gid: 0,
+            user: b"me".to_vec(),
+            group: Vec::new(),
+            size: 12,
+            mtime: Time::default(),
+            ctime: Time { s: 1, ns: 500_000_000 },
+            btime: None,
+            nlink: 1,
+            device: 0,
+            inode: 7,
+            rdev: (8, 1),
+            target: b"to".to_vec(),
+            xattrs: vec![Xattr { name: b"user.a".to_vec(), value: b"hi".to_vec() }],
+        };
+        Entry { key: Vec::new(), meta, content: Content::Empty, changed_while_read: false, extensions: Vec::new() }
+    }
 
     #[test]
-    fn a_path_that_is_no_utf8_comes_exact_too() {
-        let plain = serde_json::to_string(&Path::new(b"/a")).unwrap();
-        assert_eq!(plain, r#"{"path":"/a"}"#);
-        let odd = serde_json::to_string(&Path::new(b"/a\xff")).unwrap();
-        assert_eq!(odd, "{\"path\":\"/a\u{fffd}\",\"path_b64\":\"L2H/\"}");
-        let two = serde_json::to_value(Paths::new(&[b"/a".to_vec(), b"/\xff".to_vec()])).unwrap();
-        assert_eq!(two["paths_b64"], serde_json::json!(["L2E=", "L/8="]));
+    fn an_entry_in_json() {
+        let id = ObjectId([0xab; 32]);
+        let line = |kind, tail: &str| {
+            format!(
+                r#"{{"type":"entry","snapshot":"{}","path":"/a","kind":"{kind}","mode":"0644","uid":1000,"gid":0,"user":"me","size":12,"mtime":"1970-01-01T00:00:00Z","ctime":"1970-01-01T00:00:01.5Z","inode":7,"links":1,{tail}}}"#,
+                "ab".repeat(32)
+            )
+        };
+        let xattrs = r#""xattrs":[{"name":"user.a","value_b64":"aGk="}]"#;
+        let file = EntryObject::new(&id, &entry(EntryKind::File), b"/a");
+        assert_eq!(json(&file), line("file", xattrs));
+        let link = EntryObject::new(&id, &entry(EntryKind::Symlink), b"/a");
+        assert_eq!(json(&link), line("symlink", &format!(r#""target":"to",{xattrs}"#)));
+        let device = Entry { content: Content::Unreadable, changed_while_read: true, ..entry(EntryKind::BlockDevice) };
+        let tail = format!(r#""device":[8,1],{xattrs},"unreadable":true,"changed_while_read":true"#);
+        assert_eq!(json(&EntryObject::new(&id, &device, b"/a")), line("block_device", &tail));
     }
 }
