@@ -101,7 +101,7 @@ impl PackWriter {
         self.push(TableBlob { kind, sealed_len: (end + TAG_LEN) as u32, members }, inside)
     }
 
-    /// MachineFolders, seals and appends what lies in `scratch`.
+    /// Places, seals and appends what lies in `scratch`.
     fn push(&mut self, row: TableBlob, inside: Inside) -> Result<(), ObjectError> {
         let pushed = self.try_push(row, inside);
         if pushed.is_err() {

@@ -36,7 +36,7 @@ pub struct State {
     pub settled: HashMap<SessionId, Verdict>,
     /// Sessions of which settled lists say different things: they are in doubt.
     pub contested: HashSet<SessionId>,
-    /// MachineFolders in packs that were found damaged.
+    /// Places in packs that were found damaged.
     pub damaged: Suspects,
     /// Index segments and outcomes that were found damaged.
     pub damaged_index: DamagedIndex,

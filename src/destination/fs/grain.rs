@@ -1,5 +1,5 @@
 //! How the target keeps what it is given: how finely it keeps times, who owns what is made, whether names can be linked.
-//! FoundDirectory out by trying, once for each file system, and only where it matters.
+//! Found out by trying, once for each file system, and only where it matters.
 
 use crate::base::time::Time;
 use parking_lot::Mutex;

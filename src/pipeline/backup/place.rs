@@ -12,7 +12,7 @@ use crate::work::reorder::Reorder;
 use crossbeam_channel::Receiver;
 use std::sync::Arc;
 
-/// MachineFolders the blobs of a session's data packs.
+/// Places the blobs of a session's data packs.
 pub fn placer(context: &BackupContext, session: SessionId) -> Placer {
     Placer::new(context.ring.clone(), PackKind::Data, session, context.config.pack_bytes)
 }
@@ -36,7 +36,7 @@ pub fn run(context: &Arc<BackupContext>, session: SessionId, input: Receiver<Bat
     next(PlacedBatch { seq: placed, buffer: None, runs: runs.unwrap_or_default() });
 }
 
-/// MachineFolders a batch's blobs in order.
+/// Places a batch's blobs in order.
 pub fn place(placer: &mut Placer, buffer: &mut Buffer) -> Vec<BlobRun> {
     let mut runs: Vec<BlobRun> = Vec::new();
     for (i, blob) in buffer.blobs.iter_mut().enumerate() {

@@ -563,7 +563,7 @@ impl<'a, D: Destination> Planner<'a, D> {
             let last = self.window.last_pack();
             let mut usable = self.found.iter().filter(usable);
             let first = usable.next();
-            // MachineFolders that were found damaged come last, and are not chosen for being near.
+            // Places that were found damaged come last, and are not chosen for being near.
             let is_near = |l: &&Location| Some(l.pack) == last && !index.is_suspect(l);
             let near = first.filter(is_near).or_else(|| usable.find(is_near));
             if let Some(location) = near.or(first) {
