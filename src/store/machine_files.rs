@@ -19,12 +19,16 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// A whole file; `None` when there is none.
+/// A whole file; `None` when there is none. What lies there and is no file, a pipe say, is an error: it is not waited for.
 pub fn read(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    let file = match File::options().read(true).custom_flags(no_wait).open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+    }
     let mut bytes = Vec::new();
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
@@ -101,6 +105,15 @@ pub fn temporary_folder() -> io::Result<tempfile::TempDir> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(CWD, &path, kind, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+        assert_eq!(read(&path, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
 
     #[test]
     fn files_are_private_and_replaced_as_a_whole() {

@@ -126,6 +126,12 @@ fn text_of(record: &Record) -> Vec<u8> {
     [format!("{}.{} ", record.mtime.s, record.mtime.ns).as_bytes(), &record.path, &[0]].concat()
 }
 
+/// Whether a name is one that runs give their journals.
+fn is_journal_name(name: &[u8]) -> bool {
+    let hex = name.strip_prefix(PREFIX).and_then(|name| name.strip_suffix(SUFFIX));
+    hex.is_some_and(|hex| hex.len() == 16 && hex.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// Whether a temporary name is one that a run with this seed gave.
 pub(super) fn is_of(name: &[u8], seed: u64, below: u64) -> bool {
     let hex = name.strip_prefix(PREFIX).filter(|hex| hex.len() == 16).and_then(|hex| std::str::from_utf8(hex).ok());
@@ -230,7 +236,7 @@ impl FsDestination {
         let mut text = vec![0; usize::try_from((now.st_size as u64).min(JOURNAL_BYTES_MAX)).ok()?];
         read_all_at(&file, 0, &mut text).ok()?;
         // One that is not written to its first line's end: nothing was changed by then.
-        let is_begun = text.len() < HEAD.len() && HEAD.as_bytes().starts_with(&text);
+        let is_begun = is_journal_name(name) && text.len() < HEAD.len() && HEAD.as_bytes().starts_with(&text);
         let begun = || Journal { since: Time { s: i64::MAX, ns: 0 }, seed: 0, records: vec![] };
         let journal = parse(&text, stat.st_ino).or_else(|| is_begun.then(begun));
         journal.map(|journal| (file, journal))

@@ -326,3 +326,21 @@ fn flags_that_a_snapshot_does_not_know_stay() {
     _ = Command::new("chattr").args(["-i", &at("text"), &at("sub")]).output();
     assert_eq!((ran.code, stay), (0, (true, true)), "{ran:?}");
 }
+
+#[test]
+fn an_empty_file_of_somebody_that_is_named_like_a_journal_stays() {
+    let tree = Tree::new(|source| fs::write(source.join("f"), "f").unwrap());
+    fs::create_dir_all(&tree.target).unwrap();
+    let mine = tree.target.join(".larder-notes.restore");
+    fs::write(&mine, "").unwrap();
+    tree.sandbox.ok([
+        "restore",
+        &format!("latest:{}", text(&tree.source)),
+        "--to",
+        "target",
+        "--overwrite",
+        "if-changed",
+    ]);
+    assert!(mine.exists());
+    assert_eq!(fs::read(tree.target.join("f")).unwrap(), b"f");
+}
