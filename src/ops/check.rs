@@ -25,6 +25,7 @@ use crate::store::newest;
 use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
 use crate::store::{Store, StoreError};
+use crate::tree::reach::Reach;
 use crate::work::parallel;
 use contents::Contents;
 use findings::Findings;
@@ -36,7 +37,7 @@ use records::Records;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-use tree::Walker;
+use tree::{Trees, check_snapshot};
 
 /// How many packs are read.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -209,14 +210,15 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     let sight = findings.sight();
     let bad = read_packs(store, options, (monitor, &meters), &findings, &records, &mut catalogue, &mut report)?;
     let mark = Instant::now();
-    let mut walker = Walker::new(Contents::new(store, &catalogue, &findings), &findings, monitor, &options.cancel);
+    let contents = Contents::new(store, &catalogue, &findings);
+    let mut reach = Reach::new(Trees::new(contents, &findings, monitor, &options.cancel));
     for (id, manifest) in &records.snapshots {
-        walker.snapshot(*id, manifest);
+        check_snapshot(&mut reach, *id, manifest);
         interrupted(options)?;
     }
-    (report.nodes, report.entries, report.chunks) = (walker.nodes, walker.entries, walker.chunks);
+    (report.nodes, report.entries, report.chunks) = (reach.nodes, reach.entries, reach.chunks);
     meters.trees.worked_on(report.nodes, mark.elapsed());
-    let needs = walker.needs(sight);
+    let needs = reach.visitor.needs(sight);
     damage::judge(store, &catalogue, &findings, &bad, &needs);
     report.packs_recorded = store.record_damage();
     store.record_damaged_index(damaged_index(store, &records, &catalogue));

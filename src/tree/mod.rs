@@ -6,10 +6,13 @@
 pub mod blob;
 pub mod reader;
 pub mod walk;
+pub mod reach;
 pub mod cursor;
 pub mod place;
 pub mod level;
 pub mod list;
 pub mod build;
+#[cfg(test)]
+mod reach_tests;
 #[cfg(test)]
 mod tests;

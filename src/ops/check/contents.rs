@@ -30,14 +30,14 @@ pub(super) enum Availability {
     Unknown,
 }
 
-/// A blob that was found damaged.
-pub(super) type Place = (PackKind, ObjectId, u32);
+/// Where a blob lies: in which pack, at which offset.
+pub(super) type BlobPlace = (PackKind, ObjectId, u32);
 
 pub(super) struct Contents<'a> {
     pub catalogue: &'a Catalogue,
     findings: &'a Findings<'a>,
     /// Blobs that were read on the way and are damaged, with the reason.
-    pub lost: BTreeMap<Place, String>,
+    pub lost: BTreeMap<BlobPlace, String>,
     /// Blobs of damaged packs that are needed, since what they hold lies nowhere else.
     pub needed: HashSet<(ObjectId, u32)>,
     /// Whether a pack is damaged or missing: without that no place need be weighed.
@@ -83,7 +83,7 @@ impl<'a> Contents<'a> {
         self.is_suspect_at((location.pack_kind, location.pack, location.blob_offset))
     }
 
-    fn is_suspect_at(&self, place: Place) -> bool {
+    fn is_suspect_at(&self, place: BlobPlace) -> bool {
         let (kind, id, offset) = place;
         let bad = |pack: &PackState| pack.is_suspect() && (pack.is_all_suspect() || pack.bad.contains(&offset));
         self.catalogue.packs.get(&(kind, id)).is_none_or(bad) || self.lost.contains_key(&place)

@@ -1,9 +1,9 @@
 //! Every snapshot's whole tree: nodes, lists and chunks are there, totals and order hold; what is lost is named by path.
 //!
-//! What was found whole once is not walked again for another snapshot; what is damaged is, so that its paths are
+//! What was found whole once is not read again for another snapshot; what is damaged is, so that its paths are
 //! named in each.
 
-use super::contents::{Availability, Contents, Place};
+use super::contents::{Availability, BlobPlace, Contents};
 use super::findings::{Findings, Flaw, Sight};
 use super::{Affected, Subject};
 use crate::base::id::{ContentId, ObjectId};
@@ -11,57 +11,23 @@ use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::base::path::path_of;
 use crate::base::time::Time;
 use crate::format::blob::BlobKind;
-use crate::format::list::{Item, ListChild, ListNode};
+use crate::format::list::ListNode;
 use crate::format::snapshot::Manifest;
-use crate::format::tree::{Content, Entry, Node, Totals};
+use crate::format::tree::{Entry, Node};
 use crate::monitor::{Counter, Monitor};
+use crate::tree::reach::{NodeReference, Reach, Visitor, half};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// What a parent says of a node.
-struct Expected<'a> {
-    id: &'a ContentId,
-    level: u8,
-    totals: &'a Totals,
-    /// The first key below it; `None` for the root.
-    first: Option<&'a [u8]>,
-    /// All keys below it are less; empty: no bound.
-    upper: &'a [u8],
-}
-
-impl Expected<'_> {
-    /// Stands for what is said, so that a node met again is not walked again only if the same is said of it.
-    fn digest(&self) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        let Totals { entries, files, directories, bytes, flawed } = self.totals;
-        for number in [*entries, *files, *directories, *bytes, *flawed, u64::from(self.level)] {
-            hasher.update(&number.to_le_bytes());
-        }
-        hasher.update(self.first.unwrap_or_default());
-        hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-    }
-}
-
-/// How a part of a tree fares.
+/// The state of a part of a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Well {
-    /// All is there. Since when, if part of it is damaged and lies elsewhere too.
+pub(super) enum State {
+    /// All of it is there. When a copy of something in it is damaged: since when another copy lies elsewhere.
     Whole(Option<Time>),
-    /// Part of it could not be read.
+    /// Something in it could not be read.
     Unreadable,
-    /// Part of it is lost.
+    /// Something in it is lost.
     Lost,
-}
-
-impl Well {
-    /// Of two parts together.
-    fn and(self, other: Well) -> Well {
-        match (self, other) {
-            (Well::Whole(a), Well::Whole(b)) => Well::Whole(a.max(b)),
-            (Well::Lost, _) | (_, Well::Lost) => Well::Lost,
-            _ => Well::Unreadable,
-        }
-    }
 }
 
 /// Whether something damaged is needed.
@@ -78,30 +44,33 @@ pub(super) enum Need {
 /// What the snapshots need of damaged packs.
 pub(super) struct Needs {
     /// Blobs whose content lies nowhere else.
-    needed: MachineFolders,
+    needed: BlobSet,
     /// Where not every need is known, all damaged blobs whose content lies nowhere else; `None`: the index cannot tell.
-    lone: Option<MachineFolders>,
+    lone: Option<BlobSet>,
     sight: Sight,
     /// Part of the index could not be read: it may give what is needed another place.
     incomplete: bool,
     /// Blobs that were read on the way and are damaged, with the reason.
-    pub lost: BTreeMap<Place, String>,
+    pub lost: BTreeMap<BlobPlace, String>,
     /// Snapshots to which all that was damaged came back after they were made.
     pub whole_again: Vec<ObjectId>,
 }
 
-/// Blobs, and their packs.
-struct MachineFolders(HashSet<(ObjectId, u32)>, HashSet<ObjectId>);
+/// A set of blobs, and the packs they lie in.
+struct BlobSet {
+    blobs: HashSet<(ObjectId, u32)>,
+    packs: HashSet<ObjectId>,
+}
 
-impl MachineFolders {
-    fn new(blobs: HashSet<(ObjectId, u32)>) -> MachineFolders {
+impl BlobSet {
+    fn new(blobs: HashSet<(ObjectId, u32)>) -> BlobSet {
         let packs = blobs.iter().map(|(pack, _)| *pack).collect();
-        MachineFolders(blobs, packs)
+        BlobSet { blobs, packs }
     }
 
-    /// Whether a blob (`None`: any of the pack) is among them.
+    /// Whether a blob (`None`: any blob of the pack) is in the set.
     fn has(&self, pack: &ObjectId, blob: Option<u32>) -> bool {
-        blob.map_or_else(|| self.1.contains(pack), |blob| self.0.contains(&(*pack, blob)))
+        blob.map_or_else(|| self.packs.contains(pack), |blob| self.blobs.contains(&(*pack, blob)))
     }
 }
 
@@ -121,69 +90,45 @@ impl Needs {
     }
 }
 
-/// Walks the trees of snapshots.
-pub(super) struct Walker<'a> {
+/// Compares the trees of snapshots with what the store has.
+pub(super) struct Trees<'a> {
     contents: Contents<'a>,
     findings: &'a Findings<'a>,
     monitor: &'a dyn Monitor,
     cancel: &'a AtomicBool,
+    /// The snapshot that is looked at.
     snapshot: ObjectId,
-    /// Nodes and lists below which all is well: half of the id, and what their parent said.
-    whole: HashMap<[u8; 16], u64>,
-    /// Of those the ones below which something damaged lies elsewhere too, and since when.
+    /// Nodes and lists (half of the id) that are whole, though a copy of something in or below them is damaged: since
+    /// when it lies elsewhere too.
     healed: HashMap<[u8; 16], Time>,
     /// Whether all nodes and lists could be read.
     sight: Sight,
     whole_again: Vec<ObjectId>,
     /// Contents that were named already.
     named: HashSet<ContentId>,
-    pub nodes: u64,
-    pub entries: u64,
-    pub chunks: u64,
 }
 
-fn half(id: &ContentId) -> [u8; 16] {
-    id.as_bytes().first_chunk().copied().unwrap_or_default()
-}
-
-impl<'a> Walker<'a> {
+impl<'a> Trees<'a> {
     pub fn new(
         contents: Contents<'a>,
         findings: &'a Findings<'a>,
         monitor: &'a dyn Monitor,
         cancel: &'a AtomicBool,
-    ) -> Walker<'a> {
-        Walker {
+    ) -> Trees<'a> {
+        Trees {
             contents,
             findings,
             monitor,
             cancel,
             snapshot: ObjectId([0; 32]),
-            whole: HashMap::new(),
             healed: HashMap::new(),
             sight: Sight::Clear,
             whole_again: vec![],
             named: HashSet::new(),
-            nodes: 0,
-            entries: 0,
-            chunks: 0,
         }
     }
 
-    /// Walks one snapshot.
-    pub fn snapshot(&mut self, id: ObjectId, manifest: &Manifest) {
-        self.snapshot = id;
-        let Manifest { root, root_level, totals, ended, .. } = manifest;
-        let well = self.node(&Expected { id: root, level: *root_level, totals, first: None, upper: &[] });
-        // What came back in time was there from the first.
-        if let Well::Whole(Some(since)) = well
-            && since >= *ended
-        {
-            self.whole_again.push(id);
-        }
-    }
-
-    /// What the snapshots that were walked need. `sight`: whether they are all there are.
+    /// What the snapshots that were looked at need. `sight`: whether they are all there are.
     pub fn needs(self, sight: Sight) -> Needs {
         let sight = sight.max(self.sight);
         let lone = match sight {
@@ -192,7 +137,7 @@ impl<'a> Walker<'a> {
         };
         let incomplete = self.contents.catalogue.incomplete;
         let Contents { lost, needed, .. } = self.contents;
-        let (needed, lone) = (MachineFolders::new(needed), lone.map(MachineFolders::new));
+        let (needed, lone) = (BlobSet::new(needed), lone.map(BlobSet::new));
         Needs { needed, lone, sight, incomplete, lost, whole_again: self.whole_again }
     }
 
@@ -203,188 +148,111 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// A node or list cannot be had.
-    fn cannot_be_had(&mut self, kind: BlobKind, id: &ContentId, what: &str, flaw: Flaw) -> Well {
-        let (flaw, well, sight) = match flaw {
-            Flaw::Unreadable(error) => (Flaw::Unreadable(format!("{what}: {error}")), Well::Unreadable, Sight::Unread),
-            Flaw::Damaged(error) => (Flaw::Damaged(format!("{what} cannot be read: {error}")), Well::Lost, Sight::Lost),
+    /// The state of what lies below a node or list that cannot be had.
+    fn missing(&mut self, kind: BlobKind, id: &ContentId, what: &str, flaw: Flaw) -> State {
+        let (flaw, state, sight) = match flaw {
+            Flaw::Unreadable(error) => (Flaw::Unreadable(format!("{what}: {error}")), State::Unreadable, Sight::Unread),
+            Flaw::Damaged(error) => {
+                (Flaw::Damaged(format!("{what} cannot be read: {error}")), State::Lost, Sight::Lost)
+            }
         };
         self.sight = self.sight.max(sight);
         self.name(kind, id, flaw);
-        well
+        state
     }
+}
 
-    /// Remembers that all is well below a node or list.
-    fn keep(&mut self, id: &ContentId, digest: u64, well: Well) {
-        if let Well::Whole(since) = well {
-            self.whole.insert(half(id), digest);
-            since.map(|since| self.healed.insert(half(id), since));
+/// Checks one snapshot.
+pub(super) fn check_snapshot(reach: &mut Reach<Trees<'_>>, id: ObjectId, manifest: &Manifest) {
+    reach.visitor.snapshot = id;
+    let state = reach.root(&manifest.root, manifest.root_level, &manifest.totals);
+    // What came back in time was there from the first.
+    if let State::Whole(Some(since)) = state
+        && since >= manifest.ended
+    {
+        reach.visitor.whole_again.push(id);
+    }
+}
+
+impl Visitor for Trees<'_> {
+    type State = State;
+
+    const EMPTY: State = State::Whole(None);
+
+    fn join(one: State, other: State) -> State {
+        match (one, other) {
+            (State::Whole(a), State::Whole(b)) => State::Whole(a.max(b)),
+            (State::Lost, _) | (_, State::Lost) => State::Lost,
+            _ => State::Unreadable,
         }
     }
 
-    /// What is known of a node or list that was met before.
-    fn known(&self, id: &ContentId, digest: u64) -> Option<Well> {
-        let is_whole = self.whole.get(&half(id)) == Some(&digest);
-        let since = || if self.healed.is_empty() { None } else { self.healed.get(&half(id)).copied() };
-        is_whole.then(|| Well::Whole(since()))
+    fn is_over(&self) -> bool {
+        self.cancel.load(Relaxed)
     }
 
-    /// How all in and below a node fares. Recursion ends with the level, which falls by one each time.
-    fn node(&mut self, expected: &Expected<'_>) -> Well {
-        let digest = expected.digest();
-        if self.cancel.load(Relaxed) {
-            return Well::Whole(None);
-        }
-        if let Some(well) = self.known(expected.id, digest) {
-            return well;
-        }
-        let read = self.contents.read(BlobKind::Node, expected.id);
-        let read = read.and_then(|(plain, since)| Ok((Node::decode(plain)?, since)));
-        let (node, since) = match read {
-            Ok(read) => read,
-            Err(flaw) => {
-                let well = self.cannot_be_had(BlobKind::Node, expected.id, "tree node", flaw);
-                if well == Well::Lost {
-                    let path = path_of(expected.first.unwrap_or_default());
-                    let until = if expected.upper.is_empty() { vec![] } else { path_of(expected.upper) };
-                    self.findings.affected(Affected { snapshot: self.snapshot, path, until: Some(until) });
-                }
-                return well;
+    fn node(&mut self, reference: &NodeReference<'_>) -> Result<(Node, State), State> {
+        let read = self.contents.read(BlobKind::Node, reference.id);
+        let flaw = match read.and_then(|(plain, since)| Ok((Node::decode(plain)?, since))) {
+            Ok((node, since)) => {
+                self.monitor.add(Counter::ObjectsChecked, 1);
+                return Ok((node, State::Whole(since)));
             }
+            Err(flaw) => flaw,
         };
-        self.nodes += 1;
-        self.monitor.add(Counter::ObjectsChecked, 1);
-        let mut well = match contradiction(&node, expected) {
-            None => Well::Whole(since),
-            Some(what) => {
-                let flaw = Flaw::Damaged(format!("tree node contradicts its parent: {what}"));
-                self.name(BlobKind::Node, expected.id, flaw);
-                self.findings.affected_snapshot(self.snapshot);
-                Well::Lost
-            }
-        };
-        match &node {
-            Node::Leaf(entries) => {
-                self.entries += entries.len() as u64;
-                for entry in entries {
-                    let content = self.content(entry);
-                    if content == Well::Lost {
-                        let path = path_of(&entry.key);
-                        self.findings.affected(Affected { snapshot: self.snapshot, path, until: None });
-                    }
-                    well = well.and(content);
-                }
-            }
-            // Its level was compared, so that what follows ends.
-            Node::Inner { level, children } if *level == expected.level && *level > 0 => {
-                for (at, child) in children.iter().enumerate() {
-                    let upper = children.get(at + 1).map_or(expected.upper, |next| &next.first);
-                    let first = Some(&child.first[..]);
-                    let below = Expected { id: &child.id, level: level - 1, totals: &child.totals, first, upper };
-                    well = well.and(self.node(&below));
-                }
-            }
-            Node::Inner { .. } => {}
+        let state = self.missing(BlobKind::Node, reference.id, "tree node", flaw);
+        if state == State::Lost {
+            let path = path_of(reference.first.unwrap_or_default());
+            let until = if reference.upper.is_empty() { vec![] } else { path_of(reference.upper) };
+            self.findings.affected(Affected { snapshot: self.snapshot, path, until: Some(until) });
         }
-        self.keep(expected.id, digest, well);
-        well
+        Err(state)
     }
 
-    /// How an entry's content fares.
-    fn content(&mut self, entry: &Entry) -> Well {
-        match &entry.content {
-            Content::Empty | Content::Inline(_) | Content::Unreadable => Well::Whole(None),
-            Content::Items(items) => self.items(items),
-            Content::List { id, level, items } => {
-                let bytes = (!entry.changed_while_read).then_some(entry.meta.size);
-                self.list(id, *level, bytes, *items)
-            }
-        }
-    }
-
-    fn items(&mut self, items: &[Item]) -> Well {
-        let mut well = Well::Whole(None);
-        for item in items {
-            let Item::Chunk { id, len } = item else { continue };
-            self.chunks += 1;
-            well = well.and(match self.contents.chunk(id, *len) {
-                Availability::Here(since) => Well::Whole(since),
-                // Its pack is named.
-                Availability::Unreadable => Well::Unreadable,
-                Availability::Damaged => Well::Lost,
-                Availability::Unknown => {
-                    self.name(BlobKind::Chunks, id, "chunk is not in the index of the store".into());
-                    Well::Lost
-                }
-            });
-        }
-        well
-    }
-
-    /// How all in and below a list node fares that stands for so many bytes (if known) and items.
-    fn list(&mut self, id: &ContentId, level: u8, bytes: Option<u64>, items: u64) -> Well {
-        let digest = items ^ bytes.unwrap_or(u64::MAX).rotate_left(32) ^ u64::from(level) << 56;
-        if let Some(well) = self.known(id, digest) {
-            return well;
-        }
+    fn list(&mut self, id: &ContentId) -> Result<(ListNode, State), State> {
         let read = self.contents.read(BlobKind::List, id);
-        let read = read.and_then(|(plain, since)| Ok((ListNode::decode(plain)?, since)));
-        let (node, since) = match read {
-            Ok(read) => read,
-            Err(flaw) => return self.cannot_be_had(BlobKind::List, id, "list of a file's chunks", flaw),
-        };
-        self.nodes += 1;
-        let (found_level, found_bytes, found_items) = match &node {
-            ListNode::Leaf(leaf) => (0, leaf.iter().map(Item::len).fold(0, u64::saturating_add), leaf.len() as u64),
-            ListNode::Inner { level, children } => {
-                let add = |part: fn(&ListChild) -> u64| children.iter().map(part).fold(0, u64::saturating_add);
-                (*level, add(|c| c.bytes), add(|c| c.items))
-            }
-        };
-        let fits = found_level == level && bytes.is_none_or(|bytes| bytes == found_bytes) && found_items == items;
-        let mut well = Well::Whole(since);
-        if !fits {
-            self.name(BlobKind::List, id, "list of a file's chunks contradicts what refers to it".into());
-            well = Well::Lost;
-        }
-        match &node {
-            ListNode::Leaf(leaf) => well = well.and(self.items(leaf)),
-            ListNode::Inner { level: below, children } if fits && *below > 0 => {
-                for child in children {
-                    well = well.and(self.list(&child.id, below - 1, Some(child.bytes), child.items));
-                }
-            }
-            ListNode::Inner { .. } => {}
-        }
-        self.keep(id, digest, well);
-        well
+        let read = read.and_then(|(plain, since)| Ok((ListNode::decode(plain)?, State::Whole(since))));
+        read.map_err(|flaw| self.missing(BlobKind::List, id, "list of a file's chunks", flaw))
     }
-}
 
-/// What of a node is not as its parent says.
-fn contradiction(node: &Node, expected: &Expected<'_>) -> Option<&'static str> {
-    let (level, first, last): (u8, &[u8], &[u8]) = match node {
-        Node::Leaf(entries) => {
-            let key = |entry: Option<&'_ Entry>| entry.map_or(&[][..], |entry| &entry.key[..]).to_vec();
-            return contradicts(0, &key(entries.first()), &key(entries.last()), node, expected);
+    fn chunk(&mut self, id: &ContentId, len: u32) -> State {
+        match self.contents.chunk(id, len) {
+            Availability::Here(since) => State::Whole(since),
+            // Its pack is named.
+            Availability::Unreadable => State::Unreadable,
+            Availability::Damaged => State::Lost,
+            Availability::Unknown => {
+                self.name(BlobKind::Chunks, id, "chunk is not in the index of the store".into());
+                State::Lost
+            }
         }
-        Node::Inner { level, children } => {
-            (*level, children.first().map_or(&[], |c| &c.first), children.last().map_or(&[], |c| &c.first))
-        }
-    };
-    contradicts(level, first, last, node, expected)
-}
+    }
 
-fn contradicts(level: u8, first: &[u8], last: &[u8], node: &Node, expected: &Expected<'_>) -> Option<&'static str> {
-    if level != expected.level {
-        Some("its level")
-    } else if expected.first.is_some_and(|key| key != first) {
-        Some("its first path")
-    } else if !expected.upper.is_empty() && last >= expected.upper {
-        Some("its last path")
-    } else if node.totals() != *expected.totals {
-        Some("its totals")
-    } else {
-        None
+    fn contradiction(&mut self, kind: BlobKind, id: &ContentId, what: &'static str) -> State {
+        let flaw = if kind == BlobKind::Node {
+            self.findings.affected_snapshot(self.snapshot);
+            format!("tree node contradicts its parent: {what}")
+        } else {
+            "list of a file's chunks contradicts what refers to it".to_string()
+        };
+        self.name(kind, id, flaw.into());
+        State::Lost
+    }
+
+    fn entry(&mut self, entry: &Entry, content: State) {
+        if content == State::Lost {
+            let path = path_of(&entry.key);
+            self.findings.affected(Affected { snapshot: self.snapshot, path, until: None });
+        }
+    }
+
+    fn settle(&mut self, id: &ContentId, state: State) -> bool {
+        let State::Whole(since) = state else { return false };
+        since.map(|since| self.healed.insert(half(id), since));
+        true
+    }
+
+    fn again(&self, id: &ContentId) -> State {
+        State::Whole(if self.healed.is_empty() { None } else { self.healed.get(&half(id)).copied() })
     }
 }
