@@ -70,6 +70,18 @@ pub fn child_key(parent: &[u8], name: &[u8]) -> Vec<u8> {
     key
 }
 
+/// The keys of all directories above an entry, in ascending order, the root's first. None above the root.
+pub fn ancestor_keys(key: &[u8]) -> Vec<Vec<u8>> {
+    let Some((parents, _)) = split_key(key) else { return Vec::new() };
+    let mut keys = vec![Vec::new()];
+    // Each parent ends before its zero byte; its key has one more before its name.
+    for end in memchr::memchr_iter(0, parents) {
+        let start = memrchr(0, &parents[..end]).map_or(0, |at| at + 1);
+        keys.push([&parents[..start], &[0], &parents[start..end]].concat());
+    }
+    keys
+}
+
 /// What the keys of a directory's own entries begin with.
 pub fn children_prefix(directory: &[u8]) -> Vec<u8> {
     let mut prefix = subtree_prefix(directory);

@@ -189,6 +189,17 @@ pub trait ReadBack: Send {
     fn is_clear(&self, offset: u64, len: u64) -> io::Result<bool>;
 }
 
+/// What a restore opens as its destination, once it knows that there is something to restore.
+pub trait Target {
+    type Destination: Destination;
+
+    /// How a person names it: a path, an address.
+    fn name(&self) -> String;
+
+    /// Opens it, and makes it where it is not there. `None`: it is not there, and a dry run must not make it.
+    fn open(&self, dry_run: bool) -> io::Result<Option<Self::Destination>>;
+}
+
 /// A destination of entries. Names are single components, checked by the decoder of the tree; a destination never
 /// lets one of them lead outside it. `replace` says what becomes of something that is there: replaced as a whole,
 /// or an error of kind `AlreadyExists` and nothing is touched. All methods may be called from any thread.

@@ -12,4 +12,4 @@ pub mod diff;
 pub mod stats;
 pub mod keys;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

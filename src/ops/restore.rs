@@ -1,11 +1,12 @@
 //! `restore`: a snapshot, or a part of one, into a folder.
 
+mod folder;
+
 pub use crate::destination::fs::Ownership as Owners;
 pub use crate::pipeline::restore::{Overwrite, RestoreStats};
 
 use crate::base::path::{key_of, path_of};
-use crate::destination::fs::{FsDestination, FsOptions};
-use crate::destination::{Destination, OwnerNumbers};
+use crate::destination::{Destination, OwnerNumbers, Target};
 use crate::format::extension::known_flags;
 use crate::format::session::SessionPurpose;
 use crate::format::tree::EntryKind;
@@ -22,7 +23,7 @@ use crate::tree::reader::Reader;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -74,8 +75,19 @@ pub struct RestoreOptions {
     pub cancel: Arc<AtomicBool>,
 }
 
-/// Restores. `StoreError::Interrupted` when `options.cancel` was set. A damaged blob costs only the files that hold it.
+/// Restores into the folder `options.target`. `StoreError::Interrupted` when `options.cancel` was set. A damaged blob costs
+/// only the files that hold it.
 pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreStats, StoreError> {
+    run_to(&folder::Folder::of(options), store, options, monitor)
+}
+
+/// Restores into any target, as [`run`] does into a folder.
+pub fn run_to(
+    target: &impl Target,
+    store: &Arc<Store>,
+    options: &RestoreOptions,
+    monitor: &dyn Monitor,
+) -> Result<RestoreStats, StoreError> {
     let start = Instant::now();
     let base = key_of(&options.path).map_err(|e| StoreError::Refused(format!("{}: {e}", display(&options.path))))?;
     let rules = rules(&path_of(&base), options)?;
@@ -87,7 +99,8 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     }
     let lease = Lease::begin(store, options, &snapshot, monitor)?;
     // Nothing is made for a path that is not there.
-    let opened = look_up(store, &snapshot, &base, options.delete).and_then(|()| open_target(options));
+    let opened = look_up(store, &snapshot, &base, options.delete)
+        .and_then(|()| target.open(options.dry_run).map_err(|e| target_error("open the target", target, e)));
     let destination = match opened {
         Ok(destination) => destination,
         Err(error) => {
@@ -133,7 +146,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     if let Some(destination) = &destination {
         destination.notes().iter().for_each(|note| monitor.note(note));
         if options.sync && !options.dry_run {
-            destination.sync().map_err(|e| target_error("flush", &options.target, e))?;
+            destination.sync().map_err(|e| target_error("flush", target, e))?;
         }
     }
     let mut stats = tally.stats();
@@ -231,26 +244,8 @@ fn is_trusted(snapshot: &Snapshot, tally: &Tally<'_>, options: &RestoreOptions) 
     !doubtful
 }
 
-/// The target; `None` when it is not there and a dry run must not make it.
-fn open_target(options: &RestoreOptions) -> Result<Option<FsDestination>, StoreError> {
-    let target = &options.target;
-    if options.dry_run
-        && let Err(e) = std::fs::metadata(target)
-        && e.kind() == io::ErrorKind::NotFound
-    {
-        return Ok(None);
-    }
-    let fs = FsOptions {
-        ownership: options.owners,
-        no_xattrs: options.no_xattrs,
-        sync: options.sync,
-        dry_run: options.dry_run,
-    };
-    FsDestination::open(target, fs).map(Some).map_err(|e| target_error("open the target", target, e))
-}
-
-fn target_error(what: &'static str, target: &Path, source: io::Error) -> StoreError {
-    StoreError::Local { what, path: target.display().to_string(), source }
+fn target_error(what: &'static str, target: &impl Target, source: io::Error) -> StoreError {
+    StoreError::Local { what, path: target.name(), source }
 }
 
 fn cores() -> usize {

@@ -170,7 +170,7 @@ impl Source for Entries {
         keys.extend(self.0.iter().map(|o| (key_of(&o.path).unwrap(), o.meta.clone(), !o.holes.is_empty())));
         keys.sort_by(|a, b| a.0.cmp(&b.0));
         for (key, meta, sparse) in keys {
-            let found = FoundEntry { key, meta, handle: Handle::Key, sparse, streaming: false, flags: 0 };
+            let found = FoundEntry { sparse, ..FoundEntry::new(key, meta, Handle::KEY) };
             if !emit(Walked::Entry(found)) {
                 break;
             }

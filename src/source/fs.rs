@@ -18,16 +18,15 @@ mod xattr;
 #[cfg(test)]
 mod tests;
 
-pub use directory::Directory;
 pub use roots::parse_list;
 
 use self::list::Lister;
 use self::mounts::Mounts;
-use self::open::{Opener, name_of};
+use self::open::{At, Opener, name_of};
 use self::roots::{Kind, Roots, absolute, invalid, with_path, without_inner_links};
 use self::walk::{AHEAD_MAX, Walk};
 use super::filter::{Excludes, Filter};
-use super::{Description, FoundEntry, Handle, MadeUp, Reached, Remark, Source, SourceFile, Walked};
+use super::{Description, FoundEntry, MadeUp, Reached, Remark, Source, SourceFile, Walked};
 use crate::format::tree::Xattr;
 use parking_lot::Mutex;
 use std::collections::HashSet;
@@ -223,7 +222,7 @@ impl Source for FsSource {
         if !self.opener.is_made_up(found) {
             return MadeUp::No;
         }
-        let Handle::At(directory) = &found.handle else { return MadeUp::Root };
+        let At::Directory(directory) = At::of(&found.handle) else { return MadeUp::Root };
         let node = directory.node.and_then(|node| self.roots.child(node, name_of(&found.key).as_bytes()));
         // Of a directory on the way to roots only those are taken.
         if !directory.full || node.is_some_and(|node| self.roots.node(node).root.is_some()) {

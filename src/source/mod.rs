@@ -4,14 +4,15 @@ pub mod fs;
 pub mod filter;
 pub mod mmap;
 pub mod command;
+pub mod listing;
 mod remark;
 pub mod stdin;
 
 pub use remark::{Remark, RemarkKind};
 
 use crate::format::tree::{Meta, Xattr};
+use std::any::Any;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// An entry that a walk found. Its `meta.xattrs` are empty: they are read on demand.
@@ -28,21 +29,41 @@ pub struct FoundEntry {
     /// A stream: `meta.size` says nothing. It is opened once and read in ascending order, from 0 on and without gaps,
     /// until a read gives fewer bytes than asked for: the end.
     pub streaming: bool,
+    /// Its content may change without any of its times changing: it is read in every backup.
+    pub untimed: bool,
     /// File flags (`chattr`) as far as looking tells, as in `format::extension`.
     pub flags: u32,
 }
 
-/// How a source finds an entry again.
-#[derive(Debug, Clone)]
-pub enum Handle {
-    /// In a directory of the walk, under the last component of its key.
-    At(Arc<fs::Directory>),
-    /// A path of the source.
-    Path(PathBuf),
-    /// A path of a block device whose content stands in the snapshot as that of a regular file.
-    Device(PathBuf),
-    /// The source knows by the key.
-    Key,
+impl FoundEntry {
+    /// An entry without holes and flags, whose times tell of changes.
+    pub fn new(key: Vec<u8>, meta: Meta, handle: Handle) -> FoundEntry {
+        FoundEntry { key, meta, handle, sparse: false, streaming: false, untimed: false, flags: 0 }
+    }
+}
+
+/// How a source finds an entry again. Only the source that made it knows what is in it.
+#[derive(Debug, Clone, Default)]
+pub struct Handle(Option<Arc<dyn Any + Send + Sync>>);
+
+impl Handle {
+    /// A handle of nothing: the source finds the entry by its key.
+    pub const KEY: Handle = Handle(None);
+
+    /// A handle of what the source keeps for the entry. Entries may share it.
+    pub fn new<T: Any + Send + Sync>(kept: Arc<T>) -> Handle {
+        Handle(Some(kept))
+    }
+
+    /// What was kept, if it is of this type.
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.clone()?.downcast().ok()
+    }
+
+    /// Whether nothing was kept.
+    pub fn is_key(&self) -> bool {
+        self.0.is_none()
+    }
 }
 
 /// What a walk gives, in tree order.

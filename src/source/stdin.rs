@@ -4,7 +4,7 @@
 use super::command::{CommandLine, Ender, Said};
 use super::fs::meta::{Owners, made_up_directory};
 use super::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};
-use crate::base::path::{PathError, components, key_of, path_of, split_key};
+use crate::base::path::{PathError, ancestor_keys, components, key_of, path_of};
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -94,31 +94,15 @@ impl Source for StreamSource {
 
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let key = key_of(&self.path).map_err(io::Error::other)?;
-        let (parents, _) = split_key(&key).unwrap_or_default();
         let mut owners = Owners::default();
-        let mut directory = |key| {
+        for above in ancestor_keys(&key) {
             let meta = self.meta(EntryKind::Directory, &mut owners);
-            emit(Walked::Entry(FoundEntry {
-                key,
-                meta,
-                handle: Handle::Key,
-                sparse: false,
-                streaming: false,
-                flags: 0,
-            }))
-        };
-        if !directory(Vec::new()) {
-            return Ok(());
-        }
-        // Each parent ends before its zero byte; its key has one more before its name.
-        for end in parents.iter().enumerate().filter(|(_, b)| **b == 0).map(|(at, _)| at) {
-            let start = parents[..end].iter().rposition(|&b| b == 0).map_or(0, |at| at + 1);
-            if !directory([&parents[..start], &[0], &parents[start..end]].concat()) {
+            if !emit(Walked::Entry(FoundEntry::new(above, meta, Handle::KEY))) {
                 return Ok(());
             }
         }
         let meta = self.meta(EntryKind::File, &mut owners);
-        emit(Walked::Entry(FoundEntry { key, meta, handle: Handle::Key, sparse: false, streaming: true, flags: 0 }));
+        emit(Walked::Entry(FoundEntry { streaming: true, ..FoundEntry::new(key, meta, Handle::KEY) }));
         Ok(())
     }
 

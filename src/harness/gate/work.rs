@@ -141,14 +141,7 @@ impl Source for WorkSource {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         for (key, (meta, _)) in &self.0 {
             let (key, meta) = (key.clone(), meta.clone());
-            if !emit(Walked::Entry(FoundEntry {
-                key,
-                meta,
-                handle: Handle::Key,
-                sparse: false,
-                streaming: false,
-                flags: 0,
-            })) {
+            if !emit(Walked::Entry(FoundEntry::new(key, meta, Handle::KEY))) {
                 break;
             }
         }

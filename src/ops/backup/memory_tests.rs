@@ -37,14 +37,7 @@ impl Source for Numbered {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let mut emit = |path: &str, meta| {
             let key = key_of(path.as_bytes()).unwrap();
-            emit(Walked::Entry(FoundEntry {
-                key,
-                meta,
-                handle: Handle::Key,
-                sparse: false,
-                streaming: false,
-                flags: 0,
-            }))
+            emit(Walked::Entry(FoundEntry::new(key, meta, Handle::KEY)))
         };
         let mut going = emit("/", meta(EntryKind::Directory));
         for inode in 0..self.0.len() as u64 {

@@ -8,6 +8,7 @@ use crate::storage::{Storage, StorageKey};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
 
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()

@@ -15,7 +15,7 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Index;
 use crate::monitor::Counter;
-use crate::source::{FoundEntry, Handle, MadeUp, Source, Walked};
+use crate::source::{FoundEntry, MadeUp, Source, Walked};
 use crate::store::StoreError;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
@@ -210,8 +210,7 @@ impl Scanner<'_> {
         let (Trust { ignore_inode, ignore_ctime, .. }, a, b) = (self.trust, &old.meta, &found.meta);
         self.trust_unchanged
             && a.kind == EntryKind::File
-            // What is written to a device changes no time of its node.
-            && !matches!(found.handle, Handle::Device(_))
+            && !found.untimed
             && !old.changed_while_read
             && old.content != Content::Unreadable
             && (a.size, a.mtime) == (b.size, b.mtime)

@@ -52,16 +52,16 @@ impl Opener {
             Errno::LOOP | Errno::NXIO => no_file(),
             error => error.into(),
         })?;
-        let special = matches!(found.handle, Handle::Device(_)).then(|| Fingerprint::of(&found.meta));
+        let special = found.untimed.then(|| Fingerprint::of(&found.meta));
         let mapped = self.read == ReadMode::Mmap && special.is_none();
         Ok(FsFile { fd, mapped, device: found.meta.device, special, opener: self.clone() })
     }
 
     fn open_with(&self, found: &FoundEntry, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        match &found.handle {
-            Handle::At(directory) => openat(directory.fd()?, name_of(&found.key), flags, Mode::empty()),
-            Handle::Path(path) | Handle::Device(path) => openat(CWD, path, flags, Mode::empty()),
-            Handle::Key => Err(Errno::NOENT),
+        match At::of(&found.handle) {
+            At::Directory(directory) => openat(directory.fd()?, name_of(&found.key), flags, Mode::empty()),
+            At::Own(own) => openat(CWD, own.path(), flags, Mode::empty()),
+            At::Nowhere => Err(Errno::NOENT),
         }
     }
 
@@ -77,21 +77,24 @@ impl Opener {
     /// Extended attributes of an entry of any kind.
     pub fn xattrs(&self, found: &FoundEntry) -> io::Result<Vec<Xattr>> {
         // An ancestor that only the snapshot has has none.
-        if self.no_xattrs || matches!(found.handle, Handle::Key) {
+        if self.no_xattrs || found.handle.is_key() {
             return Ok(Vec::new());
         }
-        match &found.handle {
-            Handle::At(directory) if proc_is_there() => {
+        match At::of(&found.handle) {
+            At::Directory(directory) if proc_is_there() => {
                 let fd = directory.fd()?;
                 of_path(&proc_path(&fd, name_of(&found.key)))
             }
-            Handle::At(_) if matches!(found.meta.kind, EntryKind::File | EntryKind::Directory) => {
+            At::Directory(_) if matches!(found.meta.kind, EntryKind::File | EntryKind::Directory) => {
                 of_file(self.open_with(found, OPEN)?.as_fd())
             }
-            Handle::At(directory) => of_path(&path_in(directory, name_of(&found.key))),
-            Handle::Path(path) => of_path(path),
-            // Those of a node say who may use the device, nothing of its content.
-            Handle::Device(_) | Handle::Key => Ok(Vec::new()),
+            At::Directory(directory) => of_path(&path_in(&directory, name_of(&found.key))),
+            At::Own(own) => match &*own {
+                OwnPath::Plain(path) => of_path(path),
+                // Those of a node say who may use the device, nothing of its content.
+                OwnPath::Device(_) => Ok(Vec::new()),
+            },
+            At::Nowhere => Ok(Vec::new()),
         }
     }
 
@@ -102,11 +105,16 @@ impl Opener {
         if let Some(known) = self.made_up.lock().get(&device) {
             return *known;
         }
-        let asked = match &found.handle {
-            Handle::At(directory) if directory.device == device => directory.fd().and_then(|fd| fstatfs(&fd)),
-            Handle::At(_) => self.open_with(found, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC).and_then(fstatfs),
-            Handle::Path(path) => statfs(path),
-            Handle::Device(_) | Handle::Key => Err(Errno::NOENT),
+        let asked = match At::of(&found.handle) {
+            At::Directory(directory) if directory.device == device => directory.fd().and_then(|fd| fstatfs(&fd)),
+            At::Directory(_) => {
+                self.open_with(found, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC).and_then(fstatfs)
+            }
+            At::Own(own) => match &*own {
+                OwnPath::Plain(path) => statfs(path),
+                OwnPath::Device(_) => Err(Errno::NOENT),
+            },
+            At::Nowhere => Err(Errno::NOENT),
         };
         let Ok(asked) = asked else { return false };
         let made_up = MADE_UP.contains(&(asked.f_type as u32));
@@ -135,6 +143,39 @@ const MADE_UP: [u32; 16] = [
     0x6759_6969,
     0x4341_5d53,
 ];
+
+/// The path of an entry that is not found through a directory of the walk.
+#[derive(Debug)]
+pub(super) enum OwnPath {
+    Plain(PathBuf),
+    /// Of a block device whose content stands in the snapshot as that of a regular file.
+    Device(PathBuf),
+}
+
+impl OwnPath {
+    fn path(&self) -> &Path {
+        let (OwnPath::Plain(path) | OwnPath::Device(path)) = self;
+        path
+    }
+}
+
+/// Where an entry is found again.
+pub(super) enum At {
+    /// In this directory, under the last component of its key.
+    Directory(Arc<Directory>),
+    Own(Arc<OwnPath>),
+    /// Only the snapshot has it.
+    Nowhere,
+}
+
+impl At {
+    pub fn of(handle: &Handle) -> At {
+        if let Some(directory) = handle.get() {
+            return At::Directory(directory);
+        }
+        handle.get().map_or(At::Nowhere, At::Own)
+    }
+}
 
 pub(super) fn name_of(key: &[u8]) -> &OsStr {
     OsStr::from_bytes(split_key(key).map_or(&[], |(_, name)| name))

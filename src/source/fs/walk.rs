@@ -11,6 +11,7 @@
 use super::directory::{Directory, Inherited, Place, Pool, path_of_prefix};
 use super::list::{BLOCK, Lister, Listing, Looked, NO_NODE, Scratch, Sub, Subs};
 use super::meta::{Owners, Seen, look};
+use super::open::OwnPath;
 use super::roots::{Kind, Roots};
 use super::tally::OpenRoots;
 use crate::base::path::path_of;
@@ -20,7 +21,7 @@ use parking_lot::{Condvar, Mutex};
 use rustix::fs::CWD;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -155,7 +156,7 @@ impl<'a> Walk<'a> {
         };
         let device = meta.device;
         let directory = meta.kind == EntryKind::Directory;
-        if !emitter.found(Vec::new(), meta, Handle::Path(real.clone()), Seen { sparse: false, ..seen }) || !directory {
+        if !emitter.found(Vec::new(), meta, of_path(real.clone()), Seen { sparse: false, ..seen }) || !directory {
             return false;
         }
         let full = top.root.is_some();
@@ -539,25 +540,33 @@ impl Emitter<'_> {
             Looked::Covered(meta, reason) => {
                 let path = path_of(&key);
                 // Nothing more is asked of it.
-                self.found(key, meta, Handle::Key, Seen::default()) && (self.emit)(Walked::Skipped { path, reason })
+                self.found(key, meta, Handle::KEY, Seen::default()) && (self.emit)(Walked::Skipped { path, reason })
             }
             Looked::Elsewhere { meta, seen, path, .. } => {
-                let handle = path.map_or(Handle::Key, Handle::Path);
+                let handle = path.map_or(Handle::KEY, of_path);
                 self.found(key, meta, handle, seen)
             }
-            Looked::Device { meta, path } => self.found(key, meta, Handle::Device(path), Seen::default()),
+            Looked::Device { meta, path } => {
+                // What is written to a device changes no time of its node.
+                let found = FoundEntry::new(key, meta, Handle::new(Arc::new(OwnPath::Device(path))));
+                self.entry(FoundEntry { untimed: true, ..found })
+            }
             Looked::Entry { meta, seen } => self.plain(directory, key, meta, seen),
         }
     }
 
     fn plain(&mut self, directory: &Arc<Directory>, key: Vec<u8>, meta: Meta, seen: Seen) -> bool {
-        let handle = Handle::At(directory.clone());
+        let handle = Handle::new(directory.clone());
         self.found(key, meta, handle, seen)
     }
 
     fn found(&mut self, key: Vec<u8>, meta: Meta, handle: Handle, seen: Seen) -> bool {
-        self.entry(FoundEntry { key, meta, handle, sparse: seen.sparse, streaming: false, flags: seen.flags })
+        self.entry(FoundEntry { sparse: seen.sparse, flags: seen.flags, ..FoundEntry::new(key, meta, handle) })
     }
+}
+
+fn of_path(path: PathBuf) -> Handle {
+    Handle::new(Arc::new(OwnPath::Plain(path)))
 }
 
 /// The key of the directory below which keys begin with `prefix`.

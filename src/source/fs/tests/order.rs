@@ -3,9 +3,10 @@
 use super::{Seen, source, source_of};
 use crate::base::path::key_of;
 use crate::format::tree::EntryKind;
+use crate::source::fs::directory::Directory;
 use crate::source::fs::walk::Walk;
-use crate::source::fs::{Directory, FsOptions, FsSource};
-use crate::source::{Fingerprint, FoundEntry, Handle, Source, Walked};
+use crate::source::fs::{FsOptions, FsSource};
+use crate::source::{Fingerprint, FoundEntry, Source, Walked};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
@@ -142,11 +143,8 @@ fn what_is_found_ahead_and_what_is_open_stay_bounded() {
     assert!((1..=4).contains(&open()), "{} are open", open());
 }
 
-fn directory_of(found: &FoundEntry) -> &Arc<Directory> {
-    match &found.handle {
-        Handle::At(directory) => directory,
-        other => panic!("{other:?}"),
-    }
+fn directory_of(found: &FoundEntry) -> Arc<Directory> {
+    found.handle.get().unwrap_or_else(|| panic!("{:?} is not found through its directory", found.handle))
 }
 
 #[test]
