@@ -73,14 +73,7 @@ impl Source for Made {
     fn walk(&self, emit: &mut dyn FnMut(Walked) -> bool) -> io::Result<()> {
         let mut emit = |path: String, meta| {
             let key = key_of(path.as_bytes()).expect("a path");
-            emit(Walked::Entry(FoundEntry {
-                key,
-                meta,
-                handle: Handle::Key,
-                sparse: false,
-                streaming: false,
-                flags: 0,
-            }))
+            emit(Walked::Entry(FoundEntry::new(key, meta, Handle::KEY)))
         };
         let mut going = emit("/".into(), meta(EntryKind::Directory, 1, 0));
         // In tree order: a directory's own entries come before anything deeper.

@@ -7,7 +7,7 @@
 //! see `links`.
 
 mod attributes;
-mod bytes;
+pub(super) mod bytes;
 mod compare;
 mod copy;
 mod correct;

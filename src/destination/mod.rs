@@ -1,6 +1,7 @@
 //! Where restores write to.
 
 pub mod fs;
+pub mod spool;
 mod loss;
 mod owners;
 
@@ -191,6 +192,7 @@ pub trait ReadBack: Send {
 
 /// What a restore opens as its destination, once it knows that there is something to restore.
 pub trait Target {
+    /// What is opened.
     type Destination: Destination;
 
     /// How a person names it: a path, an address.

@@ -380,7 +380,7 @@ fn sink<'a>(store: &Arc<Store>, session: &'a Session, compression: Compression) 
 fn stats(context: &BackupContext, counters: &Counters) -> BackupStats {
     let get = |counter| counters.get(counter);
     let metadata = context.counts.metadata_bytes.load(Relaxed);
-    let mut told = std::mem::take(&mut *context.path_report.lock());
+    let mut report = std::mem::take(&mut *context.path_report.lock());
     let files_equal = context.counts.files_equal.load(Relaxed);
     BackupStats {
         entries: get(Counter::Entries),
@@ -400,11 +400,11 @@ fn stats(context: &BackupContext, counters: &Counters) -> BackupStats {
         packs: get(Counter::Packs),
         claims_most: context.claims.most(),
         changed_while_read: context.counts.changed_while_read.load(Relaxed),
-        problem_list: told.finish(),
-        problems: told.problems,
-        problem_count: told.problem_count,
-        skipped: told.skipped,
-        changed_paths: told.changed,
+        problem_list: report.finish(),
+        problems: report.problems,
+        problem_count: report.problem_count,
+        skipped: report.skipped,
+        changed_paths: report.changed,
         ..BackupStats::default()
     }
 }

@@ -108,23 +108,7 @@ pub fn run_to(
             return Err(error);
         }
     };
-    let request = Request {
-        root: snapshot.manifest.root,
-        base,
-        sources: sources(&snapshot),
-        flags_known: known_flags(&snapshot.manifest.extensions),
-        rules,
-        delete: options.delete && is_trusted(&snapshot, &tally, options),
-        never: options.never.clone(),
-        never_at: options.never_at.clone(),
-        owners: options.owners_by_name.then(OwnerNumbers::default),
-        overwrite: options.overwrite,
-        dry_run: options.dry_run,
-        verify: options.verify,
-        workers: if options.threads > 0 { options.threads } else { cores() },
-        readers: options.readers,
-        cancel: options.cancel.clone(),
-    };
+    let request = request(&snapshot, base, rules, &tally, options);
     let context = RestoreContext {
         store,
         request: &request,
@@ -157,6 +141,27 @@ pub fn run_to(
     stats.snapshot = Some(snapshot.id);
     stats.duration = start.elapsed();
     Ok(stats)
+}
+
+/// What the pipeline is asked for.
+fn request(snapshot: &Snapshot, base: Vec<u8>, rules: Rules, tally: &Tally<'_>, options: &RestoreOptions) -> Request {
+    Request {
+        root: snapshot.manifest.root,
+        base,
+        sources: sources(snapshot),
+        flags_known: known_flags(&snapshot.manifest.extensions),
+        rules,
+        delete: options.delete && is_trusted(snapshot, tally, options),
+        never: options.never.clone(),
+        never_at: options.never_at.clone(),
+        owners: options.owners_by_name.then(OwnerNumbers::default),
+        overwrite: options.overwrite,
+        dry_run: options.dry_run,
+        verify: options.verify,
+        workers: if options.threads > 0 { options.threads } else { cores() },
+        readers: options.readers,
+        cancel: options.cancel.clone(),
+    }
 }
 
 /// How much a whole snapshot is.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub struct ListedItem {
     /// Its name in the folder: one component of a path.
     pub name: Vec<u8>,
+    /// A folder, or a file of some version.
     pub kind: ListedKind,
     /// When it was last changed.
     pub modified: Time,
@@ -24,7 +25,9 @@ pub struct ListedItem {
 /// What an item is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListedKind {
+    /// Something that can be listed.
     Folder,
+    /// Something that can be opened.
     File(Version),
 }
 

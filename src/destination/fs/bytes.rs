@@ -53,7 +53,7 @@ fn data(fd: impl AsFd, at: u64, end: u64) -> Option<(u64, u64)> {
 }
 
 /// Makes all of the range read as zeros, by a hole where there can be one.
-pub(super) fn clear(fd: impl AsFd, offset: u64, len: u64) -> io::Result<()> {
+pub(in crate::destination) fn clear(fd: impl AsFd, offset: u64, len: u64) -> io::Result<()> {
     let (mut at, end) = (offset, offset.saturating_add(len));
     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     while let Some((from, to)) = data(fd.as_fd(), at, end) {

@@ -6,10 +6,13 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+/// Content and time.
+type Stored = (Vec<u8>, Time);
+
 /// Files by their paths, as a bucket has them: a folder is there because something lies below it.
 #[derive(Default)]
 pub(crate) struct Bucket {
-    pub objects: Mutex<BTreeMap<Vec<u8>, (Vec<u8>, Time)>>,
+    pub objects: Mutex<BTreeMap<Vec<u8>, Stored>>,
     /// Folders that cannot be listed.
     pub closed: Vec<Vec<u8>>,
     /// Reads that were made.
