@@ -149,4 +149,5 @@ pub use store::newest::{Select, Wanted};
 pub use store::open::CreateOptions;
 pub use store::snapshots::{DamagedSnapshot, Snapshot};
 pub use store::{MachineFolders, Store, StoreError};
+pub use tree::place::PlaceError;
 pub use tree::reader::Reader;

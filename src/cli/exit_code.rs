@@ -54,7 +54,6 @@ With --json an error is one object on standard error: {\"error\":\"…\",\"code\
             StoreError::NoStore(_) => ExitCode::NoStore,
             StoreError::Refused(_) => ExitCode::Refused,
             StoreError::WrongSecret => ExitCode::WrongSecret,
-            StoreError::Interrupted => ExitCode::Interrupted,
             StoreError::Config(_) => ExitCode::Damage,
             e if e.is_damage() => ExitCode::Damage,
             _ => ExitCode::Failed,
@@ -104,7 +103,6 @@ mod tests {
         assert_eq!(ExitCode::of(&no_store), ExitCode::NoStore);
         assert_eq!(ExitCode::of(&StoreError::WrongSecret), ExitCode::WrongSecret);
         assert_eq!(ExitCode::of(&StoreError::Refused("no".into())), ExitCode::Refused);
-        assert_eq!(ExitCode::of(&StoreError::Interrupted), ExitCode::Interrupted);
         assert_eq!(ExitCode::of(&StoreError::NoSnapshot("x".into())), ExitCode::Failed);
         let mismatch = ObjectError::Mismatch { object: "packs/ab".into() };
         assert_eq!(ExitCode::of(&StoreError::Object(mismatch)), ExitCode::Damage);

@@ -1,7 +1,14 @@
 //! Why a command did not do what was asked, as the program tells it.
 
 use super::exit_code::ExitCode;
+use crate::ops::backup::BackupError;
+use crate::ops::check::CheckError;
+use crate::ops::diff::DiffError;
+use crate::ops::keys::KeysError;
+use crate::ops::repair::RepairError;
+use crate::ops::restore::RestoreError;
 use crate::store::StoreError;
+use crate::tree::place::PlaceError;
 use std::fmt::Display;
 
 /// An error on its way to the person.
@@ -74,6 +81,29 @@ impl From<StoreError> for Failure {
         }
     }
 }
+
+/// Why an operation did not come to its end. What the store says keeps its code and hint.
+macro_rules! of_operation {
+    ($error:ident $(, $variant:ident => $code:ident)*) => {
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                match error {
+                    $error::Store(error) => error.into(),
+                    $($error::$variant { .. } => Failure::new(ExitCode::$code, chain(&error)),)*
+                    error => Failure::failed(chain(&error)),
+                }
+            }
+        }
+    };
+}
+
+of_operation!(BackupError, Interrupted => Interrupted);
+of_operation!(RestoreError, Refused => Refused, Interrupted => Interrupted);
+of_operation!(CheckError, Interrupted => Interrupted);
+of_operation!(RepairError, Interrupted => Interrupted);
+of_operation!(DiffError);
+of_operation!(KeysError);
+of_operation!(PlaceError);
 
 /// An error and what caused it, without saying anything twice.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -1,5 +1,8 @@
 //! Why something could not be measured.
 
+use crate::ops::backup::BackupError;
+use crate::ops::check::CheckError;
+use crate::ops::restore::RestoreError;
 use crate::store::StoreError;
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +21,9 @@ pub enum BenchError {
     /// The engine failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An operation failed for another reason than its store.
+    #[error(transparent)]
+    Operation(Box<dyn std::error::Error + Send + Sync>),
     /// Words, recipes or baselines that make no sense.
     #[error("{0}")]
     Invalid(String),
@@ -31,6 +37,24 @@ pub enum BenchError {
     #[error("interrupted")]
     Interrupted,
 }
+
+/// What the store says and an interruption are told from the rest.
+macro_rules! of_operation {
+    ($($error:ty),*) => {
+        $(impl From<$error> for BenchError {
+            fn from(error: $error) -> BenchError {
+                type Error = $error;
+                match error {
+                    Error::Store(error) => BenchError::Store(error),
+                    Error::Interrupted => BenchError::Interrupted,
+                    error => BenchError::Operation(error.into()),
+                }
+            }
+        })*
+    };
+}
+
+of_operation!(BackupError, RestoreError, CheckError);
 
 /// What is wrong in a TOML text, on one line: messages are escaped whole, and the parser's own is of several lines.
 pub(super) fn toml_says(text: &str, error: &toml::de::Error) -> String {

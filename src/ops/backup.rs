@@ -1,5 +1,7 @@
 //! `backup`: one snapshot of a source.
 
+pub use crate::pipeline::backup::BackupError;
+
 use crate::base::id::{ObjectId, hex};
 use crate::base::limits::{BLOCK_BYTES, CHUNK_MAX, SESSION_ROWS_MAX};
 use crate::base::time::Time;
@@ -14,7 +16,7 @@ use crate::format::snapshot::Manifest;
 use crate::index::Claims;
 use crate::monitor::{Counter, Counters, Counting, Monitor, Problem};
 use crate::object::writer::PackWriter;
-use crate::pipeline::Failure;
+use crate::pipeline::backup::Failure;
 use crate::pipeline::backup::budget::Budget;
 use crate::pipeline::backup::context::{BackupContext, Comparison, Counts, Meters};
 use crate::pipeline::backup::path_report::PathReport;
@@ -130,14 +132,14 @@ pub struct BackupStats {
     pub duration: Duration,
 }
 
-/// Makes one snapshot. `StoreError::Interrupted` when `options.cancel` was set: what was durable by then is used again
+/// Makes one snapshot. `BackupError::Interrupted` when `options.cancel` was set: what was durable by then is used again
 /// by the next run.
 pub fn run(
     store: &Arc<Store>,
     source: &dyn Source,
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
-) -> Result<BackupStats, StoreError> {
+) -> Result<BackupStats, BackupError> {
     let stats = back_up(store, source, options, monitor);
     if !options.dry_run {
         // What the parent's tree was found to lack was stored anew by this run.
@@ -151,7 +153,7 @@ fn back_up(
     source: &dyn Source,
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
-) -> Result<BackupStats, StoreError> {
+) -> Result<BackupStats, BackupError> {
     let (clock, started) = (Instant::now(), Time::now());
     let counting = Arc::new(Counting { counters: Counters::default(), next: monitor });
     let paths = source.describe().paths;
@@ -171,7 +173,7 @@ fn back_up(
     context.meters.all().iter().for_each(|meter| meter.report(&*counting));
     if let Some(error) = context.failure.take() {
         // It was the source that failed: what is durable by now serves the next run.
-        if let (Some(session), StoreError::Local { .. }) = (session, &error) {
+        if let (Some(session), BackupError::Source { .. }) = (session, &error) {
             _ = session.end();
         }
         return Err(error);
@@ -180,7 +182,7 @@ fn back_up(
         if let Some(session) = session {
             session.end()?;
         }
-        return Err(StoreError::Interrupted);
+        return Err(BackupError::Interrupted);
     }
     let mut stats = stats(&context, &counting.counters);
     stats.parent = parent.as_ref().map(|p| p.id);
@@ -209,7 +211,7 @@ fn begin(
     options: &BackupOptions,
     paths: &[Vec<u8>],
     monitor: &dyn Monitor,
-) -> Result<(Option<Session>, Option<Snapshot>), StoreError> {
+) -> Result<(Option<Session>, Option<Snapshot>), BackupError> {
     store.confirm_ended()?;
     let mut parent = match options.parent {
         Some(id) => Some(store.find_snapshot(&id.to_string())?),
@@ -253,7 +255,7 @@ fn is_newest(
     options: &BackupOptions,
     paths: &[Vec<u8>],
     parent: Option<&Snapshot>,
-) -> Result<bool, StoreError> {
+) -> Result<bool, BackupError> {
     let Some(parent) = parent else { return Ok(false) };
     match options.parent {
         None => Ok(true),
@@ -272,7 +274,7 @@ fn says_the_same(context: &BackupContext, root: &Root, parent: &Snapshot, stats:
 }
 
 /// Registers the session.
-fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId>) -> Result<Session, StoreError> {
+fn register(store: &Arc<Store>, options: &BackupOptions, parent: Option<ObjectId>) -> Result<Session, BackupError> {
     let named = parent.into_iter().collect();
     let session = Session::begin(store.clone(), SessionPurpose::Backup, &options.host, named)?;
     Ok(session.with_rows_max(segment_rows(options)))
@@ -287,7 +289,7 @@ fn is_nothing_read(source: &dyn Source, context: &BackupContext) -> bool {
 
 /// Packs that the index names and the storage lacks, or has in another length: what lay in them counts as unknown, so that
 /// it is stored anew as far as the source still has it.
-fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), StoreError> {
+fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), BackupError> {
     let mut there = HashMap::new();
     for area in [Area::Packs, Area::Trees] {
         store.storage.list(area, &mut |listed| {
@@ -335,11 +337,11 @@ pub fn context(
     session: Option<&Session>,
     options: &BackupOptions,
     monitor: Arc<dyn Monitor>,
-) -> Result<BackupContext, StoreError> {
+) -> Result<BackupContext, BackupError> {
     let ring = store.ring.clone();
     let cutter = Cutter::new(store.config.chunker, &ring.keys.gear).map_err(|e| StoreError::Config(e.to_string()))?;
     if cutter.params().max as usize > CHUNK_MAX {
-        return Err(StoreError::Config(format!("chunks above {CHUNK_MAX} bytes")));
+        return Err(StoreError::Config(format!("chunks above {CHUNK_MAX} bytes")).into());
     }
     let adoptable = match session {
         Some(session) => session.adoptable()?,

@@ -6,7 +6,7 @@ use crate::format::tree::{Content, Entry, EntryKind};
 use crate::object::ObjectError;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
-use crate::tree::place::entry_at;
+use crate::tree::place::{PlaceError, entry_at};
 use crate::tree::reader::Reader;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -30,12 +30,12 @@ impl Cat {
     }
 
     /// What lies at `path`.
-    pub fn kind(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<EntryKind, StoreError> {
+    pub fn kind(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<EntryKind, PlaceError> {
         Ok(entry_at(&mut self.items, snapshot, path)?.meta.kind)
     }
 
     /// The entry at `path`, which must be a file whose content was stored.
-    pub fn file(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, StoreError> {
+    pub fn file(&mut self, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, PlaceError> {
         let entry = entry_at(&mut self.items, snapshot, path)?;
         let why = match (entry.meta.kind, &entry.content) {
             (EntryKind::File, Content::Unreadable) => {
@@ -45,7 +45,7 @@ impl Cat {
             (EntryKind::Directory, _) => "is a directory",
             _ => "is not a regular file",
         };
-        Err(StoreError::Path { snapshot: snapshot.id, path: String::from_utf8_lossy(path).into_owned(), why })
+        Err(PlaceError::Unfit { snapshot: snapshot.id, path: String::from_utf8_lossy(path).into_owned(), why })
     }
 
     /// What a content adds up to.

@@ -3,6 +3,7 @@
 
 mod contents;
 mod damage;
+pub(in crate::ops) mod error;
 pub(super) mod findings;
 pub(super) mod index;
 mod keyless;
@@ -21,12 +22,14 @@ use crate::format::damaged_index::DamagedIndex;
 use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::storage::StorageKey;
+use crate::store::Store;
 use crate::store::newest;
 use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
-use crate::store::{Store, StoreError};
 use crate::tree::reach::Reach;
 use crate::work::parallel;
+pub use error::CheckError;
+
 use contents::Contents;
 use findings::Findings;
 use index::Catalogue;
@@ -195,7 +198,7 @@ impl Subject {
 }
 
 /// Checks a store. An error means that the check could not be made, not that it found something.
-pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport, StoreError> {
+pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) -> Result<CheckReport, CheckError> {
     let start = Instant::now();
     let (findings, meters) = (Findings::new(monitor), Meters::default());
     let mut report = CheckReport::default();
@@ -267,12 +270,12 @@ fn is_of_the_index(finding: &Finding) -> bool {
 }
 
 /// Says whose snapshots this machine cannot vouch for, and which are from the future. What is damaged is found elsewhere.
-fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
+fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), CheckError> {
     let snapshots = match store.snapshots() {
         Ok((snapshots, _)) => snapshots,
         // What could not be read has been named.
         Err(error) if error.is_unreadable() => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     let now = Time::now();
     for snapshot in snapshots {
@@ -293,8 +296,8 @@ fn signers(store: &Store, findings: &Findings<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn interrupted(options: &CheckOptions) -> Result<(), StoreError> {
-    if options.cancel.load(Relaxed) { Err(StoreError::Interrupted) } else { Ok(()) }
+fn interrupted(options: &CheckOptions) -> Result<(), CheckError> {
+    if options.cancel.load(Relaxed) { Err(CheckError::Interrupted) } else { Ok(()) }
 }
 
 fn threads(options: &CheckOptions) -> usize {
@@ -314,7 +317,7 @@ fn read_packs(
     records: &Records,
     catalogue: &mut Catalogue,
     report: &mut CheckReport,
-) -> Result<Vec<Bad>, StoreError> {
+) -> Result<Vec<Bad>, CheckError> {
     let here = catalogue.packs.iter().filter_map(|((kind, id), pack)| Some((*kind, *id, pack.stored_len?)));
     let here: Vec<_> = here.collect();
     let mut packs = choose(here.clone(), options.read_data);
@@ -329,7 +332,7 @@ fn read_packs(
     parallel::each(threads(options), "check", packs.into_iter(), Scratch::default, |scratch, (kind, id, len)| {
         interrupted(options)?;
         reader.read(scratch, kind, id, len);
-        Ok::<_, StoreError>(())
+        Ok::<_, CheckError>(())
     })?;
     let mut found = bad.into_inner();
     found.sort_unstable_by_key(|bad| (bad.kind, bad.id));

@@ -16,12 +16,37 @@ use crate::monitor::Monitor;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
 use crate::tree::cursor::{Nodes, Place, TreeCursor};
-use crate::tree::place::{KeyRange, entry_at};
+use crate::tree::place::{KeyRange, PlaceError, entry_at};
 use crate::tree::reader::Reader;
 use std::cmp::Ordering;
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use unlisted::Unlisted;
+
+/// Why a comparison did not come to its end. What cannot be read of single entries is no such reason.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiffError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is nothing of this path in the snapshot.
+    #[error(transparent)]
+    Place(PlaceError),
+    /// The directory of this machine could not be walked.
+    #[error("cannot walk the directory: {0}")]
+    Source(#[source] io::Error),
+}
+
+impl From<PlaceError> for DiffError {
+    fn from(error: PlaceError) -> DiffError {
+        match error {
+            PlaceError::Store(error) => DiffError::Store(error),
+            error => DiffError::Place(error),
+        }
+    }
+}
 
 /// What happened to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +160,7 @@ impl<'a> Side<'a> {
     }
 
     /// What lies in a directory of it, or one entry of another kind.
-    pub fn at(reader: &mut Reader, snapshot: &'a Snapshot, path: &[u8]) -> Result<Side<'a>, StoreError> {
+    pub fn at(reader: &mut Reader, snapshot: &'a Snapshot, path: &[u8]) -> Result<Side<'a>, DiffError> {
         let entry = entry_at(reader, snapshot, path)?;
         if entry.meta.kind == EntryKind::Directory {
             let prefix_len = subtree_prefix(&entry.key).len();
@@ -153,7 +178,7 @@ pub fn run(
     after: &Side<'_>,
     each: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     monitor: &dyn Monitor,
-) -> Result<DiffStats, StoreError> {
+) -> Result<DiffStats, DiffError> {
     let reader = || Reader::new(store.clone(), super::list::LIST_CACHE_BYTES);
     let cursor = |side: &Side<'_>| TreeCursor::new(reader(), side.snapshot, side.range.clone());
     let same_place = before.range == after.range;
@@ -203,7 +228,7 @@ impl<N: Nodes> Pair<N> {
         &mut self,
         each: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
         monitor: &dyn Monitor,
-    ) -> Result<DiffStats, StoreError> {
+    ) -> Result<DiffStats, DiffError> {
         let mut stats = DiffStats::default();
         loop {
             let step = self.step();
@@ -272,7 +297,7 @@ impl<N: Nodes> Pair<N> {
         }
     }
 
-    fn descend(&mut self, step: Step, stats: &mut DiffStats, monitor: &dyn Monitor) -> Result<(), StoreError> {
+    fn descend(&mut self, step: Step, stats: &mut DiffStats, monitor: &dyn Monitor) -> Result<(), DiffError> {
         let [a_len, b_len] = self.prefixes;
         if matches!(step, Step::DescendA | Step::DescendBoth) {
             descend(&mut self.a, a_len, &mut self.blind, stats, monitor)?;
@@ -312,13 +337,13 @@ fn descend<N: Nodes>(
     blind: &mut Blind,
     stats: &mut DiffStats,
     monitor: &dyn Monitor,
-) -> Result<(), StoreError> {
+) -> Result<(), DiffError> {
     stats.nodes_opened += 1;
     let key = cursor.peek().map(|(key, _)| key.to_vec()).unwrap_or_default();
     let error = match cursor.descend() {
         Ok(()) => return Ok(()),
         Err(e) if e.is_damage() || e.is_unreadable() => e,
-        Err(e) => return Err(e),
+        Err(e) => return Err(e.into()),
     };
     *(if error.is_damage() { &mut stats.damaged } else { &mut stats.store_unreadable }) += 1;
     monitor.problem(&damaged_node(&key, &error));

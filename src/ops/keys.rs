@@ -5,6 +5,21 @@ use crate::crypto::slot::{Credential, KdfCost, unwrap};
 use crate::format::keyslot::{KeySlot, SlotKind};
 use crate::store::{Store, StoreError};
 
+/// Why a key slot was not added, removed or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// The store failed, or refused it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No slot is meant.
+    #[error("no key slot's id begins with {0:?}")]
+    NoSlot(String),
+    /// More than one slot may be meant.
+    #[error("{0:?} is the beginning of several key ids")]
+    SeveralSlots(String),
+}
+
 /// A slot of a store.
 #[derive(Debug, Clone)]
 pub struct KeyInfo {
@@ -21,7 +36,7 @@ pub struct KeyInfo {
 }
 
 /// All slots, oldest first.
-pub fn list(store: &Store, credential: &Credential) -> Result<Vec<KeyInfo>, StoreError> {
+pub fn list(store: &Store, credential: &Credential) -> Result<Vec<KeyInfo>, KeysError> {
     let mut keys: Vec<_> = store.key_slots()?.into_iter().map(|(id, slot)| info(id, &slot, credential)).collect();
     keys.sort_by_key(|key| (key.created_s, key.id));
     Ok(keys)
@@ -33,18 +48,18 @@ fn info(id: ObjectId, slot: &KeySlot, credential: &Credential) -> KeyInfo {
 }
 
 /// Adds a slot.
-pub fn add(store: &Store, new: &Credential, cost: KdfCost, label: &str) -> Result<ObjectId, StoreError> {
-    store.add_key_slot(new, cost, label)
+pub fn add(store: &Store, new: &Credential, cost: KdfCost, label: &str) -> Result<ObjectId, KeysError> {
+    Ok(store.add_key_slot(new, cost, label)?)
 }
 
 /// Removes the slot whose id is `name` or begins with it. Gives its id.
-pub fn remove(store: &Store, name: &str) -> Result<ObjectId, StoreError> {
+pub fn remove(store: &Store, name: &str) -> Result<ObjectId, KeysError> {
     let names = store.key_slot_names()?;
     let mut matching = names.into_iter().filter(|id| !name.is_empty() && id.to_string().starts_with(name));
     let id = match (matching.next(), matching.next()) {
         (Some(id), None) => id,
-        (None, _) => return Err(StoreError::NoMatch(format!("no key slot's id begins with {name:?}"))),
-        (Some(_), Some(_)) => return Err(StoreError::NoMatch(format!("{name:?} is the beginning of several key ids"))),
+        (None, _) => return Err(KeysError::NoSlot(name.into())),
+        (Some(_), Some(_)) => return Err(KeysError::SeveralSlots(name.into())),
     };
     store.remove_key_slot(id)?;
     Ok(id)
@@ -56,7 +71,7 @@ pub fn passwd(
     old: &Credential,
     new: &Credential,
     cost: KdfCost,
-) -> Result<(ObjectId, ObjectId), StoreError> {
+) -> Result<(ObjectId, ObjectId), KeysError> {
     let slots = store.key_slots()?;
     let (old_id, slot) = slots.iter().find(|(_, slot)| unwrap(slot, old).is_ok()).ok_or(StoreError::WrongSecret)?;
     // The new slot is there and has been opened before the old one goes.

@@ -4,7 +4,7 @@ use crate::format::tree::{Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
-use crate::tree::place::{KeyRange, entry_at};
+use crate::tree::place::{KeyRange, PlaceError, entry_at};
 use crate::tree::reader::Reader;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub fn run(
     options: &ListOptions,
     each: &mut dyn FnMut(Entry) -> ControlFlow<()>,
     monitor: &dyn Monitor,
-) -> Result<ListStats, StoreError> {
+) -> Result<ListStats, PlaceError> {
     let reader = Reader::new(store.clone(), LIST_CACHE_BYTES);
     let mut lister = Lister { reader, snapshot, stats: ListStats::default(), each, monitor };
     // That `each` broke is no news to the caller.
@@ -77,7 +77,7 @@ impl Lister<'_> {
     }
 
     /// The snapshot's source paths, and what is directly in those that are directories.
-    fn sources(&mut self) -> Result<ControlFlow<()>, StoreError> {
+    fn sources(&mut self) -> Result<ControlFlow<()>, PlaceError> {
         let snapshot = self.snapshot;
         for path in &snapshot.manifest.paths {
             let entry = entry_at(&mut self.reader, snapshot, path)?;

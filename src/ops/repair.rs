@@ -1,5 +1,6 @@
 //! `repair index`: the index rebuilt from the packs' own tables. Packs are only read.
 
+use super::check::error::CheckError;
 use super::check::findings::Findings;
 use super::check::index::{Catalogue, catalogue};
 use super::check::records::{Records, check_sealed};
@@ -11,12 +12,43 @@ use crate::monitor::{Counter, Monitor, Problem, Silent};
 use crate::object::ObjectError;
 use crate::object::reader::{pack_key, read_table_of};
 use crate::object::writer::StoredPack;
-use crate::storage::{Area, Storage, StorageKey};
+use crate::storage::{Area, Storage, StorageError, StorageKey};
 use crate::store::session::Session;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+/// Why a repair did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What the store has could not be looked through.
+    #[error(transparent)]
+    Check(CheckError),
+    /// It was cancelled.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<CheckError> for RepairError {
+    fn from(error: CheckError) -> RepairError {
+        match error {
+            CheckError::Store(error) => RepairError::Store(error),
+            CheckError::Interrupted => RepairError::Interrupted,
+            error => RepairError::Check(error),
+        }
+    }
+}
+
+impl From<StorageError> for RepairError {
+    fn from(error: StorageError) -> RepairError {
+        RepairError::Store(error.into())
+    }
+}
 
 /// How to repair.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +84,7 @@ pub struct RepairStats {
 
 /// Makes missing folders of a store again, unless in a dry run; gives their names. What lay in them is not made again,
 /// but the others can be read then. The store cannot be opened before.
-pub fn folders(storage: &dyn Storage, dry_run: bool) -> Result<Vec<&'static str>, StoreError> {
+pub fn folders(storage: &dyn Storage, dry_run: bool) -> Result<Vec<&'static str>, RepairError> {
     let missing = storage.missing_folders()?;
     for area in missing.iter().filter(|_| !dry_run) {
         storage.make_folder(*area)?;
@@ -66,7 +98,7 @@ pub fn folders(storage: &dyn Storage, dry_run: bool) -> Result<Vec<&'static str>
 /// segments that cannot be read are removed after that. Packs of sessions without an outcome are listed too: it may
 /// have been lost, and what it had committed is needed. (If the session was killed, or still runs, listing them costs
 /// nothing but the rows.) Packs of sessions that were settled as ended are not.
-pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor) -> Result<RepairStats, StoreError> {
+pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor) -> Result<RepairStats, RepairError> {
     let start = Instant::now();
     let mut stats = RepairStats::default();
     // The session first: what is condemned by now is not listed again, and what is condemned later waits for it.
@@ -109,7 +141,7 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
 }
 
 /// Puts index segments that were moved where they belong, and removes copies of them elsewhere.
-fn put_right(store: &Store, catalogue: &Catalogue) -> Result<(), StoreError> {
+fn put_right(store: &Store, catalogue: &Catalogue) -> Result<(), RepairError> {
     for (there, own) in &catalogue.misplaced_segments {
         let bytes = store.storage.get(there, SEGMENT_BYTES_MAX)?;
         // What cannot be read does not keep its place.
@@ -133,7 +165,7 @@ fn list_packs(
     options: &RepairOptions,
     monitor: &dyn Monitor,
     stats: &mut RepairStats,
-) -> Result<(), StoreError> {
+) -> Result<(), RepairError> {
     let condemned = store.read_state()?.condemned_packs;
     let mut packs: Vec<_> = catalogue
         .packs
@@ -146,7 +178,7 @@ fn list_packs(
     let mut found = vec![];
     for (kind, id, len, listed) in packs {
         if options.cancel.load(Relaxed) {
-            return Err(StoreError::Interrupted);
+            return Err(RepairError::Interrupted);
         }
         monitor.add(Counter::ObjectsChecked, 1);
         if condemned.contains(&id) {

@@ -3,7 +3,7 @@
 mod folder;
 
 pub use crate::destination::fs::Ownership as Owners;
-pub use crate::pipeline::restore::{Overwrite, RestoreStats};
+pub use crate::pipeline::restore::{Overwrite, RestoreError, RestoreStats};
 
 use crate::base::path::{key_of, path_of};
 use crate::destination::{Destination, OwnerNumbers, Target};
@@ -12,12 +12,11 @@ use crate::format::session::SessionPurpose;
 use crate::format::tree::EntryKind;
 use crate::monitor::{Counter, Monitor};
 use crate::ops::list::LIST_CACHE_BYTES;
-use crate::pipeline::Failure;
-use crate::pipeline::restore::{Request, RestoreContext, Rules, Tally, run as run_pipeline};
+use crate::pipeline::restore::{Failure, Request, RestoreContext, Rules, Tally, run as run_pipeline};
+use crate::store::Store;
 use crate::store::session::Session;
 use crate::store::snapshots::Snapshot;
 use crate::store::trust::Authenticity;
-use crate::store::{Store, StoreError};
 use crate::tree::place::entry_at;
 use crate::tree::reader::Reader;
 use std::collections::HashSet;
@@ -75,9 +74,9 @@ pub struct RestoreOptions {
     pub cancel: Arc<AtomicBool>,
 }
 
-/// Restores into the folder `options.target`. `StoreError::Interrupted` when `options.cancel` was set. A damaged blob costs
+/// Restores into the folder `options.target`. `RestoreError::Interrupted` when `options.cancel` was set. A damaged blob costs
 /// only the files that hold it.
-pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreStats, StoreError> {
+pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) -> Result<RestoreStats, RestoreError> {
     run_to(&folder::Folder::of(options), store, options, monitor)
 }
 
@@ -87,9 +86,9 @@ pub fn run_to(
     store: &Arc<Store>,
     options: &RestoreOptions,
     monitor: &dyn Monitor,
-) -> Result<RestoreStats, StoreError> {
+) -> Result<RestoreStats, RestoreError> {
     let start = Instant::now();
-    let base = key_of(&options.path).map_err(|e| StoreError::Refused(format!("{}: {e}", display(&options.path))))?;
+    let base = key_of(&options.path).map_err(|e| RestoreError::Refused(format!("{}: {e}", display(&options.path))))?;
     let rules = rules(&path_of(&base), options)?;
     let snapshot = store.find_snapshot(&options.snapshot)?;
     let tally = Tally::new(monitor);
@@ -173,10 +172,10 @@ fn expect(snapshot: &Snapshot, monitor: &dyn Monitor) {
 }
 
 /// What is chosen by patterns and lists.
-fn rules(base: &[u8], options: &RestoreOptions) -> Result<Rules, StoreError> {
+fn rules(base: &[u8], options: &RestoreOptions) -> Result<Rules, RestoreError> {
     if options.delete && options.overwrite == Overwrite::Never {
         let why = "what is there cannot be left as it is and deleted: --delete does not go with --overwrite never";
-        return Err(StoreError::Refused(why.into()));
+        return Err(RestoreError::Refused(why.into()));
     }
     let rules = Rules::new(base, &options.include, &options.exclude)?;
     Ok(match &options.list {
@@ -202,7 +201,7 @@ fn doubt(snapshot: &Snapshot, tally: &Tally<'_>) {
 }
 
 /// Whether there is something to restore. The root is not asked for: where its leaf is damaged the rest is restored.
-fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8], delete: bool) -> Result<(), StoreError> {
+fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8], delete: bool) -> Result<(), RestoreError> {
     if base.is_empty() {
         return Ok(());
     }
@@ -210,20 +209,22 @@ fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8], delete: bool) -
     let entry = entry_at(&mut reader, snapshot, &path_of(base))?;
     if delete && entry.meta.kind != EntryKind::Directory {
         let path = display(&path_of(base));
-        return Err(StoreError::Refused(format!("{path:?} is not a directory: --delete has nothing to look through")));
+        return Err(RestoreError::Refused(format!(
+            "{path:?} is not a directory: --delete has nothing to look through"
+        )));
     }
     Ok(())
 }
 
 /// Paths of a list as absolute ones of the snapshot; one that lies outside of what is restored is refused.
-fn listed(base: &[u8], list: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, StoreError> {
+fn listed(base: &[u8], list: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, RestoreError> {
     let absolute = |path: &Vec<u8>| {
         let joined = if path.first() == Some(&b'/') { path.clone() } else { [base, b"/", path].concat() };
         // As a person or `find .` writes it.
         let parts = joined.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
         let normal: Vec<u8> = parts.flat_map(|part| [b"/", part].concat()).collect();
         let normal = if normal.is_empty() { b"/".to_vec() } else { normal };
-        let refused = |why: String| StoreError::Refused(format!("{:?} in the list: {why}", display(path)));
+        let refused = |why: String| RestoreError::Refused(format!("{:?} in the list: {why}", display(path)));
         key_of(&normal).map_err(|e| refused(e.to_string()))?;
         let below =
             base == b"/" || normal.strip_prefix(base).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
@@ -249,8 +250,8 @@ fn is_trusted(snapshot: &Snapshot, tally: &Tally<'_>, options: &RestoreOptions) 
     !doubtful
 }
 
-fn target_error(what: &'static str, target: &impl Target, source: io::Error) -> StoreError {
-    StoreError::Local { what, path: target.name(), source }
+fn target_error(what: &'static str, target: &impl Target, source: io::Error) -> RestoreError {
+    RestoreError::Target { what, path: target.name(), source }
 }
 
 fn cores() -> usize {
@@ -270,7 +271,7 @@ impl Lease {
         options: &RestoreOptions,
         snapshot: &Snapshot,
         monitor: &dyn Monitor,
-    ) -> Result<Lease, StoreError> {
+    ) -> Result<Lease, RestoreError> {
         if !options.dry_run {
             let begun = Session::begin(store.clone(), SessionPurpose::Read, &options.host, vec![snapshot.id]);
             // A store that is read-only for this user restores all the same; anything else shows again when it is read.

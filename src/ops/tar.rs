@@ -15,7 +15,7 @@ use crate::monitor::{Monitor, Problem};
 use crate::object::ObjectError;
 use crate::store::snapshots::Snapshot;
 use crate::store::{Store, StoreError};
-use crate::tree::place::{KeyRange, entry_at};
+use crate::tree::place::{KeyRange, PlaceError, entry_at};
 use crate::tree::reader::Reader;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -36,6 +36,9 @@ pub enum TarError {
     /// The store. The message says what is missing.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is nothing of this path in the snapshot.
+    #[error(transparent)]
+    Place(PlaceError),
     /// The store, at the content of this path.
     #[error("{path}: {source}")]
     Content {
@@ -47,6 +50,15 @@ pub enum TarError {
     /// Where it was written to.
     #[error(transparent)]
     Output(#[from] io::Error),
+}
+
+impl From<PlaceError> for TarError {
+    fn from(error: PlaceError) -> TarError {
+        match error {
+            PlaceError::Store(error) => TarError::Store(error),
+            error => TarError::Place(error),
+        }
+    }
 }
 
 /// What went into an archive.

@@ -6,6 +6,3 @@
 
 pub mod backup;
 pub mod restore;
-
-/// The first error of a run on a store.
-pub type Failure = crate::work::failure::Failure<crate::store::StoreError>;

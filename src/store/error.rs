@@ -1,11 +1,9 @@
 //! What ends an operation on a store.
 
-use crate::base::id::{ObjectId, SessionId};
+use crate::base::id::SessionId;
 use crate::index::IndexError;
 use crate::object::ObjectError;
 use crate::storage::StorageError;
-use crate::work::failure::WorkerPanic;
-use crate::work::parallel::NoThread;
 
 /// A failure of the store: the session ends and nothing is committed.
 #[derive(Debug, thiserror::Error)]
@@ -40,8 +38,7 @@ pub enum StoreError {
     NoSnapshot(String),
     #[error("{0:?} is the beginning of more than one snapshot id")]
     Ambiguous(String),
-    #[error("{path}: {why} (snapshot {snapshot})")]
-    Path { snapshot: ObjectId, path: String, why: &'static str },
+    /// The selection leaves no snapshot.
     #[error("{0}")]
     NoMatch(String),
     #[error("another run settled this session as ended; nothing was committed. Run the backup again")]
@@ -50,32 +47,13 @@ pub enum StoreError {
     Doubt { session: SessionId, reason: String },
     #[error("{what} {path}: {source}")]
     Local { what: &'static str, path: String, source: std::io::Error },
-    #[error("a worker failed: {0}")]
-    Panic(String),
     #[error("{0}")]
     Refused(String),
-    /// It gives nothing any more.
-    #[error("{0}")]
-    StorageFails(String),
-    #[error("interrupted")]
-    Interrupted,
 }
 
 impl From<StorageError> for StoreError {
     fn from(e: StorageError) -> StoreError {
         StoreError::Object(ObjectError::Storage(e))
-    }
-}
-
-impl From<WorkerPanic> for StoreError {
-    fn from(WorkerPanic(text): WorkerPanic) -> StoreError {
-        StoreError::Panic(text)
-    }
-}
-
-impl From<NoThread> for StoreError {
-    fn from(NoThread(source): NoThread) -> StoreError {
-        StoreError::Local { what: "start", path: "a thread".into(), source }
     }
 }
 

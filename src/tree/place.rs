@@ -1,10 +1,49 @@
 //! How a place in a snapshot is named: by a person as `ID:path`, in a tree as a range of keys.
 
 use super::reader::Reader;
+use crate::base::id::ObjectId;
 use crate::base::path::{children_prefix, key_of, subtree_prefix};
 use crate::format::tree::Entry;
 use crate::store::StoreError;
 use crate::store::snapshots::Snapshot;
+
+/// What is wrong with a place that a person named.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlaceError {
+    /// The store failed while the place was looked up.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is no path.
+    #[error("{path:?} is no path in a snapshot: name it without `..`")]
+    NoPath {
+        /// What was given.
+        path: String,
+    },
+    /// There is nothing, or not what was asked for.
+    #[error("{path}: {why} (snapshot {snapshot})")]
+    Unfit {
+        /// The snapshot that was looked at.
+        snapshot: ObjectId,
+        /// The path in it.
+        path: String,
+        /// What does not fit.
+        why: &'static str,
+    },
+    /// The tree has nothing of this path.
+    #[error("the snapshot has no {path:?}")]
+    Nothing {
+        /// The path in the snapshot.
+        path: String,
+    },
+}
+
+impl PlaceError {
+    /// Whether an object of the store is damaged or missing, as opposed to something failing.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, PlaceError::Store(error) if error.is_damage())
+    }
+}
 
 /// A place in a snapshot as a person names it: `latest`, an id or its beginning, and a path: `ID:path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,17 +56,14 @@ pub struct SnapshotPath {
 
 impl SnapshotPath {
     /// Reads `SNAP` or `SNAP:path`; a path without a leading `/` is taken from the root.
-    pub fn parse(text: &[u8]) -> Result<SnapshotPath, StoreError> {
+    pub fn parse(text: &[u8]) -> Result<SnapshotPath, PlaceError> {
         let (name, path) = match text.iter().position(|&b| b == b':') {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
         };
         let not_a_name = || StoreError::NoSnapshot(String::from_utf8_lossy(text).into_owned());
         let snapshot = std::str::from_utf8(name).map_err(|_| not_a_name())?.to_string();
-        let not_a_path = |path: &[u8]| {
-            let path = String::from_utf8_lossy(path);
-            StoreError::NoMatch(format!("{path:?} is no path in a snapshot: name it without `..`"))
-        };
+        let not_a_path = |path: &[u8]| PlaceError::NoPath { path: String::from_utf8_lossy(path).into_owned() };
         let path = path.map(|p| normal_path(p).ok_or_else(|| not_a_path(p))).transpose()?;
         Ok(SnapshotPath { snapshot, path })
     }
@@ -89,9 +125,9 @@ impl KeyRange {
 }
 
 /// The entry at a path; an error when there is none.
-pub fn entry_at(reader: &mut Reader, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, StoreError> {
+pub fn entry_at(reader: &mut Reader, snapshot: &Snapshot, path: &[u8]) -> Result<Entry, PlaceError> {
     let missing =
-        |why| StoreError::Path { snapshot: snapshot.id, path: String::from_utf8_lossy(path).into_owned(), why };
+        |why| PlaceError::Unfit { snapshot: snapshot.id, path: String::from_utf8_lossy(path).into_owned(), why };
     let key = key_of(path).map_err(|_| missing("not a path"))?;
     reader.entry(&snapshot.manifest.root, &key)?.ok_or_else(|| missing("not in this snapshot"))
 }

@@ -7,7 +7,7 @@ use larder::storage::memory::MemoryStorage;
 use larder::storage::{Area, Storage, StorageKey};
 use std::sync::Arc;
 
-fn check(engine: &Engine, storage: MemoryStorage) -> Result<CheckReport, larder::store::StoreError> {
+fn check(engine: &Engine, storage: MemoryStorage) -> Result<CheckReport, larder::ops::check::CheckError> {
     let store = engine.open(Arc::new(storage))?;
     let options = CheckOptions { read_data: ReadData::All, threads: 1, ..CheckOptions::default() };
     larder::ops::check::run(&store, &options, &larder::monitor::Silent)

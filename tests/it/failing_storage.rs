@@ -11,7 +11,7 @@ use larder::ops::list::ListOptions;
 use larder::ops::restore::RestoreOptions;
 use larder::storage::layer::{Fault, FaultStorage, OperationKind, Plan};
 use larder::storage::{Storage, StorageKey};
-use larder::store::{Store, StoreError};
+use larder::store::Store;
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
@@ -35,7 +35,11 @@ fn sample() -> (Engine, tempfile::TempDir) {
     (engine, tree)
 }
 
-fn restore(store: &Arc<Store>, tree: &Path, target: &Path) -> Result<larder::ops::restore::RestoreStats, StoreError> {
+fn restore(
+    store: &Arc<Store>,
+    tree: &Path,
+    target: &Path,
+) -> Result<larder::ops::restore::RestoreStats, larder::ops::restore::RestoreError> {
     let options = RestoreOptions {
         snapshot: "latest".into(),
         path: tree.as_os_str().as_bytes().to_vec(),
@@ -106,7 +110,7 @@ fn a_check_of_a_storage_that_fails_at_any_read_finds_no_damage() {
 fn listing_searching_and_backing_up_from_a_storage_that_fails_find_no_damage() {
     let (engine, tree) = sample();
     at_each_read(&engine, &mut |store, what| {
-        let work = || -> Result<u64, StoreError> {
+        let work = || -> Result<u64, larder::tree::place::PlaceError> {
             store.load_index()?;
             let (snapshots, doubtful) = store.snapshots()?;
             assert!(doubtful.iter().all(|doubtful| !doubtful.error.is_damage()), "{what}");

@@ -3,9 +3,9 @@
 use crate::memory::{Engine, small_tree};
 use crate::roundtrip::noise;
 use larder::monitor::Silent;
+use larder::ops::backup::BackupError;
 use larder::ops::backup::BackupOptions;
 use larder::storage::{Storage, StorageKey};
-use larder::store::StoreError;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -147,7 +147,7 @@ fn an_interrupted_run_leaves_nothing_half_visible_and_is_used_again() {
     let options = BackupOptions { host: "here".into(), cancel: cancel.clone(), ..BackupOptions::default() };
     let monitor = Arc::new(StopAt(cancel, Default::default()));
     let ended = larder::ops::backup::run(&engine.store, &Engine::source(tree.path()), &options, monitor);
-    assert!(matches!(ended, Err(StoreError::Interrupted)), "{ended:?}");
+    assert!(matches!(ended, Err(BackupError::Interrupted)), "{ended:?}");
     assert_eq!(engine.store.snapshots().unwrap().0.len(), 0);
     let packs = |engine: &Engine| engine.storage.keys().iter().filter(|k| matches!(k, StorageKey::Pack(_))).count();
     assert!(packs(&engine) >= 1, "the open pack is closed");

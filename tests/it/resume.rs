@@ -4,8 +4,8 @@ use crate::memory::Engine;
 use crate::roundtrip::noise;
 use crate::sandbox::{Sandbox, names};
 use larder::monitor::{Counter, Monitor};
+use larder::ops::restore::RestoreError;
 use larder::ops::restore::{Overwrite, RestoreOptions, RestoreStats};
-use larder::store::StoreError;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
@@ -54,7 +54,7 @@ impl Setup {
     }
 
     /// Stops after so many bytes.
-    fn run(&self, stop: u64, overwrite: Overwrite) -> Result<RestoreStats, StoreError> {
+    fn run(&self, stop: u64, overwrite: Overwrite) -> Result<RestoreStats, RestoreError> {
         let cancel = Arc::new(AtomicBool::new(false));
         let options = RestoreOptions {
             snapshot: "latest".into(),
@@ -71,7 +71,7 @@ impl Setup {
 
     fn interrupt(&self, overwrite: Overwrite) {
         let ended = self.run(STOP, overwrite);
-        assert!(matches!(ended, Err(StoreError::Interrupted)), "{ended:?}");
+        assert!(matches!(ended, Err(RestoreError::Interrupted)), "{ended:?}");
     }
 
     fn is_whole(&self, stats: &RestoreStats) {

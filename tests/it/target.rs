@@ -5,8 +5,8 @@ use crate::faulty::{Behaviour, CALLS, Call, Fault, Faulty, Inode};
 use crate::memory::Engine;
 use crate::roundtrip::noise;
 use larder::monitor::{Counter, Monitor, Problem};
+use larder::ops::restore::RestoreError;
 use larder::ops::restore::{Overwrite, RestoreOptions, RestoreStats};
-use larder::store::StoreError;
 use rustix::fs::XattrFlags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
@@ -181,7 +181,7 @@ fn below(target: &Faulty) -> Truth {
 }
 
 struct Outcome {
-    stats: Result<RestoreStats, StoreError>,
+    stats: Result<RestoreStats, RestoreError>,
     notes: Vec<String>,
     source: PathBuf,
 }

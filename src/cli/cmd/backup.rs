@@ -19,7 +19,6 @@ use crate::connect::open::Opened;
 use crate::monitor::Counter;
 use crate::ops::backup::{self, BackupOptions};
 use crate::source::fs::ReadMode;
-use crate::store::StoreError;
 use crate::store::newest::Wanted;
 use ahead::Ahead;
 use first::open_or_create;
@@ -218,7 +217,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     // A command that still runs is ended by now.
     drop(source);
     let stats = outcome.map_err(|e| match e {
-        StoreError::Interrupted => {
+        backup::BackupError::Interrupted => {
             Failure::new(ExitCode::Interrupted, "interrupted; the next backup reuses what was stored")
         }
         e => e.into(),

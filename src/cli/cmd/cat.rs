@@ -118,6 +118,7 @@ fn archive(context: &Context, store: &Arc<Store>, snapshot: &Snapshot, path: &[u
         Ok(stats) if stats.unread > 0 => Ok(ExitCode::Unread),
         Ok(_) => Ok(ExitCode::Ok),
         Err(TarError::Output(error)) => Err(out.failed.unwrap_or_else(|| Failure::stdout(&error))),
+        Err(TarError::Place(error)) => Err(error.into()),
         Err(TarError::Store(error)) => Err(incomplete(error.into())),
         Err(TarError::Content { path, source }) => {
             let failure = Failure::from(source);

@@ -17,7 +17,6 @@ use crate::ops::restore::{self, Overwrite, Owners, RestoreOptions, RestoreStats}
 use crate::report::problem::ProblemObject;
 use crate::report::restore::Summary;
 use crate::source::fs::parse_list;
-use crate::store::StoreError;
 use crate::tree::place::SnapshotPath;
 use never::Never;
 use std::ffi::OsString;
@@ -194,7 +193,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     progress.finish();
     context.interrupt.immediate();
     let stats = outcome.map_err(|e| match e {
-        StoreError::Interrupted => Failure::new(ExitCode::Interrupted, "interrupted; run it again to continue"),
+        restore::RestoreError::Interrupted => {
+            Failure::new(ExitCode::Interrupted, "interrupted; run it again to continue")
+        }
         e => e.into(),
     })?;
     tell(&context.out, &options, &stats, &progress.stages())?;

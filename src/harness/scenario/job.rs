@@ -186,7 +186,7 @@ fn back_up(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Result<Ou
         ..BackupOptions::default()
     };
     let stages = Arc::new(Stages::default());
-    let stats = backup::run(store, &source, &options, stages.clone()).map_err(interrupted)?;
+    let stats = backup::run(store, &source, &options, stages.clone())?;
     if let Some(problem) = stats.problems.first() {
         let path = String::from_utf8_lossy(&problem.path).into_owned();
         return Err(BenchError::NotMeasured(format!("{path} could not be read: {}", problem.message)));
@@ -214,7 +214,7 @@ fn restore_all(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Resul
         ..RestoreOptions::default()
     };
     let stages = Stages::default();
-    let stats = restore::run(store, &options, &stages).map_err(interrupted)?;
+    let stats = restore::run(store, &options, &stages)?;
     if stats.damaged + stats.damaged_ranges + stats.differing > 0 {
         return Err(BenchError::NotMeasured(format!("the restore found {} files damaged", stats.damaged)));
     }
@@ -225,18 +225,11 @@ fn check_all(job: &Job, store: &Arc<Store>, cancel: &Arc<AtomicBool>) -> Result<
     let read_data = if job.task == Task::CheckReadData { ReadData::All } else { ReadData::No };
     let options = CheckOptions { read_data, threads: job.threads, cancel: cancel.clone() };
     let stages = Stages::default();
-    let report = check::run(store, &options, &stages).map_err(interrupted)?;
+    let report = check::run(store, &options, &stages)?;
     if report.is_damaged() {
         return Err(BenchError::NotMeasured("the check found damage in a store made just now".into()));
     }
     Ok(Outcome { entries: report.entries, chunks: report.chunks, stages: stages.take(), ..Outcome::default() })
-}
-
-fn interrupted(error: StoreError) -> BenchError {
-    match error {
-        StoreError::Interrupted => BenchError::Interrupted,
-        error => error.into(),
-    }
 }
 
 /// User and system time of this process.

@@ -9,6 +9,7 @@ use crate::crypto::slot::Credential;
 use crate::harness::BenchError;
 use crate::monitor::Counters;
 use crate::ops::backup::{self, BackupOptions};
+use crate::pipeline::backup::BackupError;
 use crate::pipeline::backup::context::BackupContext;
 use crate::pipeline::backup::item::{Batch, Buffer, Chunk, ChunkState, PlacedBatch, Plan};
 use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, place, read, scan};
@@ -130,7 +131,7 @@ fn throwaway_store(folder: &Path) -> Result<Arc<Store>, StoreError> {
     Ok(Arc::new(Store::create(Arc::new(MemoryStorage::new()), &key, places, CreateOptions::default())?))
 }
 
-fn context_of(store: &Arc<Store>, compression: Compression) -> Result<BackupContext, StoreError> {
+fn context_of(store: &Arc<Store>, compression: Compression) -> Result<BackupContext, BackupError> {
     let options = BackupOptions { compression, batches: PERMITS, ..BackupOptions::default() };
     backup::context(store, None, &options, Arc::new(Counters::default()))
 }

@@ -9,12 +9,13 @@ use crate::codec::Decompressor;
 use crate::crypto::lanes::ManyHasher;
 use crate::format::blob::{BlobHeader, BlobKind, NONCE_TAIL_LEN, TAG_LEN};
 use crate::harness::BenchError;
+use crate::pipeline::backup::BackupError;
 use crate::pipeline::backup::context::BackupContext;
 use crate::pipeline::backup::item::{Batch, Buffer, PlacedBatch, Plan};
 use crate::pipeline::backup::{chunk, compress, dedup, encrypt, hash, read};
 use crate::source::fs::{FsOptions, FsSource, ReadMode};
 use crate::source::{Source, Walked};
-use crate::store::StoreError;
+use crate::work::failure::WorkerPanic;
 use blake3::platform::Platform;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -248,8 +249,8 @@ fn clocked(work: impl FnOnce()) -> Duration {
 fn on<T: Send>(
     pool: &rayon::ThreadPool,
     items: &mut [T],
-    work: impl Fn(&mut T) -> Result<(), StoreError> + Sync + Send,
-) -> Result<Duration, StoreError> {
+    work: impl Fn(&mut T) -> Result<(), BackupError> + Sync + Send,
+) -> Result<Duration, BackupError> {
     pool.install(|| {
         let start = Instant::now();
         items.par_iter_mut().with_max_len(1).try_for_each(work)?;
@@ -271,10 +272,10 @@ pub fn walk(data: &Path, read: ReadMode, threads: usize) -> Result<(Duration, u6
 }
 
 /// What each file costs before and after its bytes.
-fn open_files(source: &FsSource, batch: &Batch) -> Result<(), StoreError> {
+fn open_files(source: &FsSource, batch: &Batch) -> Result<(), BackupError> {
     for entry in batch.entries.iter().filter(|entry| matches!(entry.plan, Plan::Read)) {
         let opened = source.open(&entry.found).and_then(|file| Ok((file.fingerprint()?, file.xattrs()?)));
-        black_box(opened.map_err(|source| StoreError::Local {
+        black_box(opened.map_err(|source| BackupError::Source {
             what: "open",
             path: String::from_utf8_lossy(&crate::base::path::path_of(&entry.found.key)).into_owned(),
             source,
@@ -288,7 +289,7 @@ thread_local! {
 }
 
 /// As the pipeline's, on a chosen path: small contents side by side, large ones each by itself.
-fn hash_batch_on(platform: Platform, context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
+fn hash_batch_on(platform: Platform, context: &BackupContext, batch: &mut Batch) -> Result<(), BackupError> {
     let key = &context.ring.keys.chunk_id;
     let Buffer { plain, chunks, .. } = &mut batch.buffer;
     HASHERS.with_borrow_mut(|kept| {
@@ -313,12 +314,16 @@ fn set_sealed(codec: Option<&mut CodecInput>, sealed: bool) -> Result<(), BenchE
     Ok(())
 }
 
-fn open(batch: &mut PlacedBatch) -> Result<(), StoreError> {
+fn broken(what: String) -> BackupError {
+    WorkerPanic(what).into()
+}
+
+fn open(batch: &mut PlacedBatch) -> Result<(), BackupError> {
     let Some(Buffer { sealed, blobs, .. }) = &mut batch.buffer else { return Ok(()) };
     for run in &batch.runs {
         for blob in &blobs[run.blobs.clone()] {
             let opened = run.pack.open(BlobKind::Chunks, blob.offset, &mut sealed[blob.range.clone()]);
-            opened.map_err(|error| StoreError::Panic(format!("a blob sealed just now does not open: {error}")))?;
+            opened.map_err(|error| broken(format!("a blob sealed just now does not open: {error}")))?;
         }
     }
     Ok(())
@@ -328,9 +333,9 @@ thread_local! {
     static WORKER: RefCell<(Decompressor, Vec<u8>)> = RefCell::default();
 }
 
-fn decompress(batch: &mut PlacedBatch) -> Result<(), StoreError> {
+fn decompress(batch: &mut PlacedBatch) -> Result<(), BackupError> {
     let Some(Buffer { sealed, blobs, .. }) = &batch.buffer else { return Ok(()) };
-    let failed = |error: &dyn std::fmt::Display| StoreError::Panic(format!("a blob made just now is wrong: {error}"));
+    let failed = |error: &dyn std::fmt::Display| broken(format!("a blob made just now is wrong: {error}"));
     WORKER.with_borrow_mut(|(decompressor, plain)| {
         for blob in blobs {
             let inside = &sealed[blob.range.start + NONCE_TAIL_LEN..blob.range.end - TAG_LEN];

@@ -86,7 +86,7 @@ fn options() -> BackupOptions {
     BackupOptions { host, segment_rows: ROWS, batches: 1, threads: 2, readers: 1, ..BackupOptions::default() }
 }
 
-fn run(store: &Arc<Store>, options: BackupOptions) -> Result<BackupStats, StoreError> {
+fn run(store: &Arc<Store>, options: BackupOptions) -> Result<BackupStats, BackupError> {
     super::run(store, &source(), &options, Arc::new(Silent))
 }
 

@@ -1,5 +1,6 @@
 //! Index segments and the packs they name: a fresh index of what the store has, apart from this machine's cache.
 
+use super::error::CheckError;
 use super::findings::Findings;
 use super::records::{Records, names};
 use super::{Severity, Subject};
@@ -13,7 +14,7 @@ use crate::index::{Index, IndexError, Location};
 use crate::object::ObjectError;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use std::collections::{HashMap, HashSet};
 
 /// A pack of the store.
@@ -132,8 +133,8 @@ pub(in crate::ops) struct Catalogue {
     _folder: tempfile::TempDir,
 }
 
-fn local(path: &std::path::Path, source: std::io::Error) -> StoreError {
-    StoreError::Local { what: "write", path: path.display().to_string(), source }
+fn local(path: &std::path::Path, source: std::io::Error) -> CheckError {
+    CheckError::Cache { folder: path.display().to_string(), source }
 }
 
 /// Said of a segment that lies in another generation than its own.
@@ -167,8 +168,8 @@ fn take_rows(
     id: ObjectId,
     builder: &mut RunBuilder,
     (findings, subject): (&Findings<'_>, &Subject),
-    failed: &dyn Fn(IndexError) -> StoreError,
-) -> Result<(Vec<(SegmentPack, RowSum)>, u64), StoreError> {
+    failed: &dyn Fn(IndexError) -> CheckError,
+) -> Result<(Vec<(SegmentPack, RowSum)>, u64), CheckError> {
     builder.segment(id, &reader.footer.packs).map_err(failed)?;
     let mut sums: Vec<_> = reader.footer.packs.iter().map(|pack| (*pack, RowSum::default())).collect();
     let (mut result, mut impossible, mut rows) = (Ok(()), 0u64, 0);
@@ -200,13 +201,13 @@ pub(in crate::ops) fn catalogue(
     store: &Store,
     findings: &Findings<'_>,
     records: &Records,
-) -> Result<Catalogue, StoreError> {
+) -> Result<Catalogue, CheckError> {
     let cache = store.cache_folder();
     std::fs::create_dir_all(cache).map_err(|e| local(cache, e))?;
     let folder = tempfile::Builder::new().prefix("check-").tempdir_in(cache).map_err(|e| local(cache, e))?;
     let failed = |e: IndexError| match e {
         IndexError::Io(e) => local(folder.path(), e),
-        other => StoreError::Refused(other.to_string()),
+        other => CheckError::Index(other.to_string()),
     };
     let mut index = Index::open(folder.path(), store.id()).map_err(failed)?;
     let mut builder = RunBuilder::new(folder.path()).map_err(failed)?;
@@ -267,7 +268,7 @@ pub(in crate::ops) fn catalogue(
 }
 
 /// Packs that are in the storage.
-fn listed_packs(store: &Store) -> Result<HashMap<(PackKind, ObjectId), PackState>, StoreError> {
+fn listed_packs(store: &Store) -> Result<HashMap<(PackKind, ObjectId), PackState>, CheckError> {
     let mut packs = HashMap::new();
     for (area, kind) in [(Area::Packs, PackKind::Data), (Area::Trees, PackKind::Tree)] {
         store.storage.list(area, &mut |listed| {

@@ -1,5 +1,6 @@
 //! What can be checked without any key: names that are hashes, and what is plain.
 
+use super::error::CheckError;
 use super::findings::{Findings, Flaw};
 use super::index::misplaced;
 use super::records::{check_plain, names};
@@ -9,7 +10,6 @@ use crate::crypto::hash::ObjectHasher;
 use crate::format::segment::SegmentHeader;
 use crate::monitor::{Counter, Monitor, Silent};
 use crate::storage::{Area, Storage, StorageKey};
-use crate::store::StoreError;
 use crate::work::parallel;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -20,7 +20,7 @@ pub fn keyless(
     storage: &Arc<dyn Storage>,
     options: &CheckOptions,
     monitor: &dyn Monitor,
-) -> Result<CheckReport, StoreError> {
+) -> Result<CheckReport, CheckError> {
     let start = Instant::now();
     let findings = Findings::new(monitor);
     let mut report = CheckReport::default();
@@ -33,7 +33,7 @@ pub fn keyless(
     let bytes = AtomicU64::new(0);
     parallel::each(threads(options), "check", objects.iter(), Vec::new, |piece: &mut Vec<u8>, key| {
         if options.cancel.load(Relaxed) {
-            return Err(StoreError::Interrupted);
+            return Err(CheckError::Interrupted);
         }
         let subject = Subject::Object(*key);
         let own = findings.read(&subject, || hash(&**storage, key, piece, &bytes, monitor)).flatten();
@@ -55,7 +55,7 @@ pub fn keyless(
 }
 
 /// What is wrong with a store that has no config or no key slot, so that it cannot be opened for a check with keys.
-pub fn nobody_can_open(storage: &dyn Storage) -> Result<Option<CheckReport>, StoreError> {
+pub fn nobody_can_open(storage: &dyn Storage) -> Result<Option<CheckReport>, CheckError> {
     let findings = Findings::new(&Silent);
     check_plain(storage, &findings)?;
     let mut report = CheckReport::default();

@@ -375,7 +375,7 @@ fn the_last_slot_that_opens_a_store_is_not_removed_beside_one_that_was_slipped_i
     let name = crate::crypto::hash::object_id(&forged);
     bench.storage.replace(&StorageKey::KeySlot(name), forged);
     let StorageKey::KeySlot(own) = own else { unreachable!() };
-    assert!(matches!(bench.store.remove_key_slot(own), Err(StoreError::Refused(_))));
+    assert!(matches!(bench.store.remove_key_slot(own), Err(crate::store::StoreError::Refused(_))));
     bench.store.remove_key_slot(name).unwrap();
     assert!(!check(&bench, ReadData::No).is_damaged());
 }

@@ -1,7 +1,7 @@
 //! A snapshot against a directory of this machine: the walk is merged with the snapshot's entries, and a file that
 //! looks changed is read and compared chunk by chunk with the ids, so that nothing is fetched from the store.
 
-use super::{Change, DiffStats, Side, Unlisted, judge, tell};
+use super::{Change, DiffError, DiffStats, Side, Unlisted, judge, tell};
 use crate::base::limits::BATCH_BYTES;
 use crate::base::path::{path_of, subtree_prefix};
 use crate::base::time::Time;
@@ -13,7 +13,7 @@ use crate::format::tree::{Content, Entry, EntryKind};
 use crate::monitor::{Monitor, Problem};
 use crate::ops::list::LIST_CACHE_BYTES;
 use crate::source::{FoundEntry, Source, SourceFile, Walked};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::tree::cursor::{Place, TreeCursor};
 use crate::tree::reader::Reader;
 use std::io;
@@ -40,7 +40,7 @@ pub fn with_directory(
     options: LocalOptions,
     each: &mut dyn FnMut(&Change<'_>) -> ControlFlow<()>,
     monitor: &dyn Monitor,
-) -> Result<DiffStats, StoreError> {
+) -> Result<DiffStats, DiffError> {
     let range = before.range.clone();
     let reader = || Reader::new(store.clone(), LIST_CACHE_BYTES);
     let mut merge = Merge {
@@ -80,7 +80,7 @@ pub fn with_directory(
             }
             Walked::Skipped { .. } => true,
         })
-        .map_err(|source| StoreError::Local { what: "cannot walk", path: "the directory".into(), source })?;
+        .map_err(DiffError::Source)?;
     match failed {
         Some(error) => Err(error),
         None if merge.over => Ok(merge.stats),
@@ -121,7 +121,7 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     /// Something found on this machine: what the snapshot has before it is gone, what it has at its key is compared.
-    fn found(&mut self, found: FoundEntry) -> Result<ControlFlow<()>, StoreError> {
+    fn found(&mut self, found: FoundEntry) -> Result<ControlFlow<()>, DiffError> {
         if self.removed_before(Some(&found.key))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -139,7 +139,7 @@ impl Merge<'_> {
     }
 
     /// Tells of the snapshot's entries below `key` (all that are left without one) as removed.
-    fn removed_before(&mut self, key: Option<&[u8]>) -> Result<ControlFlow<()>, StoreError> {
+    fn removed_before(&mut self, key: Option<&[u8]>) -> Result<ControlFlow<()>, DiffError> {
         loop {
             let (is_entry, first) = match self.cursor.peek() {
                 Some((first, place)) if key.is_none_or(|key| first <= key) => {
@@ -160,12 +160,12 @@ impl Merge<'_> {
         }
     }
 
-    fn descend(&mut self, first: &[u8]) -> Result<(), StoreError> {
+    fn descend(&mut self, first: &[u8]) -> Result<(), DiffError> {
         self.stats.nodes_opened += 1;
         let error = match self.cursor.descend() {
             Ok(()) => return Ok(()),
             Err(e) if e.is_damage() || e.is_unreadable() => e,
-            Err(e) => return Err(e),
+            Err(e) => return Err(e.into()),
         };
         let DiffStats { damaged, store_unreadable, .. } = &mut self.stats;
         *(if error.is_damage() { damaged } else { store_unreadable }) += 1;
@@ -182,7 +182,7 @@ impl Merge<'_> {
         }
     }
 
-    fn compare(&mut self, before: &Entry, mut found: FoundEntry) -> Result<ControlFlow<()>, StoreError> {
+    fn compare(&mut self, before: &Entry, mut found: FoundEntry) -> Result<ControlFlow<()>, DiffError> {
         if Unlisted::is(before) {
             self.stats.unreadable += 1;
             self.unlisted.add(&subtree_prefix(&before.key));
@@ -246,7 +246,7 @@ impl Merge<'_> {
     }
 
     /// Whether the file's bytes are others than the snapshot's. The inner error is the file's, the outer one the store's.
-    fn file_differs(&mut self, before: &Entry, found: &FoundEntry) -> Result<io::Result<bool>, StoreError> {
+    fn file_differs(&mut self, before: &Entry, found: &FoundEntry) -> Result<io::Result<bool>, DiffError> {
         let file = match self.source.open(found) {
             Ok(file) => file,
             Err(error) => return Ok(Err(error)),

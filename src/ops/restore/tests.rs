@@ -146,7 +146,7 @@ fn a_part_comes_straight_into_the_target() {
     assert_eq!(format!("{:o}", mode("f")), format!("{:o}", mode("any")));
     let missing = RestoreOptions { path: b"/a/none".to_vec(), ..options(&folder.path().join("n")) };
     let error = run(&bench.store, &missing, &Silent).unwrap_err();
-    assert!(error.to_string().contains("/a/none") && !matches!(error, StoreError::Refused(_)), "{error:?}");
+    assert!(error.to_string().contains("/a/none") && !matches!(error, RestoreError::Refused(_)), "{error:?}");
     assert!(!folder.path().join("n").exists(), "nothing is made for a path that is not there");
 }
 
@@ -446,7 +446,7 @@ fn a_run_that_is_cancelled_leaves_nothing_half_written() {
     let monitor = CancelAfter(cancel.clone(), 12 << 20, Default::default());
     let options = RestoreOptions { cancel, ..options(&folder.path().join("t")) };
     let ended = run(&bench.store, &options, &monitor);
-    assert!(matches!(ended, Err(StoreError::Interrupted)), "{ended:?}");
+    assert!(matches!(ended, Err(RestoreError::Interrupted)), "{ended:?}");
     let left: Vec<_> = picture(&folder.path().join("t")).into_keys().collect();
     assert_eq!(left, ["a"]);
 }

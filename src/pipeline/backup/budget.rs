@@ -4,7 +4,7 @@
 //! copied into write blocks. So the oldest batch always has memory, and nothing in flight grows.
 
 use super::item::Buffer;
-use crate::pipeline::Failure;
+use crate::pipeline::backup::Failure;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use super::item::{Batch, BigFile, Chunk, ChunkState, HEADROOM, Plan, Stretch};
 use crate::base::id::ContentId;
 use crate::base::limits::GEAR_WINDOW;
 use crate::chunking::{Hits, Selector};
-use crate::store::StoreError;
+use crate::pipeline::backup::BackupError;
 use crossbeam_channel::Receiver;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ thread_local! {
 }
 
 /// The task: cuts whole files, scans a segment.
-pub fn cut_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
+pub fn cut_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), BackupError> {
     if let Some(segment) = &mut batch.segment {
         let window = if segment.continues { GEAR_WINDOW.min(segment.offset as usize) } else { 0 };
         // A stream's bytes before the segment are not in this buffer: `select` scans it with them.

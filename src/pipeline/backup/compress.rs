@@ -10,7 +10,7 @@ use crate::codec::{Compression, Compressor};
 use crate::format::blob::BlobKind;
 use crate::format::pack::{Member, TableBlob};
 use crate::object::pack::lay_out;
-use crate::store::StoreError;
+use crate::pipeline::backup::BackupError;
 use std::cell::RefCell;
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
 }
 
-pub fn compress_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
+pub fn compress_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), BackupError> {
     let group_bytes = context.config.group_bytes;
     WORKER.with_borrow_mut(|worker| {
         let Buffer { plain, sealed, chunks, blobs, .. } = &mut batch.buffer;

@@ -11,7 +11,7 @@ use crate::format::tree::{Entry, Meta};
 use crate::index::{Claims, Index};
 use crate::monitor::{Counter, Monitor, Problem};
 use crate::object::Keyring;
-use crate::pipeline::Failure;
+use crate::pipeline::backup::Failure;
 use crate::source::Description;
 use crate::store::adopt::Adoptable;
 use crate::work::meter::Meter;

@@ -5,9 +5,9 @@
 use super::context::BackupContext;
 use super::item::{Buffer, PlacedBatch};
 use crate::format::blob::BlobKind;
-use crate::store::StoreError;
+use crate::pipeline::backup::BackupError;
 
-pub fn encrypt_batch(_context: &BackupContext, batch: &mut PlacedBatch) -> Result<(), StoreError> {
+pub fn encrypt_batch(_context: &BackupContext, batch: &mut PlacedBatch) -> Result<(), BackupError> {
     let Some(Buffer { sealed, blobs, .. }) = &mut batch.buffer else { return Ok(()) };
     for run in &batch.runs {
         for blob in &blobs[run.blobs.clone()] {

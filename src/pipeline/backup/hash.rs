@@ -6,7 +6,7 @@
 use super::context::BackupContext;
 use super::item::{Batch, Buffer, ChunkState};
 use crate::crypto::lanes::ManyHasher;
-use crate::store::StoreError;
+use crate::pipeline::backup::BackupError;
 use std::cell::RefCell;
 
 thread_local! {
@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// The task. The look-up is a hint for dedup: only that ordered stage claims.
-pub fn hash_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), StoreError> {
+pub fn hash_batch(context: &BackupContext, batch: &mut Batch) -> Result<(), BackupError> {
     let key = &context.ring.keys.chunk_id;
     let Buffer { plain, chunks, .. } = &mut batch.buffer;
     HASHER.with_borrow_mut(|hasher| {

@@ -22,6 +22,7 @@ pub mod context;
 pub mod path_report;
 pub mod dedup;
 pub mod encrypt;
+pub mod error;
 mod grown;
 pub mod hash;
 pub mod item;
@@ -36,14 +37,17 @@ pub mod tree;
 pub mod upload;
 pub mod write;
 
+pub use error::BackupError;
+
 use crate::object::writer::PackWriter;
 use crate::source::Source;
 use crate::storage::BlockPool;
-use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::tree::build::Root;
+use crate::work::parallel::NoThread;
 use context::BackupContext;
 use crossbeam_channel::{Sender, bounded};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 
@@ -64,11 +68,11 @@ struct Pools {
 }
 
 impl Pools {
-    fn new(threads: usize) -> Result<Pools, StoreError> {
+    fn new(threads: usize) -> Result<Pools, BackupError> {
         let pool = |name: &'static str| {
             let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
             let builder = builder.thread_name(move |i| format!("{name}-{i}"));
-            builder.build().map_err(|e| StoreError::Panic(format!("thread pool: {e}")))
+            builder.build().map_err(|e| BackupError::NoThread(NoThread(io::Error::other(e))))
         };
         Ok(Pools { cut: pool("cut")?, compress: pool("compress")?, encrypt: pool("encrypt")? })
     }
@@ -95,7 +99,7 @@ pub fn run(
     trust: scan::Trust,
     threads: Threads,
     sink: Option<Sink<'_>>,
-) -> Result<Option<Root>, StoreError> {
+) -> Result<Option<Root>, BackupError> {
     let pools = Pools::new(threads.pool)?;
     // A reader's own buffers are on their way too.
     let room = context.budget.permits() + 1 + grown::SPARE_BUFFERS * threads.readers;
@@ -158,9 +162,12 @@ fn spawn<'scope>(
     run: impl FnOnce() + Send + 'scope,
 ) {
     if let Err(error) = thread::Builder::new().name(name).spawn_scoped(scope, run) {
-        context.failure.set(StoreError::Panic(format!("cannot start a thread: {error}")));
+        context.failure.set(NoThread(error).into());
     }
 }
+
+/// The first error of a backup.
+pub type Failure = crate::work::failure::Failure<BackupError>;
 
 /// The parent snapshot to compare with.
 pub struct ParentPlan {

@@ -15,8 +15,8 @@ use crate::format::list::Item;
 use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Index;
 use crate::monitor::Counter;
+use crate::pipeline::backup::BackupError;
 use crate::source::{FoundEntry, MadeUp, Source, Walked};
-use crate::store::StoreError;
 use crossbeam_channel::Sender;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub fn run(
     };
     let walked = source.walk(&mut |walked| scanner.take(walked));
     if let Err(error) = walked {
-        context.failure.set(StoreError::Local { what: "walk", path: "the source".into(), source: error });
+        context.failure.set(BackupError::Source { what: "cannot walk", path: "the source".into(), source: error });
     }
     scanner.flush();
 }
@@ -379,7 +379,7 @@ impl Scanner<'_> {
         // Neither half a stream nor one that could not begin is a backup of it.
         let failed = |error| {
             let path = String::from_utf8_lossy(&path_of(&file.found.key)).into_owned();
-            self.context.failure.set(StoreError::Local {
+            self.context.failure.set(BackupError::Source {
                 what: "nothing was committed: cannot read",
                 path,
                 source: error,

@@ -1,7 +1,7 @@
 //! One task a batch in a rayon pool.
 
 use super::context::BackupContext;
-use crate::store::StoreError;
+use crate::pipeline::backup::BackupError;
 use crate::work::meter::Meter;
 use crossbeam_channel::Sender;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub fn spawn<T: Send + 'static>(
     meter: fn(&BackupContext) -> &Meter,
     output: &Sender<T>,
     mut item: T,
-    work: fn(&BackupContext, &mut T) -> Result<(), StoreError>,
+    work: fn(&BackupContext, &mut T) -> Result<(), BackupError>,
 ) {
     let (context, output, queued) = (context.clone(), output.clone(), Instant::now());
     pool.spawn(move || {

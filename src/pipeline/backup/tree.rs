@@ -86,9 +86,9 @@ pub fn run(
     let meter = &context.meters.tree;
     let mut entries = Entries::new(context, session, packs);
     while let Some(batch) = meter.recv(&input) {
-        meter.work(|| context.failure.guard(|| entries.batch(batch)));
+        meter.work(|| context.failure.guard(|| Ok(entries.batch(batch)?)));
     }
-    meter.work(|| context.failure.guard(|| entries.finish()))
+    meter.work(|| context.failure.guard(|| Ok(entries.finish()?)))
 }
 
 impl<'a> Entries<'a> {

@@ -41,7 +41,7 @@ pub fn run(
                 let upload = open.take();
                 context.failure.guard(|| {
                     let Some(upload) = upload else { return Ok(()) };
-                    stored(context, session, upload.commit_pack(id, closed)?)
+                    Ok(stored(context, session, upload.commit_pack(id, closed)?)?)
                 });
             }
         });

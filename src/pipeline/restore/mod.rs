@@ -29,8 +29,10 @@ pub mod sweep;
 pub mod verify;
 mod resume;
 mod feed;
+pub mod error;
 mod worker;
 
+pub use error::RestoreError;
 pub use rules::Rules;
 pub use tally::{RestoreStats, Tally};
 
@@ -38,9 +40,8 @@ use crate::base::id::ContentId;
 use crate::base::path::path_of;
 use crate::destination::{Destination, Node, OwnerNumbers};
 use crate::index::Index;
-use crate::pipeline::Failure;
 use crate::storage::StorageKey;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::work::meter::Meter;
 use feed::Feed;
 use finish::InFlight;
@@ -91,6 +92,9 @@ impl Overwrite {
         matches!(self, Overwrite::IfChanged | Overwrite::Always)
     }
 }
+
+/// The first error of a restore.
+pub type Failure = crate::work::failure::Failure<RestoreError>;
 
 /// What to restore and how.
 pub struct Request {
@@ -144,7 +148,7 @@ impl<D: Destination> RestoreContext<'_, D> {
     /// Whether the run is to end.
     pub fn is_over(&self) -> bool {
         if self.request.cancel.load(Ordering::Relaxed) {
-            self.failure.set(StoreError::Interrupted);
+            self.failure.set(RestoreError::Interrupted);
         }
         self.failure.is_set()
     }
@@ -157,9 +161,7 @@ impl<D: Destination> RestoreContext<'_, D> {
         }
         let failed = self.tally.storage_failed(pack);
         if failed >= FAILING_PACKS_MAX {
-            let what =
-                format!("{failed} packs one after another could not be read, the last one {pack}: the storage fails");
-            self.failure.set(StoreError::StorageFails(what));
+            self.failure.set(RestoreError::StorageFails { packs: failed, last: pack });
         }
     }
 
@@ -185,7 +187,7 @@ impl<D: Destination> RestoreContext<'_, D> {
         let hopeless = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
         if hopeless.contains(&kind) {
             let path = String::from_utf8_lossy(&path).into_owned();
-            self.failure.set(StoreError::Local { what: "write", path, source: error });
+            self.failure.set(RestoreError::Target { what: "write", path, source: error });
         } else {
             self.tally.problem(path, message);
         }
@@ -207,7 +209,7 @@ struct Meters {
 }
 
 /// Restores. Problems of single entries are in the tally; an error ends the run, and half-written files are removed.
-pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), StoreError> {
+pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), RestoreError> {
     let meters = Meters {
         plan: Meter::new("plan"),
         fetch: Meter::new("fetch"),
@@ -223,7 +225,7 @@ pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), StoreE
         if !request.dry_run
             && let Err(error) = worker::spawn(scope, context, &feed, &meters)
         {
-            context.failure.set(error);
+            context.failure.set(error.into());
         }
         let start = Instant::now();
         context.failure.guard(|| plan::plan(context, &mut |window| in_flight.send(window)));

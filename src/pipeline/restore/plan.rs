@@ -24,7 +24,9 @@ use crate::format::tree::{Content, Entry, EntryKind, Meta};
 use crate::index::Location;
 use crate::monitor::Counter;
 use crate::object::ObjectError;
+use crate::pipeline::restore::RestoreError;
 use crate::store::StoreError;
+use crate::tree::place::PlaceError;
 use crate::tree::reader::Reader;
 use std::cell::RefCell;
 use std::ops::{ControlFlow, Range};
@@ -57,7 +59,7 @@ pub(super) struct Planner<'a, D: Destination> {
 pub(super) fn plan<'a, D: Destination>(
     context: &'a RestoreContext<'a, D>,
     emit: &'a mut dyn FnMut(Window<D>),
-) -> Result<(), StoreError> {
+) -> Result<(), RestoreError> {
     let mut reader = Reader::new(context.store.clone(), 16 << 20);
     let base = &context.request.base;
     let mut planner = Planner {
@@ -75,7 +77,7 @@ pub(super) fn plan<'a, D: Destination>(
         match reader.entry(root, base)? {
             None => {
                 let path = String::from_utf8_lossy(&path_of(base)).into_owned();
-                return Err(StoreError::NoMatch(format!("the snapshot has no {path:?}")));
+                return Err(PlaceError::Nothing { path }.into());
             }
             Some(entry) if entry.meta.kind != EntryKind::Directory => {
                 planner.directories.is_for_one_entry(&entry.key);
@@ -147,7 +149,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         if self.context.is_over() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn end(mut self) -> Result<(), StoreError> {
+    fn end(mut self) -> Result<(), RestoreError> {
         if !self.context.is_over() {
             self.directories.close_all(self.context, &mut self.window);
         }

@@ -1,8 +1,8 @@
 //! What is restored: include and exclude rules over paths in the snapshot.
 
 use crate::base::pattern::{self, Hits, Reading, RulesBuilder};
+use crate::pipeline::restore::RestoreError;
 use crate::source::Remark;
-use crate::store::StoreError;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -48,7 +48,7 @@ pub enum Choice {
 impl Rules {
     /// Compiles patterns in `.gitignore` syntax, of any bytes: the last that matches decides. Those with a slash begin at
     /// the path `base`; one that begins with a slash can also be a whole path. None to include means all.
-    pub fn new<P: AsRef<OsStr>>(base: &[u8], include: &[P], exclude: &[P]) -> Result<Rules, StoreError> {
+    pub fn new<P: AsRef<OsStr>>(base: &[u8], include: &[P], exclude: &[P]) -> Result<Rules, RestoreError> {
         let below = if base == b"/" { 1 } else { base.len() + 1 };
         let (include, exclude) = (compile("--include", include)?, compile("--exclude", exclude)?);
         Ok(Rules { include, exclude, below, listed: None })
@@ -128,8 +128,8 @@ impl Rules {
     }
 }
 
-fn compile<P: AsRef<OsStr>>(option: &str, patterns: &[P]) -> Result<pattern::Rules, StoreError> {
-    let bad = |what: String, e: String| StoreError::Refused(format!("{what}: {e}"));
+fn compile<P: AsRef<OsStr>>(option: &str, patterns: &[P]) -> Result<pattern::Rules, RestoreError> {
+    let bad = |what: String, e: String| RestoreError::Refused(format!("{what}: {e}"));
     let mut builder = RulesBuilder::default();
     let reading = Reading { also_at_base: true, ..Reading::default() };
     for pattern in patterns {

@@ -10,8 +10,8 @@ use crate::destination::Destination;
 use crate::format::blob::BlobKind;
 use crate::monitor::Counter;
 use crate::object::ObjectError;
-use crate::store::StoreError;
 use crate::tree::reader::Reader;
+use crate::work::parallel::NoThread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,11 +35,10 @@ pub(super) fn spawn<'scope, 'env: 'scope, D: Destination>(
     context: &'env RestoreContext<'env, D>,
     feed: &'scope Feed<D>,
     meters: &'scope Meters,
-) -> Result<(), StoreError> {
+) -> Result<(), NoThread> {
     let start = |name: String, work: Box<dyn FnOnce() + Send + 'scope>| {
         let spawned = std::thread::Builder::new().name(name).spawn_scoped(scope, work);
-        let error = |source| StoreError::Local { what: "start", path: "a thread".into(), source };
-        spawned.map(|_| ()).map_err(error)
+        spawned.map(|_| ()).map_err(NoThread)
     };
     let request = context.request;
     if request.readers == 0 {
