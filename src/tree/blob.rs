@@ -1,7 +1,8 @@
-//! One copy of a blob: read from its pack, opened, and held against the id of what it shall contain.
+//! One copy of a blob: read from its pack, opened, and compared with the id of what it should contain.
 //!
-//! Reading by id ([`super::reader`]) and checking a store judge copies here. A restore reads many blobs at once; what it
-//! finds wrong it reads again through the reader.
+//! [`BlobOpener`] opens sealed bytes, wherever they came from. [`BlobReader`] reads a single blob and opens it; reading by id
+//! ([`super::reader`]) and checking a store use it. A restore reads ranges of packs with many blobs in them and opens them
+//! here; what is wrong with one it lets [`super::reader`] judge.
 
 use crate::base::id::{ContentId, ObjectId};
 use crate::codec::Decompressor;
@@ -11,7 +12,7 @@ use crate::format::pack::PackKind;
 use crate::index::Location;
 use crate::object::reader::{open_blob, open_header, open_pack, pack_key, read_table_of};
 use crate::object::{Keyring, ObjectError};
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageKey};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,19 +27,62 @@ enum Header {
     AtEnd,
 }
 
+/// A range of a pack that was read.
+pub struct PackRange<'a> {
+    /// The pack's name.
+    pub pack: StorageKey,
+    /// The pack's key.
+    pub key: &'a PackKey,
+    /// Where the range begins in the pack.
+    pub offset: u32,
+    /// Its bytes; what is opened is changed in place.
+    pub bytes: &'a mut [u8],
+}
+
+/// Opens sealed blobs, and keeps the room for one that is open.
+#[derive(Default)]
+pub struct BlobOpener {
+    decompressor: Decompressor,
+    plain: Vec<u8>,
+}
+
+impl BlobOpener {
+    /// Opens the blob of so many bytes at this offset of the pack. The error says what is wrong with this copy.
+    pub fn open(
+        &mut self,
+        range: &mut PackRange<'_>,
+        kind: BlobKind,
+        blob_offset: u32,
+        blob_len: u32,
+    ) -> Result<(), ObjectError> {
+        let pack = range.pack;
+        let object = || format!("{pack}, blob at {blob_offset}");
+        let from = blob_offset.checked_sub(range.offset).map(|from| from as usize);
+        let bytes = from.and_then(|from| range.bytes.get_mut(from..)?.get_mut(..blob_len as usize));
+        let bytes = bytes.ok_or_else(|| ObjectError::Mismatch { object: object() })?;
+        let (decompressor, plain) = (&mut self.decompressor, &mut self.plain);
+        open_blob(range.key, kind, blob_offset, bytes, decompressor, plain, &object)?;
+        Ok(())
+    }
+
+    /// The blob that was opened last.
+    pub fn plain(&self) -> &[u8] {
+        &self.plain
+    }
+}
+
 /// Reads single copies of blobs.
 pub struct BlobReader {
     storage: Arc<dyn Storage>,
     ring: Arc<Keyring>,
     keys: HashMap<ObjectId, Arc<PackKey>>,
     sealed: Vec<u8>,
-    decompressor: Decompressor,
+    opener: BlobOpener,
 }
 
 impl BlobReader {
     pub fn new(storage: Arc<dyn Storage>, ring: Arc<Keyring>) -> BlobReader {
-        let decompressor = Decompressor::default();
-        BlobReader { storage, ring, keys: HashMap::new(), sealed: Vec::new(), decompressor }
+        BlobReader { storage, ring, keys: HashMap::new(), sealed: Vec::new(), opener: BlobOpener::default() }
     }
 
     /// Derives the pack's key anew when it is needed next.
@@ -75,12 +119,16 @@ impl BlobReader {
 
     fn open_with(&mut self, location: &Location, header: Header, plain: &mut Vec<u8>) -> Result<(), ObjectError> {
         let Location { pack, pack_kind, blob_offset, blob_len, blob_kind, .. } = *location;
-        let object = || format!("{}, blob at {blob_offset}", pack_key(pack_kind, pack));
         let key = self.pack_key(location, header)?;
+        let pack = pack_key(pack_kind, pack);
         self.sealed.resize(blob_len as usize, 0);
-        self.storage.get_range(&pack_key(pack_kind, pack), u64::from(blob_offset), &mut self.sealed)?;
-        open_blob(&key, blob_kind, blob_offset, &mut self.sealed, &mut self.decompressor, plain, &object)?;
-        Ok(())
+        self.storage.get_range(&pack, u64::from(blob_offset), &mut self.sealed)?;
+        // The caller's room is written to, so that nothing is copied.
+        std::mem::swap(plain, &mut self.opener.plain);
+        let mut range = PackRange { pack, key: &key, offset: blob_offset, bytes: &mut self.sealed };
+        let opened = self.opener.open(&mut range, blob_kind, blob_offset, blob_len);
+        std::mem::swap(plain, &mut self.opener.plain);
+        opened
     }
 
     fn pack_key(&mut self, location: &Location, header: Header) -> Result<Arc<PackKey>, ObjectError> {

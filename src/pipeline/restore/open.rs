@@ -4,71 +4,40 @@
 //! once for all of its chunks, a chunk that several files hold is verified once. Owns one opened blob.
 
 use super::item::Piece;
-use crate::codec::Decompressor;
 use crate::crypto::hash::content_id;
-use crate::crypto::pack::PackKey;
 use crate::format::blob::BlobKind;
 use crate::object::ObjectError;
-use crate::object::reader::open_blob;
 use crate::storage::StorageKey;
+use crate::tree::blob::{BlobOpener, PackRange};
 use std::ops::Range;
 
 /// What one worker reuses from blob to blob.
 #[derive(Default)]
 pub struct Opener {
-    decompressor: Decompressor,
-    plain: Vec<u8>,
+    blob: BlobOpener,
 }
 
 /// What became of a run of pieces: the opened blob and their range in it, or why they cannot be had from there.
 pub type Opened<'a> = Result<(&'a [u8], Range<usize>), &'a ObjectError>;
 
-/// The read that blobs are cut from.
-pub struct Sealed<'a> {
-    /// Its pack's name.
-    pub pack: &'a StorageKey,
-    /// Its pack's key.
-    pub key: &'a PackKey,
-    /// Where it begins in the pack.
-    pub offset: u32,
-    /// The bytes; what is opened is changed in place.
-    pub bytes: &'a mut [u8],
-}
-
 impl Opener {
-    /// Opens the blobs of `pieces`, which are sorted and lie in `sealed`. `each` gets the pieces in order, in runs that
+    /// Opens the blobs of `pieces`, which are sorted and lie in `range`. `each` gets the pieces in order, in runs that
     /// lie together in one blob and in one file.
     pub fn open(
         &mut self,
-        sealed: &mut Sealed<'_>,
+        range: &mut PackRange<'_>,
         chunk_key: &[u8; 32],
         pieces: &[Piece],
         each: &mut dyn FnMut(&[Piece], Opened<'_>),
     ) {
         for blob in pieces.chunk_by(|a, b| (a.blob_offset, a.blob_len) == (b.blob_offset, b.blob_len)) {
-            if let Err(error) = self.open_blob(sealed, &blob[0]) {
+            let first = &blob[0];
+            if let Err(error) = self.blob.open(range, BlobKind::Chunks, first.blob_offset, first.blob_len) {
                 each(blob, Err(&error));
                 continue;
             }
-            self.verify(sealed.pack, chunk_key, blob, each);
+            self.verify(&range.pack, chunk_key, blob, each);
         }
-    }
-
-    fn open_blob(&mut self, sealed: &mut Sealed<'_>, piece: &Piece) -> Result<(), ObjectError> {
-        let from = (piece.blob_offset - sealed.offset) as usize;
-        let bytes = sealed.bytes.get_mut(from..).and_then(|bytes| bytes.get_mut(..piece.blob_len as usize));
-        let object = || format!("{} at {}", sealed.pack.path(), piece.blob_offset);
-        let bytes = bytes.ok_or_else(|| ObjectError::Mismatch { object: object() })?;
-        let opened = open_blob(
-            sealed.key,
-            BlobKind::Chunks,
-            piece.blob_offset,
-            bytes,
-            &mut self.decompressor,
-            &mut self.plain,
-            &object,
-        );
-        opened.map(|_| ())
     }
 
     /// Verifies the pieces of the opened blob and hands them on in runs.
@@ -86,7 +55,7 @@ impl Opener {
                 (v.inner_offset, v.inner_len, v.id) == (piece.inner_offset, piece.inner_len, piece.id)
             });
             let right = known || {
-                let chunk = self.plain.get(range_of(piece));
+                let chunk = self.blob.plain().get(range_of(piece));
                 chunk.is_some_and(|chunk| content_id(chunk_key, chunk) == piece.id)
             };
             if !right {
@@ -108,7 +77,7 @@ impl Opener {
 
     fn hand_on(&self, run: &[Piece], each: &mut dyn FnMut(&[Piece], Opened<'_>)) {
         if let (Some(first), Some(last)) = (run.first(), run.last()) {
-            each(run, Ok((&self.plain, range_of(first).start..range_of(last).end)));
+            each(run, Ok((self.blob.plain(), range_of(first).start..range_of(last).end)));
         }
     }
 }

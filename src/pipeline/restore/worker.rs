@@ -3,13 +3,14 @@
 use super::feed::Feed;
 use super::fetch::{fetch, key_of};
 use super::item::{Fate, Phase, Piece, Step, Window};
-use super::open::{Opener, Sealed};
+use super::open::Opener;
 use super::verify::Verifier;
 use super::{Meters, RestoreContext, resume, write};
 use crate::destination::Destination;
 use crate::format::blob::BlobKind;
 use crate::monitor::Counter;
 use crate::object::ObjectError;
+use crate::tree::blob::PackRange;
 use crate::tree::reader::Reader;
 use crate::work::parallel::NoThread;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -188,8 +189,8 @@ impl<'a, D: Destination> Worker<'a, D> {
                         self.context.tally.counts.bytes_read.fetch_add(sealed.len() as u64, Relaxed);
                         self.context.tally.monitor.add(Counter::BytesRead, sealed.len() as u64);
                         self.context.storage_works();
-                        let sealed = Sealed { pack: &pack.storage_key, key, offset: *offset, bytes: sealed };
-                        self.open_and_write(window, pieces, sealed);
+                        let range = PackRange { pack: pack.storage_key, key, offset: *offset, bytes: sealed };
+                        self.open_and_write(window, pieces, range);
                     }
                     Err(error) => {
                         if error.is_unreadable() {
@@ -202,19 +203,19 @@ impl<'a, D: Destination> Worker<'a, D> {
         }
     }
 
-    fn open_and_write(&mut self, window: &Window<D>, pieces: &[Piece], mut sealed: Sealed<'_>) {
+    fn open_and_write(&mut self, window: &Window<D>, pieces: &[Piece], mut range: PackRange<'_>) {
         let mut lost: Vec<Piece> = Vec::new();
         let (context, meters) = (self.context, self.meters);
         let chunk_key = &context.store.ring.keys.chunk_id;
         let mut mark = Instant::now();
         let mut spent = (std::time::Duration::ZERO, std::time::Duration::ZERO);
-        self.opener.open(&mut sealed, chunk_key, pieces, &mut |run, opened| {
+        self.opener.open(&mut range, chunk_key, pieces, &mut |run, opened| {
             let opened_at = Instant::now();
             spent.0 += opened_at - mark;
             match opened {
-                Ok((plain, range)) => {
+                Ok((plain, at)) => {
                     let file = &window.files[run[0].file as usize];
-                    write::write(file, run[0].file_offset, &plain[range], run.len() as u64, context);
+                    write::write(file, run[0].file_offset, &plain[at], run.len() as u64, context);
                 }
                 Err(_) => lost.extend_from_slice(run),
             }
