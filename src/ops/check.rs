@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::store::newest;
 use crate::store::outcome::Standing;
 use crate::store::trust::Authenticity;
+use crate::tree::blob::word;
 use crate::tree::reach::Reach;
 use crate::work::parallel;
 pub use error::CheckError;
@@ -188,9 +189,7 @@ impl Subject {
         match self {
             Subject::Object(key) => key.path(),
             Subject::Blob(key, offset) => format!("{} at {offset}", key.path()),
-            Subject::Content(BlobKind::Node, id) => format!("tree node {id}"),
-            Subject::Content(BlobKind::List, id) => format!("list {id}"),
-            Subject::Content(_, id) => format!("chunk {id}"),
+            Subject::Content(kind, id) => format!("{} {id}", word(*kind)),
             Subject::Snapshot(id) => format!("snapshot {id}"),
             Subject::Store => "the store".into(),
         }

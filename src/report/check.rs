@@ -2,7 +2,6 @@
 
 use super::path::Path;
 use crate::base::id::ObjectId;
-use crate::format::blob::BlobKind;
 use crate::ops::check::{Affected, CheckReport, Finding, Severity, Subject};
 use serde::Serialize;
 
@@ -30,20 +29,8 @@ impl<'a> From<&'a Finding> for FindingObject<'a> {
 /// What a finding is about, in one line.
 pub fn subject(subject: &Subject) -> String {
     match subject {
-        Subject::Object(key) => key.path(),
-        Subject::Blob(key, offset) => format!("{} at {offset}", key.path()),
-        Subject::Content(kind, id) => format!("{} {id}", content_kind(*kind)),
-        Subject::Snapshot(id) => format!("snapshot {id}"),
         Subject::Store => "store".into(),
-    }
-}
-
-fn content_kind(kind: BlobKind) -> &'static str {
-    match kind {
-        BlobKind::Chunks => "chunk",
-        BlobKind::Node => "tree node",
-        BlobKind::List => "content list",
-        _ => "blob",
+        other => other.name(),
     }
 }
 

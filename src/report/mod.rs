@@ -17,6 +17,7 @@ pub mod stats;
 pub mod keys;
 pub mod repair;
 pub mod init;
+pub mod help;
 
 #[cfg(test)]
 fn json(object: &impl serde::Serialize) -> String {

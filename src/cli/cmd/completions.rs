@@ -4,6 +4,7 @@ use crate::cli::args::Cli;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::report::help::CompletionsObject;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
@@ -27,7 +28,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     if context.out.json {
         let script = String::from_utf8_lossy(&script);
         let shell = args.shell.to_string();
-        context.out.object(&serde_json::json!({ "type": "completions", "shell": shell, "script": script }))?;
+        let object = CompletionsObject { script: &script, shell: &shell, object: "completions" };
+        context.out.object(&object)?;
     } else {
         context.out.raw(&script)?;
     }

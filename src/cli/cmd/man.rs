@@ -4,6 +4,7 @@ use crate::cli::args::Cli;
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::failure::Failure;
+use crate::report::help::PageObject;
 use clap::CommandFactory;
 use clap_mangen::Man;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let mut pages = Vec::new();
     write_pages(command, &args.folder, &mut pages)?;
     for page in &pages {
-        let object = serde_json::json!({ "type": "page", "path": page.to_string_lossy() });
+        let object = PageObject::new(page.as_os_str().as_encoded_bytes());
         context.out.result(&object, || page.display().to_string())?;
     }
     Ok(ExitCode::Ok)
