@@ -1,4 +1,4 @@
-//! The command line's words: global options and commands. What is not built is not here, so that `--help` is true.
+//! The global options and the list of commands. Each command's own options are in `cmd/`.
 
 use super::cmd;
 use super::exit_code::ExitCode;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder backup /home /etc                 the first one sets up a store at ~/.larder
+  larder backup /home /etc                 the first backup also makes a store at ~/.larder
   larder snapshots
   larder ls -l latest:/etc
   larder restore latest:/etc --to /tmp/etc
@@ -45,39 +45,39 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The store: a folder, as a path or a file:// URL [default: ~/.larder]
+    /// The store to use: a path or a file:// URL of a folder [default: ~/.larder]
     #[arg(short, long, global = true, value_name = "PATH|URL", env = "LARDER_STORE", hide_env_values = true)]
     pub store: Option<PathBuf>,
 
-    /// Open with this key file: 32 random bytes [env: LARDER_KEY_FILE]
+    /// Open the store with this key file, which holds 32 random bytes [env: LARDER_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["passphrase_file", "passphrase_command"])]
     pub key_file: Option<PathBuf>,
 
-    /// Open with the passphrase that is this file's content [or env: LARDER_PASSPHRASE, or a prompt]
+    /// Open the store with the passphrase in this file [or env: LARDER_PASSPHRASE, or a prompt]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "passphrase_command")]
     pub passphrase_file: Option<PathBuf>,
 
-    /// Open with the passphrase that this command prints (run by sh -c)
+    /// Open the store with the passphrase that this command prints; sh -c runs it
     #[arg(long, global = true, value_name = "COMMAND")]
     pub passphrase_command: Option<String>,
 
-    /// Folder of host key, default key files and what is known of stores [default: ~/.config/larder]
+    /// The folder with this machine's signing key, key files of stores, and what is known of each store [default: ~/.config/larder]
     #[arg(long, global = true, value_name = "DIR", env = "LARDER_CONFIG_DIR", hide_env_values = true)]
     pub config_dir: Option<PathBuf>,
 
-    /// Folder of the index cache; can be deleted at any time [default: ~/.cache/larder]
+    /// The folder of the index cache, which can be deleted at any time [default: ~/.cache/larder]
     #[arg(long, global = true, value_name = "DIR", env = "LARDER_CACHE_DIR", hide_env_values = true)]
     pub cache_dir: Option<PathBuf>,
 
-    /// Print results as JSON: one object a line and nothing else on standard output
+    /// Print results as JSON, one object a line
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Print results and errors only
+    /// Print only results and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more: -v where the time went, -vv debug messages, -vvv all (RUST_LOG is honoured)
+    /// Print more: -v how long each stage took, -vv debug messages, -vvv everything (RUST_LOG overrides)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }
@@ -85,7 +85,7 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a store
+    /// Make a new store
     Init(cmd::init::Args),
     /// Back up files and directories
     Backup(Box<cmd::backup::Args>),
@@ -102,15 +102,15 @@ pub enum Command {
     Diff(cmd::diff::Args),
     /// Restore a snapshot or a part of one
     Restore(cmd::restore::Args),
-    /// Verify a store
+    /// Verify a store and everything in it
     Check(cmd::check::Args),
-    /// Rebuild what can be rebuilt
+    /// Rebuild a lost or damaged index
     Repair(cmd::repair::Args),
-    /// Manage what opens a store
+    /// Add, list, remove and change the keys and passphrases of a store
     Key(cmd::key::Args),
-    /// Show what a store holds and what it costs
+    /// Show how much data a store holds, and how much room that takes
     Stats(cmd::stats::Args),
-    /// Measure this machine, this program and others
+    /// Measure the speed of this machine, of larder and of other programs
     #[cfg(feature = "harness")]
     Bench(Box<cmd::bench::Args>),
     /// Print a completion script for a shell

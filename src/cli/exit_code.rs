@@ -37,16 +37,16 @@ Exit codes:
     0  done
     1  failed
     2  wrong usage
-    3  done, but some source files could not be read (restore: when they were backed up)
+    3  done, but some source files could not be read (restore: at the time of the backup)
     4  bench gate: slower, or more instructions, than the baseline allows
     5  bench gate: a counter that must not change has changed
    10  there is no such store
-   11  refused by policy
-   12  wrong passphrase or key file, or none given
-   20  damage found (a restore restores everything else)
+   11  refused, since a rule of the store or of larder forbids it
+   12  the passphrase or key file is wrong, or none was given
+   20  damage was found (a restore still restores everything else)
   130  interrupted
 
-With --json an error is one object on standard error: {\"error\":\"…\",\"code\":10}";
+With --json, an error is one object on standard error: {\"error\":\"…\",\"code\":10}";
 
     /// What an error of the engine means for the exit code.
     pub fn of(error: &StoreError) -> ExitCode {

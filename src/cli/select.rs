@@ -1,4 +1,4 @@
-//! Options that say which snapshots a command is about: the same on every command that takes one.
+//! The options that select snapshots. They are the same on every command that takes a snapshot.
 
 use super::context::{Context, host_name};
 use super::exit_code::ExitCode;
@@ -16,13 +16,14 @@ use std::os::unix::ffi::OsStrExt;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Which snapshots")]
 pub struct SelectArgs {
-    /// Only snapshots of this host (repeatable: any of them) [`latest` otherwise: of this machine, if there are any]
+    /// Only snapshots of this host; repeat the option for several hosts. Without it, `latest` is the newest snapshot of this
+    /// machine, or of any host if this machine has none
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<String>,
-    /// Only snapshots that carry this tag (repeatable: all of them)
+    /// Only snapshots with this tag; repeat the option to require several tags
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',')]
     tags: Vec<String>,
-    /// Only snapshots of this source path (repeatable: all of them)
+    /// Only snapshots of this source path; repeat the option to require several paths
     #[arg(long = "path", value_name = "PATH")]
     paths: Vec<OsString>,
 }

@@ -1,4 +1,4 @@
-//! `larder backup`: its words. What it tells is in `backup/report.rs`.
+//! `larder backup`: its options. `backup/report.rs` prints the result.
 
 mod ahead;
 mod first;
@@ -39,13 +39,15 @@ Examples:
 
 The first backup without -s and LARDER_STORE makes a store at ~/.larder.
 
-A pipe does not tell whether the command before it failed: `pg_dumpall | larder backup --stdin dump.sql` makes a snapshot
-of what came until the pipe ended, also when that was cut off, and `set -o pipefail` comes too late: the snapshot is there.
---stdin-from-command waits for the command's exit status, and a command that fails makes no snapshot, whatever it left
-running; what a command that ended well left running is read until it closes the output, as in a shell. Of --files-from -
-nobody tells either: a list that was cut off backs up less.
+A file is not read again when its size, times and inode number are the same as in the newest snapshot of the same host and \
+paths.
 
-Files whose size, times and inode are as in the newest snapshot of the same host and paths are not read.";
+A pipe cannot tell larder that the command before it failed. `pg_dumpall | larder backup --stdin dump.sql` makes a snapshot \
+of whatever arrives before the pipe ends, even when pg_dumpall failed half-way. `set -o pipefail` does not help, since the \
+snapshot is made by then. With --stdin-from-command, larder runs the command itself, waits for its exit status, and makes no \
+snapshot when the command fails. Processes that a successful command leaves running are read until they close the output.
+
+A list that comes through a pipe (--files-from -) may be cut off in the same way, and then fewer files are backed up.";
 
 const SOURCE: &str = "What to back up";
 const LEAVE_OUT: &str = "What to leave out";
@@ -56,106 +58,106 @@ const ENGINE: &str = "How";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Files and directories
+    /// Files and directories to back up
     #[arg(value_name = "PATH", required_unless_present_any = ["stdin", "stdin_from_command", "files_from", "files_from0"])]
     paths: Vec<PathBuf>,
 
-    /// Store standard input as one file of this name (an absolute path, or a name below /). Nobody tells whether what wrote
-    /// it ended well: --stdin-from-command does
+    /// Store standard input as one file with this name: an absolute path, or a path below /. A pipe does not tell whether
+    /// the command before it failed; --stdin-from-command does
     #[arg(long, value_name = "NAME", help_heading = SOURCE, conflicts_with_all = ["paths", "files_from", "files_from0", "as_path"])]
     stdin: Option<OsString>,
-    /// Run a command without a shell and store what it prints as one file of this name: NAME -- COMMAND ARGS...; unless it
-    /// ends with exit status 0 there is no snapshot
+    /// Run a command (without a shell) and store its output as one file with this name. The command follows after --. There
+    /// is a snapshot only if the command ends with exit status 0
     #[arg(long, value_name = "NAME", help_heading = SOURCE, conflicts_with_all = ["stdin", "files_from", "files_from0", "as_path"])]
     stdin_from_command: Option<OsString>,
-    /// Standard input, or what the command prints, may be empty (otherwise that is an error)
+    /// Accept empty standard input, or a command that prints nothing, which are errors otherwise
     #[arg(long, help_heading = SOURCE)]
     allow_empty: bool,
-    /// Store the content of a PATH that is a block device, or a link to one, as a regular file (not of devices found in
-    /// directories; read in full each time; unmount it or take a snapshot of it first)
+    /// Store the content of each PATH that is a block device (or a link to one) as a regular file. Devices found inside
+    /// directories are not read. A device is read in full in every backup. Unmount it first, or take a snapshot of it
     #[arg(long, help_heading = SOURCE)]
     read_special: bool,
-    /// Back up the paths listed in this file, one a line; - is standard input
+    /// Back up the paths listed in this file, one path a line; - is standard input
     #[arg(long, value_name = "FILE", help_heading = SOURCE)]
     files_from: Vec<PathBuf>,
-    /// The same with a zero byte behind each path, as find -print0 writes them
+    /// Like --files-from, with a zero byte after each path, as find -print0 writes them
     #[arg(long, value_name = "FILE", help_heading = SOURCE)]
     files_from0: Vec<PathBuf>,
-    /// The one PATH appears in the snapshot as this absolute path
+    /// Store the single PATH under this absolute path in the snapshot
     #[arg(long = "as", value_name = "PATH", help_heading = SOURCE)]
     as_path: Option<PathBuf>,
-    /// Do not enter other file systems, but as far as they lead to another PATH
+    /// Do not enter other file systems, except on the way to another PATH
     #[arg(short = 'x', long, help_heading = SOURCE)]
     one_file_system: bool,
-    /// Do not read extended attributes (ACLs and capabilities are such)
+    /// Do not read extended attributes, which include ACLs and capabilities
     #[arg(long, help_heading = SOURCE)]
     no_xattrs: bool,
 
     #[command(flatten)]
     rules: leave_out::Rules,
-    /// Honour files of this name in every directory, e.g. .gitignore
+    /// Apply the exclude patterns in files with this name, e.g. .gitignore, in every directory
     #[arg(long, value_name = "NAME", help_heading = LEAVE_OUT)]
     ignore_file: Vec<OsString>,
-    /// Leave out what lies in directories that hold a CACHEDIR.TAG (never a PATH itself)
+    /// Leave out the content of directories that contain a valid CACHEDIR.TAG, except each PATH itself
     #[arg(long, help_heading = LEAVE_OUT)]
     exclude_caches: bool,
-    /// Leave out what lies in directories that hold this name, e.g. .nobackup (never a PATH itself; repeatable)
+    /// Leave out the content of directories that contain this name, e.g. .nobackup, except each PATH itself (repeatable)
     #[arg(long, value_name = "NAME", help_heading = LEAVE_OUT)]
     exclude_if_present: Vec<OsString>,
-    /// Leave out files larger than this (10M, 4GiB)
+    /// Leave out files larger than this, e.g. 10M or 4GiB
     #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = LEAVE_OUT)]
     exclude_larger_than: Option<u64>,
-    /// Leave out what has the no-dump flag (chattr +d)
+    /// Leave out files and directories with the no-dump flag (chattr +d)
     #[arg(long, help_heading = LEAVE_OUT)]
     exclude_nodump: bool,
 
-    /// Host label [default: this machine's name]
+    /// The host that the snapshot is listed under [default: this machine's name]
     #[arg(long, value_name = "HOST", value_parser = host_label, help_heading = SNAPSHOT)]
     host: Option<String>,
-    /// Tags (repeatable, or with commas)
+    /// A tag for the snapshot; repeat the option or use commas for several tags
     #[arg(long = "tag", value_name = "TAG", value_delimiter = ',', help_heading = SNAPSHOT)]
     tags: Vec<String>,
-    /// The time it stands for [default: now]
+    /// The time that the snapshot is listed under [default: now]
     #[arg(long, value_name = "TIME", value_parser = time::parse, help_heading = SNAPSHOT)]
     time: Option<Time>,
-    /// Compare with this snapshot [default: the newest of the same host and paths]
+    /// Compare files with this snapshot to find those that changed [default: the newest one of the same host and paths]
     #[arg(long, value_name = "SNAP", help_heading = SNAPSHOT)]
     parent: Option<String>,
-    /// Make no snapshot when nothing below each PATH has changed since the one it is compared with: names, content,
-    /// metadata and unreadable files alike (tags, options and the directories above do not count)
+    /// Make no snapshot when nothing in any PATH has changed: names, content, metadata, and which files are unreadable. Tags,
+    /// options and the directories above each PATH do not count
     #[arg(long, help_heading = SNAPSHOT)]
     skip_if_unchanged: bool,
 
-    /// Look and count, store nothing
+    /// Count what would be stored, but store nothing
     #[arg(short = 'n', long, help_heading = ENGINE)]
     dry_run: bool,
-    /// Read every file, also those that look unchanged
+    /// Read every file, even if it looks unchanged
     #[arg(short, long, help_heading = ENGINE)]
     force: bool,
-    /// A file may have another inode number and be unchanged (for sshfs, mergerfs and others that make them up)
+    /// Take a file as unchanged even if its inode number differs, for sshfs, mergerfs and others that make numbers up
     #[arg(long, help_heading = ENGINE)]
     ignore_inode: bool,
-    /// A file may have another ctime and be unchanged: size and mtime alone decide; attributes are read of every file
+    /// Take a file as unchanged even if its ctime differs: only its size and mtime count, and its attributes are read anew
     #[arg(long, help_heading = ENGINE)]
     ignore_ctime: bool,
-    /// lz4, zstd[:LEVEL] or none [default: lz4]
+    /// How data is compressed: lz4, zstd[:LEVEL] or none [default: lz4]
     #[arg(long, value_name = "CODEC", value_parser = compression, help_heading = ENGINE)]
     compression: Option<Compression>,
     /// How big files are read
     #[arg(long, value_name = "MODE", default_value = "auto", help_heading = ENGINE)]
     read: Read,
-    /// Threads of each stage [default: one a core]
+    /// How many threads each stage of the pipeline has [default: one for each core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, help_heading = ENGINE)]
     threads: usize,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Read {
-    /// What is fastest in most places: pread
+    /// The fastest way on most machines, which is pread
     Auto,
-    /// Memory maps
+    /// Map files into memory
     Mmap,
-    /// pread
+    /// Read with the system call pread
     Pread,
 }
 

@@ -1,4 +1,4 @@
-//! `larder cat`: files as they are, a directory as a tar archive.
+//! `larder cat`: prints the content of files, or a directory as a tar archive.
 
 use crate::cli::context::Context;
 use crate::cli::exit_code::ExitCode;
@@ -27,18 +27,18 @@ Examples:
   larder cat latest:/etc | tar xpf - -C /tmp/etc      a directory, as a tar archive
   larder dump latest:/ | zstd > all.tar.zst
 
-A directory is printed as a tar archive (POSIX pax) of what lies below it, with names relative to it. Extended attributes
-and ACLs are in it as GNU tar and bsdtar write them: `tar --acls --xattrs --xattrs-include='*' -xpf` or `bsdtar -xpf`.
-Sockets are left out, holes are zeros.
-Damage ends it with exit code 20, and the archive is cut off there: its reader fails too.
+A directory is printed as a tar archive (POSIX pax) of everything below it, with names relative to it. Extended \
+attributes and ACLs are stored as GNU tar and bsdtar store them. To extract them, use `tar --acls --xattrs \
+--xattrs-include='*' -xpf` or `bsdtar -xpf`. Sockets are left out, and holes become zeros. When something is damaged, the \
+archive is cut off there and the exit code is 20, so that tar fails too.
 
-With --json the content of files comes in objects with `offset` and `data_b64`.";
+With --json the content of files is printed as objects with `offset` and `data_b64`.";
 
 /// Print files of a snapshot, or a directory as a tar archive
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Files, or one directory: ID:path
+    /// Files of snapshots, or one directory: `latest` or the beginning of an id, then :PATH
     #[arg(value_name = "SNAP:PATH", required = true)]
     files: Vec<OsString>,
     #[command(flatten)]

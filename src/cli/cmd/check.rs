@@ -13,32 +13,34 @@ use crate::report::check::{AffectedObject, FindingObject, Summary, subject};
 
 const EXAMPLES: &str = "\
 Examples:
-  larder check                          structure: everything is there and fits together
-  larder check --read-data              every byte too
-  larder check --subset 5%              every byte of 5 % of the packs, others each time
-  larder check --keyless                on a machine that has no key: names against bytes
+  larder check                          is everything there, and does it fit together?
+  larder check --read-data              the same, and is every byte right?
+  larder check --subset 5%              reads 5 % of the packs, others each time
+  larder check --keyless                on a machine without a key, e.g. the one with the disks
 
-Exit code 20 when damage is found; each damaged object, snapshot and path is named. What reads wrong is put on record in
-the store: nothing relies on it any more, the next backup stores anew what it still finds of it, and later checks read it
-again in any case. Exit code 1 when something could not be read and the rest is whole: the storage failed.";
+When damage is found, the exit code is 20, and every damaged object, snapshot and path is named. Damage is also recorded \
+in the store: no backup relies on a damaged chunk any more, the next backup stores it anew if it still finds it, and later \
+checks read it again.
+
+When something could not be read, but everything else is whole, the exit code is 1: the storage failed.";
 
 /// Findings and paths shown to people; --json lists all.
 const SHOWN: usize = 50;
 
-/// Verify a store; nothing is changed, but damage is put on record
+/// Verify a store and everything in it, and record the damage that is found
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Read and verify every pack
+    /// Read every pack and verify every byte
     #[arg(long)]
     read_data: bool,
-    /// Read and verify a share of the packs, chosen at random
+    /// Read and verify this share of the packs, chosen at random
     #[arg(long, value_name = "PERCENT", value_parser = percent::parse, conflicts_with = "read_data")]
     subset: Option<f64>,
-    /// Without any key: that every object has the bytes its name says
+    /// Verify without any key that each object contains the bytes whose hash is its name
     #[arg(long, conflicts_with_all = ["read_data", "subset"])]
     keyless: bool,
-    /// Threads [default: one a core]
+    /// How many threads read [default: one for each core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
 }

@@ -32,35 +32,35 @@ Examples:
   larder diff latest /etc                 what changed since the last backup
   larder diff latest:/home/me /mnt/copy
 
-  +  only in the second     M  content differs     U  only metadata differs
-  -  only in the first      T  of another kind
+  +  only in the second     M  the content differs     U  only the metadata differs
+  -  only in the first      T  the kind differs
 
-What names a snapshot is `latest` or 4 to 64 hexadecimal digits; write ./cafe for a directory of such a name.";
+`latest` and 4 to 64 hexadecimal digits name a snapshot. For a directory with such a name, write ./cafe.";
 
 /// Compare two snapshots, or a snapshot and a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A snapshot, or a place in it: ID:path
+    /// A snapshot, and optionally a path in it: `latest` or the beginning of an id, then :PATH
     #[arg(value_name = "SNAP[:PATH]")]
     first: OsString,
-    /// Another snapshot (without a path: the same place in it), or a directory of this machine
+    /// Another snapshot, in which the path is the same unless it is given, or a directory of this machine
     #[arg(value_name = "SNAP[:PATH]|DIR")]
     second: OsString,
-    /// Read every file of the directory, also those that look unchanged
+    /// Read every file of the directory, even if it looks unchanged
     #[arg(long)]
     read_all: bool,
-    /// A file of the directory may have another inode number and be unchanged (as in sshfs and mergerfs)
+    /// Take a file as unchanged even if its inode number differs, as on sshfs and mergerfs
     #[arg(long)]
     ignore_inode: bool,
-    /// A file of the directory may have another ctime and be unchanged; attributes are then read of each
+    /// Take a file as unchanged even if its ctime differs; its attributes are then compared anew
     #[arg(long)]
     ignore_ctime: bool,
-    /// Leave out of the directory what matches (.gitignore syntax; /x is a path in the snapshot, ./x begins at the
-    /// directory; repeatable)
+    /// Leave out what matches this pattern in the directory (repeatable). The syntax is that of .gitignore; /x is a path in
+    /// the snapshot, ./x begins at the directory
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
-    /// Do not tell of entries of which only metadata differs
+    /// Leave out entries of which only the metadata differs
     #[arg(long)]
     no_metadata: bool,
     #[command(flatten)]

@@ -24,37 +24,37 @@ Examples:
   larder find 'etc/**/*.conf' --in latest    by path
   larder find -i 'read*me' --type file --newer 2026-01-01 --host web1
 
-A pattern with a / is matched against paths, any other against names.";
+A pattern that contains a / is compared with whole paths. Any other pattern is compared with names.";
 
 /// Look for files in snapshots
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Globs; what matches one of them is found
+    /// Glob patterns; an entry is found if it matches one of them
     #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<OsString>,
-    /// Only in this snapshot (repeatable); all of them otherwise
+    /// Search only this snapshot (repeatable) [default: all snapshots]
     #[arg(long = "in", value_name = "SNAP")]
     within: Vec<String>,
-    /// Upper and lower case are the same
+    /// Ignore upper and lower case
     #[arg(short, long)]
     ignore_case: bool,
     /// Only entries of this kind (repeatable)
     #[arg(long = "type", value_name = "KIND")]
     kinds: Vec<Kind>,
-    /// Only what was modified at or after this time
+    /// Only entries that were modified at or after this time
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     newer: Option<Time>,
-    /// Only what was modified before this time
+    /// Only entries that were modified before this time
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     older: Option<Time>,
-    /// Only files of at least this size (10M, 4KiB)
+    /// Only files of at least this size, e.g. 10M or 4KiB
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     min_size: Option<u64>,
     /// Only files of at most this size
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     max_size: Option<u64>,
-    /// Modes, owners, sizes, times
+    /// Show modes, owners, sizes and times
     #[arg(short, long)]
     long: bool,
     #[command(flatten)]

@@ -18,18 +18,19 @@ use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder init                                    at ~/.larder, asks for a passphrase
-  larder -s /mnt/backup init --key-file KEY      opens with 32 random bytes, for servers
+  larder init                                    makes ~/.larder and asks for a passphrase
+  larder -s /mnt/backup init --key-file KEY      for servers: the store opens with a key file
   larder init --passphrase-command 'pass larder'
 
-With no key file, passphrase or terminal it makes a key file in the configuration folder.
-Nothing can be restored without the key or passphrase: keep a copy elsewhere.";
+Without a key file, a passphrase and a terminal, larder makes a key file in the configuration folder.
+
+Nothing can be restored without the key file or passphrase. Keep a copy of it elsewhere.";
 
 /// Make a store in an empty or new folder
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Memory that deriving a key from a passphrase takes, in MiB
+    /// How much memory it takes to derive a key from a passphrase, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1024))]
     pub kdf_memory: u32,
     /// A name for the first key slot

@@ -22,7 +22,7 @@ Examples:
   larder key passwd
   larder key remove 3fa9";
 
-/// Manage what opens a store: key files and passphrases
+/// Add, list, remove and change the key files and passphrases that open a store
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {
@@ -36,12 +36,12 @@ enum Command {
     #[command(after_help = "\
 Examples:
   larder key add                                    asks for a passphrase
-  larder key add --new-key-file FILE --label web1   made when it is not there")]
+  larder key add --new-key-file FILE --label web1   makes FILE if it does not exist")]
     Add(AddArgs),
     /// List key slots
     #[command(after_help = "Examples:\n  larder key list\n  larder key list --json")]
     List,
-    /// Remove a key slot; the last one stays
+    /// Remove a key slot, except the last one
     #[command(after_help = "Examples:\n  larder key remove 3fa9")]
     Remove(RemoveArgs),
     /// Replace the key file or passphrase that the store was opened with
@@ -56,30 +56,30 @@ Examples:
 struct AddArgs {
     #[command(flatten)]
     new: NewSecret,
-    /// A name for it
+    /// A name for the key slot
     #[arg(long, value_name = "TEXT", default_value = "")]
     label: String,
 }
 
 #[derive(Debug, clap::Args)]
 struct RemoveArgs {
-    /// The beginning of its id
+    /// The id of the key slot, or the beginning of it
     #[arg(value_name = "ID")]
     id: String,
 }
 
 #[derive(Debug, clap::Args)]
 struct NewSecret {
-    /// The new key file: 32 random bytes, made (mode 0600) when it is not there
+    /// Use this key file, which holds 32 random bytes; larder makes it with mode 0600 if it does not exist
     #[arg(long, value_name = "FILE", conflicts_with_all = ["new_passphrase_file", "new_passphrase_command"])]
     new_key_file: Option<PathBuf>,
-    /// The new passphrase is this file's content
+    /// Use the passphrase in this file
     #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_command")]
     new_passphrase_file: Option<PathBuf>,
-    /// The new passphrase is what this command prints
+    /// Use the passphrase that this command prints
     #[arg(long, value_name = "COMMAND")]
     new_passphrase_command: Option<String>,
-    /// Memory that deriving a key from a passphrase takes, in MiB
+    /// How much memory it takes to derive a key from a passphrase, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u32).range(8..=1024))]
     kdf_memory: u32,
 }

@@ -17,23 +17,23 @@ use std::os::unix::ffi::OsStrExt;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder ls latest                 the sources and what is directly in them
+  larder ls latest                 the paths that were backed up, and what is directly in them
   larder ls -l latest:/etc
   larder ls -r 3fa9:/home/me/src --json
 
-Names are shown with control characters escaped; --json has them exact.";
+Control characters in names are shown as escapes. --json prints names exactly.";
 
 /// List what is in a snapshot
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// `latest` or the beginning of an id, with a path or without: ID:path
+    /// The snapshot, and optionally a path in it: `latest` or the beginning of an id, then :PATH
     #[arg(value_name = "SNAP[:PATH]", default_value = "latest")]
     places: Vec<OsString>,
-    /// Everything below
+    /// List everything below, at any depth
     #[arg(short, long)]
     recursive: bool,
-    /// Modes, owners, sizes, times
+    /// Show modes, owners, sizes and times
     #[arg(short, long)]
     long: bool,
     #[command(flatten)]

@@ -16,7 +16,7 @@ Examples:
   larder repair index --dry-run
   larder repair index";
 
-/// Rebuild what can be rebuilt
+/// Rebuild a lost or damaged index
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
 pub struct Args {
@@ -26,14 +26,14 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Rebuild lost or damaged index segments from the packs' own tables; make missing folders of the store again
+    /// Rebuild lost or damaged index segments from the tables in the packs, and make missing folders of the store again
     #[command(after_help = EXAMPLES)]
     Index(IndexArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct IndexArgs {
-    /// Tell what would be done, write nothing
+    /// Print what would be repaired, but write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
 }
@@ -46,8 +46,8 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         let names = folders.join(", ");
         if dry_run {
             let message =
-                format!("folders of the store are missing: {names}; what else is can be told when they are there");
-            return Err(Failure::new(ExitCode::Damage, message).hint("without --dry-run they are made again first"));
+                format!("folders of the store are missing: {names}; what else is missing shows once they exist");
+            return Err(Failure::new(ExitCode::Damage, message).hint("run it without --dry-run to make them again"));
         }
         context.out.warn(&format!("folders of the store were missing and were made again, empty: {names}"));
     }

@@ -25,80 +25,82 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder restore latest --to /mnt/new               every path below /mnt/new
-  larder restore latest:/etc --to /tmp/etc          what lies in /etc, straight into /tmp/etc
+  larder restore latest --to /mnt/new               /etc/fstab becomes /mnt/new/etc/fstab
+  larder restore latest:/etc --to /tmp/etc          /etc/fstab becomes /tmp/etc/fstab
   larder restore 3fa9 --to /tmp/x --include '*.conf' --verify
   larder restore latest:/srv --to /srv --overwrite if-changed --delete --dry-run
 
-Damage in the store costs only the files that hold it: they are named, the rest is restored, and the exit code is 20.
-What could not be read since the storage failed is named likewise (exit code 1); when it gives nothing any more, the run ends.
-An interrupted restore is continued by running it again, also in the middle of a big file: what is there of it is read
-back, and only the rest comes from the store. Until then a file .larder-….journal lies beside it, and .larder-….restore in
-DIR says which directories the restore changed: the next one into DIR removes or completes what a killed one left.
+Damage: when something in the store is damaged, only the files that need it are lost. They are named, everything else is \
+restored, and the exit code is 20. Files that need something that could not be read are named too, and the exit code is 1. \
+When the storage gives nothing any more, the restore ends.
 
-A link to a directory of the target is followed where the snapshot has a directory, an absolute one only if it leads into
-the target as this system sees it now. Directories above what is restored keep their attributes and times. DIR stands for
-PATH: it is compared like any other directory, but without --overwrite a difference is only noted.
+Interruption: run the same command again to continue, even in the middle of a big file. larder reads back what is there and \
+fetches only the rest. Until then a file .larder-….journal lies beside each unfinished big file. A file .larder-….restore in \
+DIR records which directories were changed, so that the next restore into DIR can remove or complete what a killed one left.
 
---delete leaves the store, the cache, the configuration folder, every file that the command line names, and the programs and
-files that words of --passphrase-command name; what a script of it reads by itself is not known: keep it elsewhere.
+Links: where the snapshot has a directory and DIR has a symbolic link to a directory, larder follows the link, as long as it \
+leads to a place inside DIR. Directories above PATH keep their attributes and times. DIR itself stands for PATH and is \
+compared like any other directory; without --overwrite, larder only notes that it differs.
 
-An owner, mode, time or attribute that the target refuses costs nothing else: the entry is restored without it and named,
-and the exit code is 1. What the target takes of no entry at all (owners on FAT, attributes on NFS) is only noted. A file
-whose names cannot be hard links there becomes several files, which is said in the same way.";
+--delete never removes the store, the cache, the configuration folder, files named on the command line, and programs and \
+files named in --passphrase-command. larder does not know what a passphrase script reads: keep that outside DIR.
+
+Attributes: when DIR refuses an owner, a mode, a time or an attribute, the file is restored without it and named, and the \
+exit code is 1. When DIR can store such a thing for no file at all (owners on FAT, attributes on NFS), larder notes that once. \
+Where hard links are impossible, each name becomes a file of its own, and larder says so.";
 
 /// Restore a snapshot, or a part of one, into a directory
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// `latest` or the beginning of an id, with a path or without: ID:path
+    /// The snapshot, and optionally a path in it: `latest` or the beginning of an id, then :PATH
     #[arg(value_name = "SNAP[:PATH]")]
     place: OsString,
-    /// The directory to restore into; made if it is not there
+    /// The directory to restore into; larder makes it if it does not exist
     #[arg(long = "to", value_name = "DIR")]
     target: PathBuf,
-    /// Only what matches (.gitignore syntax; /x begins at PATH or is a whole path; the last that matches decides;
-    /// repeatable), and what lies below
+    /// Restore only what matches this pattern, and everything below it (repeatable). The syntax is that of .gitignore; /x
+    /// begins at PATH, or is a whole path of the snapshot. The last pattern that matches decides
     #[arg(short, long, value_name = "PATTERN")]
     include: Vec<OsString>,
-    /// Only what the patterns in this file match, one a line (repeatable)
+    /// Restore only what the patterns in this file match, one pattern a line (repeatable)
     #[arg(long, value_name = "FILE")]
     include_file: Vec<PathBuf>,
-    /// Leave out what matches, and what lies below
+    /// Leave out what matches this pattern, and everything below it (repeatable)
     #[arg(short, long, value_name = "PATTERN")]
     exclude: Vec<OsString>,
-    /// Leave out what the patterns in this file match
+    /// Leave out what the patterns in this file match (repeatable)
     #[arg(long, value_name = "FILE")]
     exclude_file: Vec<PathBuf>,
-    /// Only the paths of the snapshot that this file lists, one a line, and what lies below them; - is standard input
+    /// Restore only the paths listed in this file, one path a line, and everything below them; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
     files_from: Vec<PathBuf>,
-    /// The same with a zero byte behind each path
+    /// Like --files-from, with a zero byte after each path
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
     files_from0: Vec<PathBuf>,
-    /// Remove from the target what the snapshot lacks there, also what the backup left out: --exclude keeps it. With
-    /// --overwrite if-changed or always also directories where the snapshot has something else
+    /// Remove everything from DIR that the snapshot does not have there, including what the backup had left out. --exclude
+    /// protects what matches. With --overwrite if-changed or always, a directory also gives way to a file of the snapshot
     #[arg(long)]
     delete: bool,
-    /// What becomes of files that are there already
+    /// What to do with files that exist in DIR already
     #[arg(long, value_name = "MODE", default_value = "refuse")]
     overwrite: OverwriteMode,
-    /// Whether owners are restored
+    /// How owners are restored
     #[arg(long, value_name = "MODE", default_value = "try")]
     owners: OwnersMode,
-    /// Do not restore extended attributes (ACLs and capabilities are such)
+    /// Do not restore extended attributes, which include ACLs and capabilities
     #[arg(long)]
     no_xattrs: bool,
-    /// Read everything back afterwards and compare content with its ids, and modes, owners, times and attributes
+    /// Read everything back afterwards, and compare content, modes, owners, times and attributes with the snapshot
     #[arg(long)]
     verify: bool,
-    /// Tell what would be done, write nothing
+    /// Print what would be restored, but write nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Flush each file system that was written to before reporting success
+    /// Flush every file system that was written to before reporting success
     #[arg(long)]
     sync: bool,
-    /// Threads that decode [default: one a core]
+    /// How many threads open and write data [default: one for each core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     threads: usize,
     #[command(flatten)]
@@ -107,13 +109,13 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum OverwriteMode {
-    /// Leave them and name each one that is not right already
+    /// Leave them, and name each one that differs from the snapshot
     Refuse,
-    /// Replace those whose size or time differs, correct the others where anything else does
+    /// Replace those whose size or time differs; correct the attributes of the others
     IfChanged,
-    /// Replace all, and links to directories by directories
+    /// Replace all of them, and replace links to directories by directories
     Always,
-    /// Leave them
+    /// Leave them, and say nothing
     Never,
 }
 
@@ -130,13 +132,13 @@ impl From<OverwriteMode> for Overwrite {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum OwnersMode {
-    /// By number, as far as the system permits
+    /// By number, where the system permits it
     Try,
-    /// The same by name, and by number where a name is not known here
+    /// By name, or by number where this machine does not know the name
     ByName,
-    /// What is not permitted is a problem
+    /// By number, and each owner that the system does not permit is a problem
     Require,
-    /// Whoever runs the restore owns everything
+    /// Not at all: everything belongs to the user who runs the restore
     Skip,
 }
 

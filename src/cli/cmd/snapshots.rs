@@ -19,7 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   larder snapshots
   larder snapshots --host web1 --tag daily --last 5
-  larder snapshots --last 1 -v            also what it could not read, and what changed meanwhile
+  larder snapshots --last 1 -v            also the files it could not read, and those that changed
   larder snapshots --json | jq -r .id";
 
 /// List snapshots, oldest first
@@ -28,7 +28,7 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     select: SelectArgs,
-    /// Only the newest N
+    /// Only the newest N snapshots
     #[arg(long, value_name = "N")]
     last: Option<usize>,
 }

@@ -16,10 +16,10 @@ use crate::store::snapshots::Snapshot;
 const EXAMPLES: &str = "\
 Examples:
   larder stats
-  larder stats --host web1              the snapshots of one host; the store as a whole all the same
+  larder stats --host web1              the whole store, and the snapshots of one host
   larder stats --json | jq 'select(.type==\"store_stats\") | .bytes'";
 
-/// Show what a store holds and what it costs
+/// Show how much data a store holds, and how much room that takes
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

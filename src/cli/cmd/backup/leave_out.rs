@@ -43,14 +43,14 @@ impl clap::Args for Rules {
         };
         let pattern = |name, help| option(name, "PATTERN", help).value_parser(value_parser!(OsString));
         let file = |name, help| option(name, "FILE", help).value_parser(value_parser!(PathBuf));
-        let exclude = "Leave out what matches, in .gitignore syntax (repeatable): a name matches everywhere, /x is an \
-                       absolute path as it stands in the snapshot, ./x and x/y begin at each PATH, ! takes back; the \
-                       last rule that matches decides";
+        let exclude = "Leave out what matches this pattern in .gitignore syntax (repeatable). A name matches in every \
+                       directory; /x is an absolute path in the snapshot; ./x and x/y begin at each PATH; a leading ! \
+                       keeps what matches. The last pattern that matches decides";
         command
             .arg(pattern("exclude", exclude).short('e'))
-            .arg(pattern("iexclude", "The same, upper and lower case alike"))
-            .arg(file("exclude-file", "Leave out what the patterns in this file match, one a line"))
-            .arg(file("iexclude-file", "The same, upper and lower case alike"))
+            .arg(pattern("iexclude", "Like --exclude, without regard to upper and lower case"))
+            .arg(file("exclude-file", "Leave out what the patterns in this file match, one pattern a line"))
+            .arg(file("iexclude-file", "Like --exclude-file, without regard to upper and lower case"))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

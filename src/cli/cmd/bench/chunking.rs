@@ -16,54 +16,55 @@ const EXAMPLES: &str = "\
 Examples:
   larder bench chunking ~/documents
   larder bench chunking linux-6.1 --second linux-6.6 --match-mean
-  larder bench chunking disk.img --profile 64K --profile 32K/128K/1M --chunker larder --chunker fastcdc-v2020
+  larder bench chunking disk.img --profile 64K --profile 32K/128K/1M --chunker fastcdc-v2020
   larder bench chunking src --join --rounds 15 --output chunking.html";
 
-/// Compare chunkers on your data
+/// Compare chunking algorithms on your data
 ///
-/// Cuts the data, from memory, by each chunker at each profile, and shows sizes of chunks, deduplication, what is found
-/// again after small edits, and throughput. Chunkers whose chunks differ in mean size by more than 5 % are not ranked.
+/// Every chunker cuts the data in memory, once for each profile. The report shows the sizes of chunks, the deduplication,
+/// how much is found again after small edits, and the throughput. Chunkers whose mean chunk sizes differ by more than 5 %
+/// are not ranked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What to cut: a file, a folder, or a data set of `larder bench data list`
+    /// The data to cut: a file, a folder, or the name of a data set (see `larder bench data list`)
     #[arg(value_name = "PATH|DATASET")]
     data: String,
 
-    /// Another version of the data to deduplicate against [default: the data set's own]
+    /// Another version of the data, to measure deduplication with [default: the second version of the data set]
     #[arg(long, value_name = "PATH|DATASET")]
     second: Option<String>,
 
-    /// Sizes of chunks: the average, or smallest/average/largest (repeatable) [default: 256K, 8K, 1M]
+    /// Chunk sizes: the average, or smallest/average/largest (repeatable) [default: 256K, 8K, 1M]
     #[arg(long, value_name = "AVG|MIN/AVG/MAX", value_parser = profile)]
     profile: Vec<Profile>,
 
-    /// A chunker: larder, larder-across, fastcdc-v2020, fastcdc-v2016, fastcdc-ronomon, gear or fixed (repeatable)
-    /// [default: all]
+    /// The chunker to measure: larder, larder-across, fastcdc-v2020, fastcdc-v2016, fastcdc-ronomon, gear or fixed
+    /// (repeatable) [default: all]
     #[arg(long, value_name = "NAME")]
     chunker: Vec<String>,
 
-    /// Tune each chunker until its mean size is that of the first
+    /// Tune each chunker until its mean chunk size equals that of the first one
     #[arg(long)]
     match_mean: bool,
 
-    /// Cut all files as one, as if they were an archive
+    /// Cut all files as one stream, as if they were in an archive
     #[arg(long)]
     join: bool,
 
-    /// Take at most this much of each version into memory
+    /// Read at most this much of each version into memory
     #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "1GiB")]
     limit: u64,
 
-    /// How often each time is taken
+    /// How often each measurement is repeated
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: u32,
 
-    /// How many threads are all cores [default: the cores of this machine]
+    /// How many threads the parallel measurements use [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
-    /// Seed of the places of edits
+    /// The seed from which the places of edits are drawn
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 

@@ -16,14 +16,14 @@ use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench compare --data ~/src                        with every tool that is here
+  larder bench compare --data ~/src                        with every program that is installed
   larder bench compare --data kernel --with restic,borg --rounds 10
   larder bench compare --data old --second new --steps first,second --with cp
   larder bench compare --data ~/src --base ./larder-of-yesterday --with find
   larder bench compare --data ~/src --drop-caches --tool my-tool.toml
 
-Each tool does all its steps in turn, in rounds of rotated order; restores go to a folder in memory and are compared
-with their source. A tool that is missing is named with how to install it.";
+Each program does all of its steps in turn; the order of the programs changes from round to round. Every restore is compared \
+with its source. When a program is not installed, larder names it and says how to install it.";
 
 const WHAT: &str = "What to compare";
 const HOW: &str = "How";
@@ -32,44 +32,45 @@ const HOW: &str = "How";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// What to back up: a folder or the name of a data set
+    /// The data to back up: a folder, or the name of a data set
     #[arg(long, value_name = "PATH|DATASET", help_heading = WHAT)]
     data: String,
-    /// Another version of the data, backed up over the first [default: the data set's, when it has one]
+    /// Another version of the data, to back up after the first [default: the second version of the data set]
     #[arg(long, value_name = "PATH", help_heading = WHAT)]
     second: Option<PathBuf>,
-    /// Tools: restic, rustic, borg, bupstash, kopia, plakar, cp, tar+lz4, find, limit [default: all that are here]
+    /// The programs to compare with: restic, rustic, borg, bupstash, kopia, plakar, cp, tar+lz4, find, limit [default: all
+    /// that are installed]
     #[arg(long, value_name = "TOOLS", value_delimiter = ',', help_heading = WHAT)]
     with: Vec<String>,
-    /// Further tools, described in files (docs/ci.md says how)
+    /// A file that describes another program (docs/ci.md says how)
     #[arg(long, value_name = "FILE", help_heading = WHAT)]
     tool: Vec<PathBuf>,
-    /// The larder to measure [default: this one]
+    /// The larder program to measure [default: this one]
     #[arg(long, value_name = "FILE", help_heading = WHAT)]
     binary: Option<PathBuf>,
-    /// Another build of larder, as a row of its own
+    /// Another larder program to compare with, e.g. the one before a change
     #[arg(long, value_name = "FILE", help_heading = WHAT)]
     base: Option<PathBuf>,
-    /// The prototype benches/limit, built; its limit-restore lies beside it
+    /// The program built from benches/limit; limit-restore lies in the same folder
     #[arg(long, value_name = "FILE", help_heading = WHAT)]
     limit_binary: Option<PathBuf>,
 
-    /// Rounds
+    /// How many rounds to run
     #[arg(long, value_name = "N", default_value_t = 5, help_heading = HOW)]
     rounds: usize,
-    /// Of first, unchanged, restore, second [default: all that the data allow]
+    /// The steps to measure: first, unchanged, restore, second [default: all that the data allow]
     #[arg(long, value_name = "STEPS", value_delimiter = ',', help_heading = HOW)]
     steps: Vec<Step>,
-    /// Empty the page cache before each step (as root)
+    /// Empty the page cache before each step (needs root)
     #[arg(long, help_heading = HOW)]
     drop_caches: bool,
-    /// Where stores and caches of the tools are made [default: the folder for temporary files]
+    /// The folder for the programs' stores and caches [default: the folder for temporary files]
     #[arg(long, value_name = "DIR", help_heading = HOW)]
     work: Option<PathBuf>,
-    /// Where restores go [default: /dev/shm]
+    /// The folder to restore into [default: /dev/shm]
     #[arg(long, value_name = "DIR", help_heading = HOW)]
     restore_to: Option<PathBuf>,
-    /// Seconds that one step of a tool may take
+    /// How many seconds one step of a program may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, help_heading = HOW)]
     timeout: u64,
 

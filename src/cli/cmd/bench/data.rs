@@ -21,10 +21,10 @@ Examples:
   larder bench data make kernel logs-small
   larder bench data verify
 
-Every verb of bench takes the name of a data set in place of a path; a path that is there comes
-first. Seeded ones are made when they are first used, the others only by `make`: they need other
-programs (apt-get, mke2fs, sqlite3), the network, or much time. NAME-small is the same in little,
-for trying things.";
+All subcommands of bench take the name of a data set in place of a path. If a path with that name exists, the path is taken.
+
+Seeded data sets are made when they are first used. The others are made only by `make`, since they need other programs \
+(apt-get, mke2fs, sqlite3), the network, or much time. NAME-small is a small version of NAME, for trying things out.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -38,17 +38,18 @@ Examples:
   larder bench data make kernel image --data-dir /srv/bench
   larder bench data make sparse --again
 
-A package that the mirrors no longer have, or a machine without network: put the package file
-into the folder `packages` below the data folder.";
+When the mirrors no longer have a package, or the machine has no network, put the package file into the folder `packages` \
+below the data folder.";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   larder bench data verify
   larder bench data verify tiny kernel
 
-Seeded data has a digest in its recipe and is equal to the byte everywhere. Other data is held
-against what was made; a path whose recipe has no digest, against nothing. Exit code 20 when something
-differs or is missing.";
+The recipe of a seeded data set contains a digest, and the data is the same on every machine, byte for byte. Other data \
+sets are compared with the digest that was recorded when they were made. A path whose recipe has no digest is not compared.
+
+When a data set differs, the exit code is 20.";
 
 /// List, make and verify data sets
 #[derive(Debug, clap::Args)]
@@ -60,28 +61,28 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List the data sets: what they stand for, how big, whether made
+    /// List the data sets with their purpose and size, and whether they exist
     #[command(after_help = LIST_EXAMPLES)]
     List {
         #[command(flatten)]
         data: DataOptions,
     },
-    /// Make data sets that are not there, and what they are made of
+    /// Make data sets that do not exist yet
     #[command(after_help = MAKE_EXAMPLES)]
     Make {
-        /// Data sets
+        /// The names of data sets
         #[arg(value_name = "NAME", required = true)]
         names: Vec<String>,
-        /// Also those that are there
+        /// Make them again if they exist
         #[arg(long)]
         again: bool,
         #[command(flatten)]
         data: DataOptions,
     },
-    /// Read data sets and hold them against their recipes
+    /// Read data sets and compare them with their recipes
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify {
-        /// Data sets [default: all that are made]
+        /// The names of data sets [default: all that exist]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
         #[command(flatten)]

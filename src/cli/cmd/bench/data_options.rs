@@ -9,11 +9,11 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Data sets")]
 pub struct DataOptions {
-    /// Folder of made data sets [default: ~/.cache/larder/bench-data]
+    /// The folder that data sets are made in [default: ~/.cache/larder/bench-data]
     #[arg(long, value_name = "DIR", env = "LARDER_DATA_DIR", hide_env_values = true)]
     pub data_dir: Option<PathBuf>,
 
-    /// Folder with further recipes (*.toml; repeatable)
+    /// A folder with more recipes of data sets, *.toml (repeatable)
     #[arg(long, value_name = "DIR")]
     pub datasets: Vec<PathBuf>,
 }

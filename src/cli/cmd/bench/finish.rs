@@ -15,19 +15,19 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Report options")]
 pub struct ReportOptions {
-    /// Print the report as table, json, markdown, csv, github-action, bencher or html [default: table]
+    /// The format to print: table, json, markdown, csv, github-action, bencher or html [default: table]
     #[arg(long, value_name = "FORM", conflicts_with = "json", hide_possible_values = true)]
     pub format: Option<Form>,
 
-    /// Also write the report to FILE; its name's end says the form, or FORM= does (repeatable)
+    /// Also write the report to FILE (repeatable). FORM= gives the format; without it, the end of the file's name does
     #[arg(long, value_name = "[FORM=]FILE")]
     pub output: Vec<OutputFile>,
 
-    /// Keep the results in this folder, after every scenario
+    /// Save the results in this folder after every scenario
     #[arg(long, value_name = "DIR")]
     pub save: Option<PathBuf>,
 
-    /// Show the runs kept in this folder as history on the page [default: the folder of --save]
+    /// Show the runs that are saved in this folder as history [default: the folder of --save]
     #[arg(long, value_name = "DIR")]
     pub history: Option<PathBuf>,
 }

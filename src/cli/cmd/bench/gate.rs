@@ -21,46 +21,51 @@ Examples:
   larder bench gate --baseline benches/baseline.toml --tiers a,b
   larder bench gate --baseline benches/baseline.toml --tiers c --criterion target/criterion
   larder bench gate --baseline benches/baseline.toml --tiers c --base ./larder-of-main
-  larder bench gate --baseline benches/baseline.toml --update 'chunks of inlined files are not counted any more'
+  larder bench gate --baseline benches/baseline.toml --update 'a backup lists one area less'
 
-Tier a: counters that must be equal (allocations within 1 %, peak memory within 2 %); file system calls need strace.
-Tier b: instructions of the kernels within 1 %; needs valgrind, which counts the path without AVX-512.
-Tier c: wall time; fails only where the interval's lower end is above 5 %.
-Exit codes: 0 within, 4 slower, 5 a counter changed, 1 not measured. docs/ci.md has a recipe for CI.";
+Tier a compares counters, which must be equal (allocations within 1 %, peak memory within 2 %). Counting file system calls \
+needs strace.
 
-/// Pass or fail against a baseline, for CI
+Tier b compares the instructions of the kernels, which must be within 1 %. It needs valgrind, which counts the code path \
+without AVX-512.
+
+Tier c compares wall time. It fails only if the lower end of the confidence interval is above 5 %.
+
+Exit codes: 0 within the limits, 4 slower, 5 a counter changed, 1 not measured. docs/ci.md has a recipe for CI.";
+
+/// Compare with a baseline, and pass or fail (for CI)
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The file with the values that are right
+    /// The file with the expected values
     #[arg(long, value_name = "FILE", default_value = "benches/baseline.toml")]
     baseline: PathBuf,
-    /// Of a, b, c [default: a,b, and c with --criterion or --base]
+    /// The tiers to run: a, b, c [default: a and b, and c with --criterion or --base]
     #[arg(long, value_name = "TIERS", value_delimiter = ',')]
     tiers: Vec<Tier>,
-    /// Write what is measured into the baseline, for this reason
+    /// Write the measured values into the baseline, with this reason for the change
     #[arg(long, value_name = "REASON")]
     update: Option<String>,
-    /// Leave out what cannot be measured here
+    /// Leave out something that cannot be measured on this machine
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     without: Vec<Without>,
-    /// What becomes of values that the baseline has from other machines only
+    /// What to do with values for which the baseline has only entries of other machines
     #[arg(long, value_name = "WHAT", default_value = "fail")]
     elsewhere: Elsewhere,
 
-    /// Tier c: criterion's folder, after `cargo bench --bench gate`
+    /// For tier c: the folder of criterion, after `cargo bench --bench gate`
     #[arg(long, value_name = "DIR")]
     criterion: Option<PathBuf>,
-    /// Tier c: the build of larder that this one must not be slower than
+    /// For tier c: the larder program that this one must not be slower than
     #[arg(long, value_name = "FILE")]
     base: Option<PathBuf>,
-    /// Tier c: what both builds back up [default: seeded files]
+    /// For tier c: the data that both programs back up [default: seeded files]
     #[arg(long, value_name = "PATH|DATASET", requires = "base")]
     data: Option<String>,
-    /// Tier c: rounds with the other build, at least 5; one before them does not count
+    /// For tier c: how many rounds to run, at least 5; one more round comes first and does not count
     #[arg(long, value_name = "N", default_value_t = 10, requires = "base")]
     rounds: usize,
-    /// Where files are made [default: the folder for temporary files]
+    /// The folder for temporary files [default: that of the system]
     #[arg(long, value_name = "DIR")]
     work: Option<PathBuf>,
 
@@ -82,9 +87,9 @@ enum Without {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Elsewhere {
-    /// The run fails: it could not be measured
+    /// Fail, since they could not be measured
     Fail,
-    /// They are passed over, and that is said
+    /// Skip them, and name them
     Skip,
 }
 

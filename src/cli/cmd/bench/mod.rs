@@ -1,4 +1,4 @@
-//! `larder bench`: a verb a file.
+//! `larder bench`: each subcommand has a file.
 
 pub mod chunking;
 pub mod stages;
@@ -18,12 +18,12 @@ use clap::Subcommand;
 
 const EXAMPLES: &str = "\
 Examples:
-  larder bench stages ~/src                     what this machine can do with this data, and what stands in its way
-  larder bench pipeline ~/src                   what larder makes of it
+  larder bench stages ~/src                     how fast can this machine process this data?
+  larder bench pipeline ~/src                   how fast does larder process it?
   larder bench compare --data ~/src --with restic,borg
   larder bench gate --baseline benches/baseline.toml";
 
-/// Measure this machine, this program and others
+/// Measure the speed of this machine, of larder and of other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -33,22 +33,22 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare chunkers on your data
+    /// Compare chunking algorithms on your data
     Chunking(chunking::Args),
-    /// Measure each kernel of the pipeline, and the roofline they add up to
+    /// Measure each kernel of the pipeline, and the fastest backup that they allow
     Stages(stages::Args),
     /// Measure whole backups, restores and checks
     Pipeline(pipeline::Args),
     /// Compare larder with other programs
     Compare(compare::Args),
-    /// Pass or fail against a baseline, for CI
+    /// Compare with a baseline, and pass or fail (for CI)
     Gate(gate::Args),
     /// List, make and verify data sets
     Data(data::Args),
-    /// Run one scenario, told on standard input
+    /// Run the scenario that is described on standard input
     #[command(hide = true)]
     ScenarioJob(pipeline::JobArgs),
-    /// Show saved results in any form
+    /// Show saved results in any format
     Report(report::Args),
 }
 
@@ -76,7 +76,7 @@ impl From<BenchError> for Failure {
     }
 }
 
-/// The words after `larder bench`.
+/// The subcommands of `larder bench`.
 pub fn words() -> Vec<String> {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     words.skip_while(|word| word != "bench").skip(1).collect()

@@ -24,8 +24,8 @@ Examples:
   larder bench pipeline ~/src --no-roofline --save results
   sudo larder bench pipeline ~/src --drop-caches
 
-Each round makes a fresh store in the work folder and backs up, restores and checks; each scenario is a process of its own.
-Scenarios that change files work on a private copy of the data. The work folder is empty again at the end.";
+Each round makes a fresh store in the work folder, then backs up, restores and checks. Each scenario is a process of its \
+own. Scenarios that change files work on a private copy of the data. At the end the work folder is empty again.";
 
 const WHAT: &str = "What to measure";
 const HOW: &str = "How";
@@ -34,40 +34,40 @@ const HOW: &str = "How";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The data: a path, or the name of a data set
+    /// The data to measure with: a path, or the name of a data set
     #[arg(value_name = "PATH|DATASET")]
     data: String,
-    /// Of first, unchanged, changed-0.01, changed-1, restore, check, check-read-data [default: all]
+    /// The scenarios to measure: first, unchanged, changed-0.01, changed-1, restore, check, check-read-data [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = WHAT)]
     scenario: Vec<Scenario>,
-    /// Rounds, each with a fresh store
+    /// How many rounds to run, each with a fresh store
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..), help_heading = HOW)]
     rounds: u32,
-    /// lz4, zstd[:LEVEL] or none
+    /// How data is compressed: lz4, zstd[:LEVEL] or none
     #[arg(long, value_name = "CODEC", default_value = "lz4", help_heading = HOW)]
     compression: Compression,
     /// How big files are read: auto, mmap or pread
     #[arg(long, value_name = "MODE", default_value = "auto", help_heading = HOW)]
     read: String,
-    /// Threads of each stage [default: one a core]
+    /// How many threads each stage of the pipeline has [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = HOW)]
     threads: Option<u16>,
-    /// Empty the page cache before each scenario (as root)
+    /// Empty the page cache before each scenario (needs root)
     #[arg(long, help_heading = HOW)]
     drop_caches: bool,
-    /// Seed of the changes
+    /// The seed from which the changes are drawn
     #[arg(long, value_name = "N", default_value_t = 1, help_heading = HOW)]
     seed: u64,
-    /// A folder for stores and the copy of the data [default: the folder for temporary files]
+    /// The folder for stores and for a copy of the data [default: the folder for temporary files]
     #[arg(long, value_name = "DIR", help_heading = HOW)]
     work: Option<PathBuf>,
-    /// A folder for restores [default: memory when there is enough, else the work folder]
+    /// The folder to restore into [default: in memory if there is enough, else the work folder]
     #[arg(long, value_name = "DIR", help_heading = HOW)]
     restore_to: Option<PathBuf>,
-    /// Leave out the kernels and what they say of the limit
+    /// Do not measure the kernels and the limit that they set
     #[arg(long, help_heading = HOW)]
     no_roofline: bool,
-    /// Rounds of the kernels
+    /// How many rounds to run of the kernels
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..), help_heading = HOW)]
     kernel_rounds: u32,
     #[command(flatten, next_help_heading = HOW)]
@@ -149,7 +149,7 @@ fn kernel_options(args: &Args, options: &ScenarioOptions) -> Result<StagesOption
     })
 }
 
-/// Run one scenario, told on standard input
+/// Run the scenario that is described on standard input
 #[derive(Debug, clap::Args)]
 pub struct JobArgs {}
 

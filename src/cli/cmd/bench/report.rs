@@ -15,14 +15,14 @@ Examples:
   larder bench report stages.json compare.json --format markdown
   larder bench report run.json --output github-action=bench.json --output bencher=bmf.json";
 
-/// Show saved results in any form
+/// Show saved results in any format
 ///
-/// Of several runs of one kind the newest is shown and the older ones are its history; kinds are put together into one
-/// report.
+/// Of several runs of the same kind, the newest is shown, and the older ones are its history. Different kinds are combined
+/// into one report.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Saved reports, or folders of them
+    /// Saved reports, or folders that contain them
     #[arg(value_name = "FILE|DIR", required = true)]
     files: Vec<PathBuf>,
 

@@ -18,28 +18,29 @@ const EXAMPLES: &str = "\
 Examples:
   larder bench stages ~/src
   larder bench stages /var/lib/images --limit 1G --compression zstd:3
-  larder bench stages ~/src --work /mnt/backup           packs go to that disk
-  larder bench stages ~/src --path blake3=avx2           hashing on that path; an error where it is not there
+  larder bench stages ~/src --work /mnt/backup           measures writing to that disk
+  larder bench stages ~/src --path blake3=avx2           hashes with AVX2
 
-Each kernel runs alone on what the pipeline would give it: on one core, and on all. The roofline is what a first backup
-of this data can reach on this machine, and what stands in its way.";
+Each kernel runs alone, on the same input that the pipeline would give it: first on one core, then on all. From these times \
+larder computes the roofline: the fastest first backup of this data that this machine allows, and the kernel that limits it.";
 
-/// Measure each kernel of the pipeline, and the roofline they add up to
+/// Measure each kernel of the pipeline, and the fastest backup that they allow
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The data: a path, or the name of a data set
+    /// The data to measure with: a path, or the name of a data set
     #[arg(value_name = "PATH|DATASET")]
     data: String,
-    /// The CPU path of a kernel: blake3 and gear run on any that is here; aead, chacha20, poly1305, lz4, zstd on one [repeatable]
+    /// Run a kernel on this CPU path (repeatable). blake3 and gear can run on every path that this CPU has; aead, chacha20,
+    /// poly1305, lz4 and zstd have a single path
     #[arg(long, value_name = "KERNEL=PATH", value_delimiter = ',', visible_alias = "cpu-path")]
     path: Vec<String>,
     #[command(flatten)]
     kernels: KernelArgs,
-    /// Rounds; each runs every kernel on one core and on all
+    /// How many rounds to run; each runs every kernel on one core and on all cores
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// lz4, zstd[:LEVEL] or none: what is sealed and stored; LZ4 is measured beside it
+    /// How data is compressed before it is sealed and stored: lz4, zstd[:LEVEL] or none. LZ4 is always measured too
     #[arg(long, value_name = "CODEC", default_value = "lz4")]
     compression: Compression,
     /// How big files are read: auto, mmap or pread
@@ -57,13 +58,13 @@ pub struct Args {
 /// What kernels are measured on.
 #[derive(Debug, Clone, clap::Args)]
 pub struct KernelArgs {
-    /// Bytes of the data that the kernels run on at most
+    /// Run the kernels on at most this much of the data
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::above_0)]
     pub limit: u64,
-    /// Rows of the index that look-ups are made in
+    /// How many rows the index has in which look-ups are measured
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub index_rows: u64,
-    /// Bytes that each round stores
+    /// How much data each round stores
     #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = size::above_0)]
     pub store_bytes: u64,
 }
