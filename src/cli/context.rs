@@ -91,7 +91,7 @@ impl Context {
         let opened = connect::open::open(&storage, id, candidates, &places)?;
         if let Some(error) = opened.store.trust_damage() {
             self.out.warn(&format!(
-                "what this machine has seen of the store is not compared, and only reading works: {}",
+                "larder cannot compare the store with what this machine saw before, and only reads: {}",
                 chain(&error)
             ));
         }

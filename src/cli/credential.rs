@@ -110,7 +110,7 @@ impl From<OpenError> for Failure {
             OpenError::Store(error) => error.into(),
             OpenError::KeyFile(_) => Failure::new(ExitCode::WrongSecret, error.to_string()).hint(GIVE),
             OpenError::NothingToTry(store) => {
-                let message = "no key file or passphrase is given, and there is no terminal to ask on";
+                let message = "no key file or passphrase was given, and there is no terminal to ask on";
                 Failure::new(ExitCode::WrongSecret, message)
                     .hint(format!("{GIVE}; or put the store's key file into the configuration folder as key-{store}"))
             }

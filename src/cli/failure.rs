@@ -68,8 +68,7 @@ impl From<StoreError> for Failure {
                 failure.hint("give --key-file, --passphrase-file, --passphrase-command or LARDER_PASSPHRASE")
             }
             StoreError::ConfigLost { .. } | StoreError::KeysLost(_) => failure.hint(
-                "put it back from a copy of the store (a backup of it, another disk); `larder init` makes a new store, in \
-                 another folder",
+                "copy it back from a copy of the store. `larder init` makes a new store in another folder",
             ),
             _ if failure.code == ExitCode::Damage => {
                 failure.hint(

@@ -7,8 +7,12 @@ pub fn parse(text: &str) -> Result<f64, String> {
         .unwrap_or(text)
         .trim()
         .parse()
-        .map_err(|_| format!("{text:?} is no share: write 5% or 0.5%"))?;
-    if number > 0.0 && number <= 100.0 { Ok(number) } else { Err("a share lies above 0% and at most at 100%".into()) }
+        .map_err(|_| format!("{text:?} is no percentage: write 5% or 0.5%"))?;
+    if number > 0.0 && number <= 100.0 {
+        Ok(number)
+    } else {
+        Err("a percentage must be above 0% and at most 100%".into())
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub enum NoStorage {
     #[error("there is no store at {}: it is a file", .0.display())]
     File(PathBuf),
     /// The creation of a store was cut short.
-    #[error("there is no store at {}: making one there did not come to its end", .0.display())]
+    #[error("there is no store at {}: a `larder init` there was interrupted", .0.display())]
     Unfinished(PathBuf),
     /// The storage failed.
     #[error(transparent)]

@@ -45,7 +45,7 @@ pub fn read_key_file(path: &Path) -> Result<KeyFile, StoreError> {
     }
     if len != KEY_FILE_BYTES {
         let has = if len < KEY_FILE_BYTES { format!("only {len}") } else { "more".into() };
-        let message = format!("it must hold exactly {KEY_FILE_BYTES} random bytes and has {has}");
+        let message = format!("a key file holds exactly {KEY_FILE_BYTES} random bytes, and this file has {has}");
         return Err(failed(io::Error::new(io::ErrorKind::InvalidData, message)));
     }
     let mut key = Zeroizing::new([0; KEY_FILE_BYTES]);

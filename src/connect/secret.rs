@@ -137,7 +137,7 @@ fn read_text(from: impl Read, origin: &str) -> Result<Zeroizing<String>, Result<
     let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_BYTES_MAX as usize + 1));
     from.take(PASSPHRASE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(Err)?;
     if bytes.len() as u64 > PASSPHRASE_BYTES_MAX {
-        let message = format!("{origin}: longer than {PASSPHRASE_BYTES_MAX} bytes, which is no passphrase");
+        let message = format!("{origin}: a passphrase has at most {PASSPHRASE_BYTES_MAX} bytes, and this is longer");
         return Err(Ok(SecretError::new(message)));
     }
     match std::str::from_utf8(&bytes) {

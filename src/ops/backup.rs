@@ -219,8 +219,8 @@ fn begin(
     };
     if let Some(key) = store.other_signer(&options.host)? {
         monitor.note(&format!(
-            "host label {} belongs to another machine here, whose key is {}: others will call this snapshot's signer \
-             unknown; choose another label with --host",
+            "the host label {} belongs to another machine in this store, whose key is {}. Other machines will not \
+             know the signer of this snapshot: choose another label with --host",
             options.host,
             hex(&key)
         ));

@@ -231,8 +231,8 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     report.leftovers = leftovers(store, &records, &catalogue);
     if findings.any_damage() && report.leftovers.packs > 0 {
         let message = format!(
-            "packs are listed by no session that ended ({}): if such a session's outcome was lost, what is missing lies \
-             there and `larder repair index` lists it again",
+            "some packs ({}) belong to no finished session. If the outcome of such a session was lost, they may hold \
+             what is missing, and `larder repair index` adds them to the index again",
             report.leftovers.packs
         );
         findings.add(Severity::Notice, Subject::Store, message);

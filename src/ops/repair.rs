@@ -123,7 +123,7 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
     // What the storage failed to give may be whole: nothing is removed on its account, and it is named.
     for (generation, id) in &catalogue.unreadable_segments {
         let path = StorageKey::Segment(*generation, *id).path().into_bytes();
-        let message = "the index segment could not be read: nothing is known of it, and it is left as it is".into();
+        let message = "the index segment could not be read, so it was left alone".into();
         let problem = Problem { path, message };
         monitor.problem(&problem);
         stats.problems.push(problem);
@@ -190,7 +190,7 @@ fn list_packs(
             Err(_) if listed => continue,
             Err(error) => {
                 stats.unreadable += u64::from(error.is_unreadable());
-                let message = format!("its table cannot be read, so that what it holds stays unknown: {error}");
+                let message = format!("its table cannot be read, so larder does not know what it contains: {error}");
                 let problem = Problem { path: pack_key(kind, id).path().into_bytes(), message };
                 monitor.problem(&problem);
                 stats.problems.push(problem);

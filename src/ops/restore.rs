@@ -123,7 +123,7 @@ pub fn run_to(
     lease.end(monitor);
     done?;
     for path in request.rules.unmet() {
-        tally.problem(path, "it is listed, and the snapshot has nothing of this path".into());
+        tally.problem(path, "the list names this path, and the snapshot does not have it".into());
     }
     request.rules.remarks().iter().for_each(|remark| monitor.note(remark));
     if let Some(destination) = &destination {
@@ -174,7 +174,7 @@ fn expect(snapshot: &Snapshot, monitor: &dyn Monitor) {
 /// What is chosen by patterns and lists.
 fn rules(base: &[u8], options: &RestoreOptions) -> Result<Rules, RestoreError> {
     if options.delete && options.overwrite == Overwrite::Never {
-        let why = "what is there cannot be left as it is and deleted: --delete does not go with --overwrite never";
+        let why = "--delete cannot be combined with --overwrite never";
         return Err(RestoreError::Refused(why.into()));
     }
     let rules = Rules::new(base, &options.include, &options.exclude)?;
@@ -210,7 +210,7 @@ fn look_up(store: &Arc<Store>, snapshot: &Snapshot, base: &[u8], delete: bool) -
     if delete && entry.meta.kind != EntryKind::Directory {
         let path = display(&path_of(base));
         return Err(RestoreError::Refused(format!(
-            "{path:?} is not a directory: --delete has nothing to look through"
+            "{path:?} is not a directory, and --delete works only on directories"
         )));
     }
     Ok(())
@@ -228,7 +228,11 @@ fn listed(base: &[u8], list: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, RestoreError> {
         key_of(&normal).map_err(|e| refused(e.to_string()))?;
         let below =
             base == b"/" || normal.strip_prefix(base).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
-        if below { Ok(normal) } else { Err(refused(format!("not below {:?}, of which the restore is", display(base)))) }
+        if below {
+            Ok(normal)
+        } else {
+            Err(refused(format!("it is not below {:?}, which is what is restored", display(base))))
+        }
     };
     list.iter().map(absolute).collect()
 }
@@ -278,8 +282,8 @@ impl Lease {
             match begun {
                 Ok(session) => return Ok(Lease(Some(session))),
                 Err(error) => monitor.note(&format!(
-                    "nothing keeps the snapshot's data from being deleted while it is restored, since this cannot be \
-                     written to the store: {error}"
+                    "larder could not write a lease to the store, so others may delete the snapshot's data during \
+                     this restore: {error}"
                 )),
             }
         }
@@ -298,7 +302,7 @@ impl Lease {
         if let Some(session) = self.0
             && let Err(error) = session.end()
         {
-            monitor.note(&format!("the restore's session could not be ended, and will end by itself: {error}"));
+            monitor.note(&format!("the lease of this restore could not be ended, and will expire by itself: {error}"));
         }
     }
 }

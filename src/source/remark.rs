@@ -141,15 +141,20 @@ impl Remark {
                 let plain = escape::name(rule.text.strip_prefix(b"!").unwrap_or(&rule.text));
                 let message = if rule.is_absolute {
                     format!(
-                        "rule {shown} begins at / and nowhere else: earlier it {verb} {path} too; for that write '.{plain}'"
+                        "rule {shown} begins only at /. In earlier versions it also {verb} {path}; for that, write \
+                         '.{plain}'"
                     )
                 } else {
-                    format!("rule {shown} begins at {place}: earlier it {verb} {path} too; for that write '/{plain}'")
+                    format!(
+                        "rule {shown} begins at {place}. In earlier versions it also {verb} {path}; for that, write \
+                         '/{plain}'"
+                    )
                 };
                 remarks.push(Remark { kind: RemarkKind::RuleChanged, subject: rule.text.clone(), message });
             } else if !rule.matched() {
                 let hint = if rule.takes_back {
-                    "; what lies in a directory that is left out cannot be taken back: leave out 'directory/*' instead of 'directory'"
+                    "; nothing inside a directory that is left out can be kept: leave out 'directory/*' instead of \
+                     'directory'"
                 } else {
                     ""
                 };

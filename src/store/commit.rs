@@ -121,7 +121,7 @@ impl Store {
             pin(trust, signer, &host);
         });
         if let Err(error) = noted {
-            self.notice(format!("the snapshot is committed, but this machine could not note it: {error}"));
+            self.notice(format!("the snapshot is committed, but this machine could not record that: {error}"));
         }
     }
 }

@@ -158,7 +158,7 @@ impl Store {
     }
 
     fn maintainer(&self) -> Result<&SigningKey, StoreError> {
-        self.maintainer.as_ref().ok_or_else(|| StoreError::Refused("only a maintainer can do this".into()))
+        self.maintainer.as_ref().ok_or_else(|| StoreError::Refused("only a maintainer of the store can do this".into()))
     }
 
     /// Writes the next config: the newest one, changed. Begins again when somebody else wrote one meanwhile.
@@ -181,11 +181,11 @@ impl Store {
                 || self.storage.get(&key, CONFIG_BYTES_MAX)? == bytes
             {
                 if let Err(error) = self.trust.update(|trust| trust.config = trust.config.max(number)) {
-                    self.notice(format!("this machine could not note the store's new config: {error}"));
+                    self.notice(format!("this machine could not record the store's new config: {error}"));
                 }
                 return Ok(());
             }
         }
-        Err(StoreError::Refused("others change the store's config all the time; try again later".into()))
+        Err(StoreError::Refused("other machines keep changing the store's config; try again later".into()))
     }
 }

@@ -68,8 +68,8 @@ impl Store {
             Ok(packs) => {
                 let what = if packs == 1 { "1 pack".to_string() } else { format!("{packs} packs") };
                 self.notice(format!(
-                    "damage in {what} is on record now: nothing relies on it any more, and the next backup stores anew \
-                     what it still finds of it; `larder check` names what is lost"
+                    "damage in {what} is recorded in the store now. No backup relies on it any more, and the next one \
+                     stores anew what it still finds; `larder check` names what is lost"
                 ));
                 packs
             }
@@ -78,8 +78,7 @@ impl Store {
                 put_damaged(&mut plain, &describe(&noted));
                 self.cache.write(NAME, &plain);
                 self.notice(format!(
-                    "damage was found and could not be put on record in the store; this machine remembers it, others \
-                     do not know of it: {error}"
+                    "damage was found, but could not be recorded in the store; only this machine knows of it: {error}"
                 ));
                 0
             }
@@ -162,12 +161,11 @@ impl Store {
         match write() {
             Ok(0) => {}
             Ok(_) => self.notice(
-                "damage in the index is on record now: machines that have cached what it said look again before they rely \
-                 on it"
+                "damage in the index is recorded in the store now: machines that have cached what it said read it again"
                     .into(),
             ),
             Err(error) => self.notice(format!(
-                "damage in the index was found and could not be put on record in the store: other machines that have \
+                "damage in the index was found, but could not be recorded in the store. Other machines that have \
                  cached what it said may go on relying on it: {error}"
             )),
         }

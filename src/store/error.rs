@@ -18,13 +18,11 @@ pub enum StoreError {
     NoStore(String),
     /// Objects that only a store has, and no config.
     #[error(
-        "the store at {location} has lost its config, and nobody can open it without a copy of that: {remains} are there, \
-         and nothing in config/"
+        "the store at {location} has lost its config: {remains} are there, and config/ is empty. Nobody can open the \
+         store without a copy of the config"
     )]
     ConfigLost { location: String, remains: String },
-    #[error(
-        "the store at {0} has lost its key slots, and nobody can open it without a copy of one: nothing is in keys/"
-    )]
+    #[error("the store at {0} has lost its key slots: keys/ is empty. Nobody can open the store without a copy of one")]
     KeysLost(String),
     #[error("there is a store at {0} already")]
     StoreExists(String),
@@ -32,7 +30,7 @@ pub enum StoreError {
     WrongSecret,
     #[error("this store needs a newer larder (feature bits {0:#x})")]
     NeedsNewer(u64),
-    #[error("config is not signed by a maintainer of its roster, or is older than one seen before: {0}")]
+    #[error("the store's config is not signed by one of its maintainers, or is older than one seen before: {0}")]
     Config(String),
     #[error("no snapshot matches {0:?}")]
     NoSnapshot(String),

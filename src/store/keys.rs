@@ -22,8 +22,8 @@ impl Store {
         if let Some(listed) = listed {
             for (id, _) in slots.iter().filter(|(id, _)| !listed.contains(id)) {
                 self.notice(format!(
-                    "key slot {id} is not listed in the store's config: it was changed or slipped in, or adding or \
-                     removing it was cut short. Do not believe its label; `larder key remove {id}` takes it away"
+                    "key slot {id} is not listed in the store's config. Somebody changed it or put it there, or \
+                     adding or removing it was interrupted. Do not trust its label; `larder key remove {id}` removes it"
                 ));
             }
         }

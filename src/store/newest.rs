@@ -17,7 +17,7 @@ use std::collections::HashMap;
 pub const AHEAD_S: i64 = 600;
 
 /// What is said when nothing is of what is asked for.
-pub const NONE_SELECTED: &str = "no snapshot is of the host, the paths and the tags asked for";
+pub const NONE_SELECTED: &str = "no snapshot matches --host, --path and --tag";
 
 /// What somebody asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

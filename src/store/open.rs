@@ -144,8 +144,8 @@ impl Store {
         let config = read.open(&maintainer.public())?;
         if listed.is_some_and(|listed| !listed.contains(&slot)) {
             notices.push(format!(
-                "key slot {slot} opens this store and is not listed in its config: adding or removing it was cut short. \
-                 `larder key remove {slot}` takes it away"
+                "key slot {slot} opens this store, but is not listed in its config: adding or removing it was \
+                 interrupted. `larder key remove {slot}` removes it"
             ));
         }
         if number > seen
@@ -199,7 +199,7 @@ fn host_key(places: &MachineFolders, notices: &mut Vec<String>) -> (SigningKey, 
     match places.host_key() {
         Ok(key) => (key, true),
         Err(error) => {
-            notices.push(format!("this machine has no key of its own, so that it can read only: {error}"));
+            notices.push(format!("this machine has no signing key, so larder can only read: {error}"));
             (SigningKey::from_seed(&random_key()), false)
         }
     }
@@ -224,7 +224,7 @@ fn open_cache(
             let temporary = machine_files::temporary_folder()
                 .map_err(machine_files::failed("make a temporary folder in", &std::env::temp_dir()))?;
             notices.push(format!(
-                "the cache folder {} cannot be used ({error}): what is cached is read from the store again",
+                "the cache folder {} cannot be used ({error}), so the index is read from the store each time",
                 folder.display()
             ));
             let index = Index::open(&temporary.path().join(INDEX_FOLDER), id)?;

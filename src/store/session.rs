@@ -367,7 +367,7 @@ impl Store {
     fn check_machine(&self) -> Result<(), StoreError> {
         if !self.host_key_lasts {
             self.places.host_key()?;
-            let what = "this machine's key could not be had when the store was opened, and can now: run it again";
+            let what = "this machine's signing key could not be read when the store was opened: run the command again";
             return Err(StoreError::Refused(what.into()));
         }
         self.trust.check_writable()

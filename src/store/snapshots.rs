@@ -61,8 +61,8 @@ fn passed_over(found: &Snapshot, others: Vec<Snapshot>) -> impl Iterator<Item = 
     let others = others.into_iter().filter(move |other| doubtful(&other.authenticity) && other.manifest.time > time);
     others.map(|Snapshot { id, manifest, authenticity, .. }| {
         let reason = match authenticity {
-            Authenticity::Unsigned => format!("snapshot {id} says it is newer, and is not signed"),
-            _ => format!("snapshot {id} says it is newer, and its signature does not fit"),
+            Authenticity::Unsigned => format!("snapshot {id} claims to be newer, but is not signed"),
+            _ => format!("snapshot {id} claims to be newer, but its signature does not fit"),
         };
         DamagedSnapshot { id, error: StoreError::Doubt { session: manifest.session, reason }, signed: None }
     })
@@ -118,7 +118,10 @@ impl Store {
         }
         for (judged, _) in judged.iter().zip(&verdicts).filter(|(_, verdict)| **verdict == Authenticity::PinnedNow) {
             let (signer, host) = (hex(&judged.signed.signer), &judged.signed.manifest.host);
-            self.notice(format!("snapshot {}: signer {signer} of host {host} is pinned from now on", judged.id));
+            self.notice(format!(
+                "snapshot {}: from now on this machine expects signer {signer} for host {host}",
+                judged.id
+            ));
         }
         Ok(verdicts)
     }
@@ -170,8 +173,8 @@ impl Store {
             if let Some(newer) = newest::newer(&found.0, &beside, Time::now()) {
                 let (id, host, signer) = (newer.id, &newer.manifest.host, hex(&newer.signer));
                 self.notice(format!(
-                    "snapshot {id} is newer than what was taken as latest: it has this machine's name {host}, and another \
-                     key {signer} signed it. Name it by its id, or give --host {host} to take the newest of that name"
+                    "snapshot {id} is newer, but was not taken as latest: it has this machine's name {host}, and \
+                     another key {signer} signed it. Use its id, or --host {host}"
                 ));
             }
             return Ok(found);
@@ -180,7 +183,7 @@ impl Store {
         if !wanted.select.selects(&found) {
             let (id, host) = (found.id, &found.manifest.host);
             return Err(StoreError::NoMatch(format!(
-                "snapshot {id} is of host {host}, and not of the host, the paths and the tags asked for"
+                "snapshot {id} of host {host} does not match --host, --path and --tag"
             )));
         }
         Ok((found, damaged))
@@ -264,7 +267,9 @@ impl Store {
     fn in_doubt(&self, id: ObjectId, error: StoreError) -> Result<Snapshot, StoreError> {
         let reason = match &error {
             StoreError::Doubt { reason, .. } => reason.clone(),
-            StoreError::NoSnapshot(_) => "its session has no outcome: it was killed before, or that was lost".into(),
+            StoreError::NoSnapshot(_) => {
+                "its session has no outcome: the backup was killed, or the outcome was lost".into()
+            }
             _ => return Err(error),
         };
         let Some(judged) = self.read_in_doubt(id)? else { return Err(error) };

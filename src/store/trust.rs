@@ -63,7 +63,7 @@ impl TrustFile {
         let bytes = machine_files::read(&self.path, TRUST_BYTES_MAX).map_err(self.failed("read the trust file"))?;
         let Some(bytes) = bytes else { return Ok(blank(self.store)) };
         let wrong = |reason: String| {
-            let hint = "; put back a good copy of it, or remove it to trust what the store holds now";
+            let hint = "; restore a good copy of it, or remove it to trust the present state of the store";
             io::Error::new(io::ErrorKind::InvalidData, reason + hint)
         };
         match Trust::decode(&bytes) {
@@ -130,7 +130,7 @@ pub fn unusable(error: StoreError, notices: &mut Vec<String>) -> Result<(), Stor
         _ if is_damaged(&error) => Ok(()),
         StoreError::Local { .. } => {
             let notice = format!(
-                "what this machine has seen of the store is neither compared nor kept, since its configuration folder \
+                "larder cannot compare the store with what this machine saw before, since the configuration folder \
                  cannot be used: {error}"
             );
             notices.push(notice);

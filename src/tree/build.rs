@@ -97,7 +97,7 @@ impl TreeBuilder {
         // A file system may say what no decoder would accept (a FUSE mount with a time of 2 s in nanoseconds, say): one
         // such entry must not make its whole node unreadable.
         if let Err(reason) = entry.check() {
-            let why = format!("left out: what the file system says of it cannot be recorded: {reason}");
+            let why = format!("left out, since its metadata cannot be stored: {reason}");
             return Ok(Pushed::LeftOut(why));
         }
         // Nor must one that comes twice, as some file systems list a name, or too late.

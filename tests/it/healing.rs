@@ -181,7 +181,7 @@ fn what_the_source_has_no_more_stays_lost_and_named() {
     assert!(second.is_damaged() && second.whole_again.is_empty(), "{second:?}");
     let says = |what: &str| second.findings.iter().any(|f| f.message.contains(what));
     assert!(
-        !says("run the backup of") && says("only if it comes back"),
+        !says("run the backup of") && says("only if the files come back"),
         "a backup was run and cannot help: {second:?}"
     );
     assert_eq!(second.affected, first.affected);
@@ -226,7 +226,7 @@ fn where_the_store_cannot_be_written_this_machine_remembers() {
     let store = machine.open(storage);
     let report = check(&store, ReadData::All);
     assert!(report.is_damaged() && report.packs_recorded == 0, "{report:?}");
-    assert!(store.take_notices().iter().any(|notice| notice.contains("could not be put on record")));
+    assert!(store.take_notices().iter().any(|notice| notice.contains("could not be recorded")));
     assert_eq!(records(&engine.storage), 0);
     // It can be written again: the backup knows, stores anew and puts it on record.
     let new = backup(&machine.open(engine.storage.clone()), tree.path(), true);

@@ -226,9 +226,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     })?;
     report::tell(&context.out, &options, &stats, &progress.stages(), &words, &remarks)?;
     if stats.nothing_read {
-        return Err(Failure::failed(
-            "none of what was to be backed up could be read, or all of it was left out: no snapshot was made",
-        ));
+        return Err(Failure::failed("no snapshot was made: nothing could be read, or everything was left out"));
     }
     Ok(if stats.problem_count > 0 { ExitCode::Unread } else { ExitCode::Ok })
 }

@@ -92,7 +92,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 fn may_be_printed(context: &Context, path: &[u8], alone: bool) -> Result<(), Failure> {
     let path = String::from_utf8_lossy(path);
     if context.out.json {
-        let message = format!("{path} is a directory: it is printed as a tar archive, which is no JSON");
+        let message = format!("{path} is a directory, which cat prints as a tar archive; that cannot be JSON");
         return Err(Failure::failed(message).hint("`larder ls -r --json` lists it"));
     }
     if !alone {

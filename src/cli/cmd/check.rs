@@ -108,7 +108,7 @@ fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
     let leftovers = &report.leftovers;
     if leftovers.sessions + leftovers.packs + leftovers.snapshots > 0 {
         out.line(&format!(
-            "left behind by unfinished runs, no damage: {}, {} ({}), {}",
+            "left behind by unfinished runs, which is no damage: {}, {} ({}), {}",
             human::counted(leftovers.sessions, "session", "sessions"),
             human::counted(leftovers.packs, "pack", "packs"),
             human::bytes(leftovers.pack_bytes),
@@ -129,7 +129,8 @@ fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
     let [_, once, unreadable, damaged] = report.counts;
     if unreadable > 0 {
         out.line(&format!(
-            "could not be read: {}; whether anything is lost by that is not known: see to the storage, then check again",
+            "could not be read: {}. larder does not know whether data is lost. Mend the storage (disk, connection, \
+             permissions), then check again",
             human::counted(unreadable, "thing", "things")
         ))?;
     }
@@ -137,7 +138,8 @@ fn lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
         (0, _) if unreadable > 0 => "no damage found in what could be read".into(),
         (0, 0) => "no damage found".into(),
         (0, once) => format!(
-            "no damage found, but {} gave right bytes only when read again: suspect disk, memory or connection",
+            "no damage found, but {} could only be read right at a second try: suspect the disk, the memory or the \
+             connection",
             human::counted(once, "object", "objects")
         ),
         (damaged, _) => format!("DAMAGE: {}", human::counted(damaged, "finding", "findings")),
@@ -163,7 +165,7 @@ fn affected_lines(out: &Output, report: &CheckReport) -> Result<(), Failure> {
     }
     if !report.whole_again.is_empty() {
         let ids: Vec<String> = report.whole_again.iter().map(short).collect();
-        out.line(&format!("whole again, since what was damaged of them has been stored anew: {}", ids.join(" ")))?;
+        out.line(&format!("whole again, since the damaged parts have been stored anew: {}", ids.join(" ")))?;
     }
     Ok(())
 }

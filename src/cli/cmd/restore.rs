@@ -157,7 +157,7 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let include = patterns(args.include, &args.include_file)?;
     let exclude = patterns(args.exclude, &args.exclude_file)?;
     if include.is_empty() && !args.include_file.is_empty() {
-        return Err(Failure::usage("--include-file: no pattern is in it, and so nothing would be restored"));
+        return Err(Failure::usage("--include-file: the file contains no pattern, so nothing would be restored"));
     }
     let list = list(&args.files_from, &args.files_from0)?;
     let named = [args.include_file, args.exclude_file, args.files_from, args.files_from0].concat();
@@ -261,11 +261,15 @@ fn tell(
     }
     shown_problems(out, &stats.problems, stats.problem_count, "not restored as they were");
     if stats.is_damaged() {
-        out.warn("the store is damaged: `larder check --read-data` names what is lost, and the next backup stores anew what it still finds");
+        out.warn(
+            "the store is damaged: `larder check --read-data` names what is lost, and the next backup stores \
+                  anew what it still finds",
+        );
     }
     if stats.store_unreadable > 0 {
         out.warn(&format!(
-            "{} could not be read from the store: the storage failed, which is no damage; restore again when it works",
+            "{} could not be read from the store, since the storage failed. This is no damage: restore again when the \
+             storage works",
             human::counted(stats.store_unreadable, "thing", "things")
         ));
     }
@@ -299,7 +303,7 @@ fn lines(options: &RestoreOptions, stats: &RestoreStats) -> Vec<String> {
     also(stats.unchanged, "were right already");
     also(stats.deleted, if options.dry_run { "would be deleted" } else { "deleted: the snapshot lacks them" });
     also(stats.left, "were there and left as they are");
-    also(stats.unreadable, "come without content: the backup could not read them");
+    also(stats.unreadable, "have no content, since the backup could not read them");
     also(stats.changed_while_read, "changed while they were backed up");
     also(stats.verified, "read back and found equal");
     lines

@@ -127,8 +127,8 @@ pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapsh
     for snapshot in snapshots {
         if newest::is_ahead(snapshot, now) {
             out.note(&format!(
-                "snapshot {} is from the future: its time is {}, and this machine's clock says {}. Either clock is wrong, or \
-                 --time said so",
+                "snapshot {} is from the future: its time is {}, and this machine's clock shows {}. One of the clocks \
+                 is wrong, or the backup was made with --time",
                 short(&snapshot.id),
                 time::local(snapshot.manifest.time),
                 time::local(now)
@@ -149,8 +149,8 @@ pub fn say_doubts(out: &Output, snapshots: &[Snapshot], damaged: &[DamagedSnapsh
             }
             Authenticity::InDoubt { reason } => {
                 out.warn(&format!(
-                    "whether snapshot {id} was committed is in doubt: {reason}. What it holds may be in no index: \
-                     `larder repair index` lists it"
+                    "snapshot {id} is in doubt: {reason}. If its data is missing from the index, `larder repair \
+                     index` adds it"
                 ));
                 code = ExitCode::Damage;
             }

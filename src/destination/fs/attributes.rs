@@ -167,7 +167,10 @@ impl Applier {
             }
         };
         note(&self.owners_refused, "entries whose owner could not be restored (this takes root)");
-        note(&self.modes_narrowed, "setuid or setgid entries restored without that bit, since their owner is another");
+        note(
+            &self.modes_narrowed,
+            "setuid or setgid files restored without that bit, since they belong to another owner",
+        );
         note(&self.xattrs_kept, "extended attributes that the snapshot lacks and that could not be removed");
         notes
     }
@@ -239,7 +242,8 @@ impl<'a> Given<'a> {
                     }
                 }
                 Err(error) if *ownership == Ownership::Require => {
-                    let what = format!("{}; root can set it, and --owners try does without", io::Error::from(error));
+                    let what =
+                        format!("{}. Root can set owners; --owners try restores without them", io::Error::from(error));
                     let error = io::Error::new(io::Error::from(error).kind(), what);
                     self.losses.push(Loss { part, error, refused: false });
                 }

@@ -41,8 +41,8 @@ impl FsDestination {
     pub(super) fn note_times(&self, notes: &mut Vec<String>) {
         let beyond = self.times_beyond.load(Relaxed);
         if beyond > 0 {
-            let what = "entries with a modification time that the target's file system does not have, which got the nearest \
-                        one that it has";
+            let what = "entries whose modification time the target's file system cannot store; they got the nearest \
+                        time that it can";
             notes.push(format!("{what}: {beyond}"));
         }
     }

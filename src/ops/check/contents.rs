@@ -194,7 +194,7 @@ impl<'a> Contents<'a> {
         match &again {
             Ok(()) => {
                 let subject = Subject::Blob(pack_key(location.pack_kind, location.pack), location.blob_offset);
-                let message = format!("was read right only later: {first}");
+                let message = format!("could only be read right at a second try: {first}");
                 self.findings.add(Severity::ReadErrorOnce, subject, message);
             }
             Err(Flaw::Damaged(what)) if self.pack(location).is_some_and(|pack| pack.stored_len.is_some()) => {

@@ -14,9 +14,9 @@ use crate::store::Store;
 use std::collections::BTreeMap;
 
 /// Said of damage that costs nothing.
-const NEEDLESS: &str = "nothing needs it: what it held lies elsewhere too, or is of no snapshot";
+const NEEDLESS: &str = "nothing needs it: its content also lies elsewhere, or belongs to no snapshot";
 /// Said of damage while it is not known what that costs.
-const NOT_KNOWN: &str = "whether anything needs it is known only when everything else can be read";
+const NOT_KNOWN: &str = "larder knows whether anything needs it only when everything else can be read";
 /// Hosts and paths that are named.
 const SOURCES_SHOWN: usize = 4;
 
@@ -74,7 +74,7 @@ fn missing(store: &Store, catalogue: &Catalogue, findings: &Findings<'_>, needs:
                 _ => "the pack is missing; the index lists it".to_string(),
             },
             Some(len) if len != u64::from(pack.listed_len) => {
-                format!("the pack has {len} bytes; the index gives it {}", pack.listed_len)
+                format!("the pack has {len} bytes, but the index expects {}", pack.listed_len)
             }
             Some(_) => continue,
         };
@@ -111,15 +111,15 @@ pub(super) fn advise(findings: &Findings<'_>, records: &Records) {
     };
     if let Some(sources) = named(true) {
         let message = format!(
-            "what is damaged is stored anew by the next backup that still finds it: run the backup {sources} again, then \
+            "the next backup that still finds the damaged content stores it anew: run the backup {sources} again, then \
              check again"
         );
         findings.add(Severity::Notice, Subject::Store, message);
     }
     if let Some(sources) = named(false) {
         let message = format!(
-            "of what older snapshots lost, the newest snapshot {sources} holds nothing: another backup brings it back only \
-             if it comes back to its source"
+            "only older snapshots need what is lost, and the newest snapshot {sources} does not have it: a backup can \
+             store it anew only if the files come back"
         );
         findings.add(Severity::Notice, Subject::Store, message);
     }

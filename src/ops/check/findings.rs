@@ -175,7 +175,7 @@ impl<'a> Findings<'a> {
             match read() {
                 Ok(value) => {
                     if let Some(flaw) = kept {
-                        let message = format!("was read right only later: {flaw}");
+                        let message = format!("could only be read right at a second try: {flaw}");
                         self.add(Severity::ReadErrorOnce, subject.clone(), message);
                     }
                     return Ok(value);

@@ -139,7 +139,7 @@ fn local(path: &std::path::Path, source: std::io::Error) -> CheckError {
 
 /// Said of a segment that lies in another generation than its own.
 pub(super) fn misplaced(own: &StorageKey) -> String {
-    format!("it belongs to {own}: moved or copied from there. `larder repair index` puts it right")
+    format!("it belongs to {own} and was moved or copied from there. `larder repair index` mends that")
 }
 
 /// So many rows of a segment are kept between verifying and taking them; of a longer one they are read again.
@@ -293,8 +293,8 @@ fn missing_segments(records: &Records, here: &HashSet<ObjectId>, findings: &Find
     for (session, state) in &records.sessions {
         for segment in state.segments().iter().filter(|id| !here.contains(*id)) {
             let message = format!(
-                "session {session} wrote this index segment, and it is not there (merged since, or lost: \
-                 `larder repair index` makes it again from the packs)"
+                "session {session} wrote this index segment, which is missing. Either it was merged into another one, \
+                 or it was lost, and `larder repair index` makes it again from the packs"
             );
             findings.add(Severity::Notice, Subject::Object(StorageKey::Segment(0, *segment)), message);
             missing.push(*segment);

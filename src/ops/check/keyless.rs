@@ -91,5 +91,5 @@ fn hash(
         bytes.fetch_add(piece.len() as u64, Relaxed);
         monitor.add(Counter::BytesChecked, piece.len() as u64);
     }
-    if hasher.finish() == *id { Ok(own) } else { Err("its bytes are not those of its name".into()) }
+    if hasher.finish() == *id { Ok(own) } else { Err("its content does not match its name".into()) }
 }

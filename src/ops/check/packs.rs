@@ -101,7 +101,7 @@ impl PackReader<'_> {
         let Err(first) = first else {
             self.compare(scratch, kind, id, listed, table.as_ref());
             if self.records.state.damaged.has_some(&id) {
-                let message = "it is on record as damaged, and reads right now; what lay there is stored anew once";
+                let message = "it is recorded as damaged, but can be read now. Its content will be stored anew once";
                 self.findings.add(Severity::Notice, subject, message);
             }
             return;
@@ -215,7 +215,7 @@ impl PackReader<'_> {
             reading.bad.insert(extent.offset, "it lies beyond the end of the pack".into());
         }
         if hasher.finish() != id {
-            reading.whole.get_or_insert("its bytes are not those of its name".into());
+            reading.whole.get_or_insert("its content does not match its name".into());
         }
         self.monitor.add(Counter::ObjectsChecked, 1);
         if reading == Reading::default() { Ok(()) } else { Err(reading) }
@@ -257,7 +257,7 @@ impl PackReader<'_> {
         let (absent, contradicts) = self.catalogue.compare(kind, id, table, &mut scratch.found);
         let subject = || Subject::Object(pack_key(kind, id));
         if absent > 0 {
-            let message = format!("the index lacks {absent} of the things in it (`larder repair index` adds them)");
+            let message = format!("the index lacks {absent} of its blobs (`larder repair index` adds them)");
             self.findings.add(Severity::Damage, subject(), message);
         } else if contradicts {
             let message = "a row of the index is not what the pack's table says";
@@ -336,7 +336,7 @@ fn check_ids(id_key: &[u8; 32], members: &[Member], plain: &[u8]) -> Result<(), 
         let to = from + *len as usize;
         let is = |id: &ContentId| plain.get(from..to).is_some_and(|content| content_id(id_key, content) == *id);
         if !is(id) {
-            return Err(format!("the content of {id} does not match it"));
+            return Err(format!("the content does not match the id {id}"));
         }
         from = to;
     }

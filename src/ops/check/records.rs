@@ -170,17 +170,17 @@ fn compare_slots(
         let slot = findings.read(&subject, || -> Result<KeySlot, Flaw> {
             let bytes = storage.get(key, KEY_SLOT_BYTES_MAX)?;
             let slot = KeySlot::decode(&bytes)?;
-            if object_id(&bytes) == *id { Ok(slot) } else { Err("not the bytes of its name".into()) }
+            if object_id(&bytes) == *id { Ok(slot) } else { Err("its content does not match its name".into()) }
         });
         let Some(slot) = slot else { continue };
         if config.is_some_and(|config| config.store != slot.store) {
-            let message = "a key slot of another store: it opens nothing here and can be deleted. A creation that was cut \
-                           short leaves one";
+            let message = "this key slot belongs to another store and opens nothing here; it can be deleted. An \
+                           interrupted `larder init` leaves such a slot";
             found.push((Severity::Notice, subject, message.into()));
         } else if listed.as_ref().is_some_and(|listed| !listed.contains(id)) {
             let message = format!(
-                "the store's config does not list this key slot: it was changed or slipped in, or adding or removing it \
-                 was cut short. `larder key remove {id}` takes it away"
+                "the store's config does not list this key slot. Somebody changed it or put it there, or adding or \
+                 removing it was interrupted. `larder key remove {id}` removes it"
             );
             found.push((Severity::Damage, subject, message));
         }
@@ -189,8 +189,8 @@ fn compare_slots(
         let key = StorageKey::KeySlot(id);
         if slots.binary_search(&key).is_err() {
             let message = format!(
-                "the store's config lists this key slot, and it is gone: its secret opens the store no more. `larder key \
-                 add` makes another, and `larder key remove {id}` strikes it off the list"
+                "the store's config lists this key slot, but it is gone: its passphrase or key file opens the store \
+                 no more. `larder key add` adds another, and `larder key remove {id}` removes it from the list"
             );
             found.push((Severity::Damage, Subject::Object(key), message));
         }
@@ -407,8 +407,8 @@ fn gone_with_their_sessions(
     }
     let say = |(id, who)| {
         let message = format!(
-            "it is gone, and with it all that its session left: {who}, and nobody removed it. It was lost or deleted, or \
-             the store was put back to an earlier state"
+            "it is gone, together with everything of its session: {who}, and nobody removed it. It was lost or \
+             deleted, or the store was replaced by an earlier copy"
         );
         (id, message)
     };
@@ -431,8 +431,8 @@ fn without_outcome(
         Testimony::Never => None,
         Testimony::Committed => {
             let message = format!(
-                "it was committed, and the outcome of its session {session} is gone: it is in no listing; \
-                 its id restores it"
+                "it was committed, but the outcome of its session {session} is gone, so no listing shows it. It can \
+                 be restored by its id"
             );
             Some(message)
         }
@@ -440,9 +440,9 @@ fn without_outcome(
         Testimony::Unknown if !matches!(store.find_outcome(session)?, FoundOutcome::None) => None,
         Testimony::Unknown => {
             let message = format!(
-                "whether it was committed is in doubt: its session {session} has no outcome. Either its run was killed \
-                 before it was acknowledged, or the outcome was lost or deleted. It is in no listing; its id restores it. \
-                 The next backup of host {} decides",
+                "it is in doubt: its session {session} has no outcome. Either the backup was killed before it was \
+                 complete, or the outcome was lost or deleted. No listing shows it, and it can be restored by its id. \
+                 The next backup of host {} settles this",
                 signed.manifest.host
             );
             Some(message)

@@ -22,7 +22,8 @@ impl Unlisted {
 
     /// What is said of one.
     pub fn problem(entry: &Entry) -> Problem {
-        let message = "it could not be listed when it was backed up: what the snapshot lacks in it is not compared";
+        let message =
+            "it could not be listed at the time of the backup, so what the snapshot lacks in it is not compared";
         Problem { path: path_of(&entry.key), message: message.into() }
     }
 

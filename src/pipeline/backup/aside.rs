@@ -44,7 +44,7 @@ impl Aside {
         {
             // Memory stays bounded all the same.
             context.monitor.note(&format!(
-                "content that comes again after a long time is counted as new each time, since the index cache fails: {error}"
+                "the dry run counts some repeated content as new each time, since the index cache fails: {error}"
             ));
         }
         context.claims.release(ids);

@@ -167,8 +167,7 @@ fn with_an_end(file: &dyn SourceFile) -> io::Result<()> {
     match file.read_some(BATCH_BYTES as u64, &mut [0])? {
         0 => Ok(()),
         _ => Err(io::Error::other(
-            "the system makes its content up as it is read, and that has no end in sight: it is read only when it is \
-             named itself",
+            "the system generates its content, and no end came: name this file itself to have it read",
         )),
     }
 }

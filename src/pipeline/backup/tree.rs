@@ -182,8 +182,8 @@ impl<'a> Entries<'a> {
             return Some(first);
         }
         let message =
-            "another name of this file came first, and was removed, replaced or unreadable by the time it was \
-                       read: the next backup reads this one"
+            "the first hard link of this file was removed, replaced or unreadable when it was read: the next backup \
+             reads this one"
                 .into();
         self.store.context.problem(&path_of(key), message);
         None

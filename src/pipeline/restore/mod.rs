@@ -53,16 +53,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Why an entry was left.
-const IN_THE_WAY: &str = "something else lies in the target under this name; it was left as it is (choose to overwrite \
-                          to have it replaced)";
+const IN_THE_WAY: &str =
+    "something else has this name in the target; it was left alone (--overwrite if-changed or always replaces it)";
 
 /// Why an entry with the right content is named.
-const ATTRIBUTES_DIFFER: &str = "its content is right, and something else about it is not; it was left as it is \
-                                 (--overwrite if-changed corrects it)";
+const ATTRIBUTES_DIFFER: &str =
+    "its content is right, but its attributes differ; they were left alone (--overwrite if-changed corrects them)";
 
 /// Why a file does not take the place of a directory that was to be removed.
-const DIRECTORY_STAYS: &str = "a directory is there, and something in it is not deleted, so that the snapshot's entry cannot \
-                               take its place";
+const DIRECTORY_STAYS: &str = "a directory is in its place and stays, since something in it must not be deleted";
 
 /// So many packs that cannot be read, one after another, end a run.
 const FAILING_PACKS_MAX: usize = 32;

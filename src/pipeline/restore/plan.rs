@@ -205,7 +205,8 @@ impl<'a, D: Destination> Planner<'a, D> {
         count(&tally.counts.unreadable);
         let what = match entry.meta.kind {
             EntryKind::Directory => {
-                "it could not be listed to the end when it was backed up; what the snapshot lacks of it is not restored"
+                "it could not be listed completely at the time of the backup; what the snapshot lacks of it is not \
+                 restored"
             }
             _ => "it could not be read when it was backed up; the snapshot has only its metadata",
         };
@@ -224,7 +225,7 @@ impl<'a, D: Destination> Planner<'a, D> {
                 return self.window.other_name(OtherName { first, folder, name: name.into(), itself, finish, clears });
             }
             Link::Differs => {
-                let message = "it has the inode number of a file before it, and is another file or changed during the \
+                let message = "it has the inode number of an earlier file, but is another file or changed during the \
                                backup: it is restored as a file of its own";
                 self.context.tally.monitor.note(&format!("{}: {message}", self.context.display(&entry.key)));
                 true
@@ -427,7 +428,8 @@ impl<'a, D: Destination> Planner<'a, D> {
     fn file(&mut self, file: Arc<File<D>>, entry: Entry, kept: bool) {
         let (tally, size) = (self.context.tally, file.size);
         if size != entry.meta.size && !entry.changed_while_read {
-            let message = format!("the snapshot gives its size as {} and {size} bytes of content", entry.meta.size);
+            let message =
+                format!("the snapshot says that its size is {}, but has {size} bytes of content", entry.meta.size);
             tally.problem(file.path(), message);
         }
         let bytes = match entry.content {

@@ -99,7 +99,7 @@ fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>
     };
     if only.is_none() && swept.names.is_empty() && destination.is_mounted_on(handle).unwrap_or(true) {
         // As a backup that does not enter other file systems stores it.
-        let why = "another file system is mounted there, and the snapshot has nothing of it; what it holds is left";
+        let why = "another file system is mounted there, of which the snapshot has nothing; its content was left alone";
         return tally.monitor.note(&format!("{}: {why}", String::from_utf8_lossy(&swept.folder.path())));
     }
     let decide = |below: &[u8], directory: bool, above: Verdict| {

@@ -178,7 +178,7 @@ impl<'a> Tally<'a> {
             }
         }
         for (class, (count, first)) in never {
-            self.monitor.note(&format!("{class} cannot be set in this target, by this user: {count} (first {first})"));
+            self.monitor.note(&format!("{class} cannot be set by this user in this target: {count} (first {first})"));
         }
         let more = self.lost_more.load(Relaxed);
         if more > 0 {

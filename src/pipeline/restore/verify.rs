@@ -86,7 +86,7 @@ pub fn examine<D: Destination>(
     let Some(destination) = context.destination.filter(|_| context.request.verify) else { return true };
     let message = match destination.examine(at.0, at.1, (expected, &finish.attributes()), lost) {
         Ok(differ) if differ.is_empty() => return true,
-        Ok(differ) => format!("looked at after restoring, this is not as it was set: {}", differ.join(", ")),
+        Ok(differ) => format!("after the restore, this differs from what was set: {}", differ.join(", ")),
         Err(error) => format!("cannot be looked at after restoring: {error}"),
     };
     count(&context.tally.counts.differing);

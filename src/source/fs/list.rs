@@ -36,7 +36,7 @@ pub(super) const NO_NODE: u32 = u32::MAX;
 /// Why a mount is not entered.
 const OTHER: &str = "another file system is mounted here";
 /// The same, of one that leads to a source.
-const OTHER_LEADING: &str = "another file system is mounted here; of it only what was named is taken";
+const OTHER_LEADING: &str = "another file system is mounted here; only the named paths in it are backed up";
 
 /// What was found of one name.
 #[derive(Debug)]
@@ -229,8 +229,8 @@ impl Lister<'_> {
             let error = match listing.names.position(name).map(|at| listing.names.kind(at)) {
                 None => io::Error::from(Errno::NOENT),
                 Some(Some(EntryKind::Symlink)) if !self.roots.node(child).children.is_empty() => io::Error::other(
-                    "is kept as the link that it is: paths that were given through it are not followed; give them \
-                     without it",
+                    "is stored as a link. Paths that lead through it are not followed: give the paths that they lead \
+                     to",
                 ),
                 Some(_) => continue,
             };

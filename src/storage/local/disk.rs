@@ -91,7 +91,8 @@ impl Disk {
     pub(super) fn check_trust(&self) -> io::Result<()> {
         if self.in_doubt.load(Ordering::Acquire) {
             return Err(io::Error::other(
-                "an earlier sync of a folder failed, so nothing written since can be trusted; check the disk, then start again",
+                "an earlier sync of a folder failed, so nothing written since can be trusted; check the disk, then \
+                 start again",
             ));
         }
         Ok(())
@@ -293,8 +294,8 @@ impl Temporary {
             Err(Errno::EXIST) if sys::fstat(&self.file)?.st_nlink > 1 => Ok(Created::New),
             Err(Errno::EXIST) => Ok(Created::Exists),
             Err(Errno::PERM | Errno::OPNOTSUPP) => {
-                let what =
-                    "this file system can neither rename without replacing nor link, so a store cannot lie on it";
+                let what = "a store cannot lie on this file system, which supports neither renaming without replacing \
+                            nor hard links";
                 Err(io::Error::new(io::ErrorKind::Unsupported, what))
             }
             Err(e) => Err(e.into()),

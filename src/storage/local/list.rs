@@ -37,8 +37,8 @@ pub(super) fn list(disk: &Disk, area: Area, found: &mut dyn FnMut(Listed)) -> Re
 
 /// A store that is only partly there must not look empty.
 pub(super) fn missing_folder() -> io::Error {
-    let what = "this folder of the store is missing. If all of the store is there (mounted, copied to the end), \
-                `larder repair index` makes the folder again";
+    let what = "this folder of the store is missing. Make sure that the whole store is there (mounted, copied \
+                completely). Then `larder repair index` makes the folder again";
     io::Error::new(io::ErrorKind::NotFound, what)
 }
 

@@ -133,7 +133,7 @@ fn every_command_that_takes_a_snapshot_takes_host_path_and_tag() {
         let of_a =
             store.ok("a", &["snapshots", "--json", "--host", "a"]).objects()[0]["id"].as_str().unwrap().to_string();
         let ran = store.run("a", &[&["ls", &of_a], way].concat());
-        assert!((ran.code == 1) == (way[0] != "--path") && ran.stderr.contains("asked for"), "{ran:?}");
+        assert!((ran.code == 1) == (way[0] != "--path") && ran.stderr.contains("--host, --path and --tag"), "{ran:?}");
     }
     for words in [
         &["restore", "latest", "--to", "none"][..],
@@ -146,11 +146,11 @@ fn every_command_that_takes_a_snapshot_takes_host_path_and_tag() {
         &["find", "conf", "--in", &of_b],
     ] {
         let none = store.run("a", &[words, &["--host", "nobody"]].concat());
-        assert!(none.code == 1 && none.stderr.contains("asked for") && none.stdout.is_empty(), "{none:?}");
+        assert!(none.code == 1 && none.stderr.contains("--host, --path and --tag") && none.stdout.is_empty(), "{none:?}");
     }
     assert!(!store.sandbox.path("none").exists());
     let list = store.ok("a", &["snapshots", "--host", "nobody"]);
-    assert!(list.stdout.is_empty() && list.stderr.contains("asked for"), "a list may be empty: {list:?}");
+    assert!(list.stdout.is_empty() && list.stderr.contains("--host, --path and --tag"), "a list may be empty: {list:?}");
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_time_that_the_target_does_not_have_is_said_and_right_the_second_time() {
         let at = |name: &str| mtime(&tree.target.join(name));
         let before = at(".");
         let first = tree.restored(&["--verify"]);
-        assert!(first.stderr.contains("which got the nearest one that it has: "), "{first:?}");
+        assert!(first.stderr.contains("they got the nearest time that it can: "), "{first:?}");
         assert_eq!((at("2040"), at("1970"), at("now")), (0x7fff_ffff, 1, 1_700_000_000));
         assert_eq!(at("."), before);
         for more in [&["--json", "--dry-run"][..], &["--json"], &["--json", "--overwrite", "if-changed"]] {

@@ -70,7 +70,7 @@ pub fn roots(args: &Args) -> Result<Roots, Failure> {
         let text = read_list(list).map_err(|e| Failure::io("cannot read the list", list, &e))?;
         if zero && text.last().is_some_and(|last| *last != 0) {
             let message = format!("the list {} ends without a zero byte: it was cut off", list.display());
-            return Err(Failure::failed(message).hint("lists with lines are given with --files-from"));
+            return Err(Failure::failed(message).hint("use --files-from for a list with one path a line"));
         }
         roots.open_end |= list == Path::new("-") && !text.ends_with(b"\n") && !zero;
         roots.listed.extend(parse_list(&text, zero));
@@ -79,7 +79,7 @@ pub fn roots(args: &Args) -> Result<Roots, Failure> {
         return Err(Failure::failed("nothing to back up: no path is listed"));
     }
     if args.as_path.is_some() && (roots.named.len() != 1 || !roots.listed.is_empty()) {
-        return Err(Failure::usage("--as gives one path its place: name exactly one PATH"));
+        return Err(Failure::usage("--as works only with exactly one PATH"));
     }
     Ok(roots)
 }
@@ -105,11 +105,13 @@ pub fn note_doubts(roots: &Roots, args: &Args, context: &Context) {
         let Ok(kind) = fs::metadata(path).map(|meta| meta.file_type()) else { continue };
         let path = path.display();
         if kind.is_block_device() && !args.read_special {
-            let note = "is a block device: its node is stored, its content only with --read-special";
+            let note = "is a block device: only its device node is stored. Add --read-special to store its content";
             context.out.note(&format!("{path} {note}"));
         }
         if kind.is_fifo() {
-            context.out.note(&format!("{path} is a FIFO: what is written to it is stored only with --stdin"));
+            context.out.note(&format!(
+                "{path} is a FIFO: only the FIFO itself is stored. Use --stdin to store what is written to it"
+            ));
         }
     }
 }
@@ -121,7 +123,7 @@ fn stream(args: &Args) -> Result<Option<Stream>, Failure> {
         (Some(name), _) => ("--stdin", name),
         (None, Some(name)) => ("--stdin-from-command", name),
         (None, None) if args.allow_empty => {
-            return Err(Failure::usage("--allow-empty is about --stdin and --stdin-from-command"));
+            return Err(Failure::usage("--allow-empty works only with --stdin or --stdin-from-command"));
         }
         (None, None) => return Ok(None),
     };
