@@ -1,4 +1,4 @@
-//! The `larder` program: everything is in the library's `cli`.
+//! The `larder` program. All of it is in the library's module `cli`.
 
 /// The system's allocator, which `larder bench gate` can make count.
 #[cfg(feature = "harness")]

@@ -1,4 +1,4 @@
-//! Large buffers: fewer page faults, and fewer TLB misses where threads hand memory to each other.
+//! Large buffers that cause few page faults, and few TLB misses where threads hand memory to each other.
 
 use super::limits::BLOCK_ALIGN;
 use rustix::mm::{Advice, madvise};

@@ -1,4 +1,4 @@
-//! Identifiers, limits and path order: what every layer may name.
+//! Identifiers, limits, paths and time. Every other room may use this one.
 
 pub mod escape;
 pub mod id;

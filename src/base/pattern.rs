@@ -1,8 +1,8 @@
-//! Patterns in `.gitignore` syntax, of any bytes: lists of them in which the last rule that matches decides.
+//! Lists of patterns in `.gitignore` syntax. Patterns may contain any bytes, and the last rule that matches decides.
 //!
-//! A rule is one of three kinds. `name` and `**/a/b` match at any depth. `/a/b` begins at the file system's root. `./a`
-//! and `a/b` begin at a base: the source that is backed up, the folder that is restored, the directory of a rule file. For
-//! a restore and for a rule file `/a` begins at the base too.
+//! A rule is one of three kinds. `name` and `**/a/b` match at any depth. `/a/b` begins at the file system's root.
+//! `./a` and `a/b` begin at a base: the source that is backed up, the folder that is restored, or the directory of a
+//! rule file. For a restore and for a rule file, `/a` begins at the base too.
 
 use globset::{Candidate, Glob, GlobBuilder, GlobSet};
 use regex::bytes::{Regex, RegexBuilder};

@@ -1,4 +1,4 @@
-//! What every command starts from: the options, the output, and the way to the store.
+//! What every command starts with: the options, the output, and how to open the store.
 
 use super::args::Global;
 use super::credential;

@@ -1,4 +1,4 @@
-//! Why a command did not do what was asked, as the program tells it.
+//! An error as the program prints it: exit code, message and hint.
 
 use super::exit_code::ExitCode;
 use crate::ops::backup::BackupError;

@@ -1,4 +1,4 @@
-//! Quantities for people.
+//! Quantities as text for people.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first one asks a long operation to end well, the next ends the program at once.
+//! SIGINT and SIGTERM. The first signal asks a long operation to end in an orderly way; the next one ends the program
+//! at once.
 
 use super::exit_code::ExitCode;
 use signal_hook::consts::{SIGINT, SIGTERM};

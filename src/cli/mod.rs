@@ -1,6 +1,6 @@
-//! The command line: the only room that prints, prompts or ends the program.
+//! The command line. This is the only room that prints, prompts or ends the program.
 //!
-//! [`main`] reads the words, runs one command of [`cmd`] (a verb a file) and turns what came of it into an exit code.
+//! [`main`] reads the command line, runs one command of [`cmd`], and turns the result into an exit code.
 
 pub mod args;
 pub mod exit_code;

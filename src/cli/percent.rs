@@ -1,4 +1,4 @@
-//! Shares as people write them.
+//! Percentages as people write them.
 
 /// Reads `5%`, `0.5%` or `5`: above 0, at most 100.
 pub fn parse(text: &str) -> Result<f64, String> {

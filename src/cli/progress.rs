@@ -1,4 +1,4 @@
-//! The monitor of the command line: counts, collects, and on a terminal shows how far it is.
+//! The monitor of long commands: it counts, collects problems, and shows the progress on a terminal.
 
 use super::output::Output;
 use super::{escape, human};

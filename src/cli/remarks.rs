@@ -1,4 +1,4 @@
-//! The monitor of commands that show no progress: problems become warnings at once.
+//! The monitor of short commands, which show no progress: it prints each problem at once as a warning.
 
 use super::output::Output;
 use crate::monitor::{Counter, Monitor, Problem};

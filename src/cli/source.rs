@@ -1,4 +1,4 @@
-//! Sources as the command line names them.
+//! Sources as the command line names them, and what they leave out.
 
 use super::context::Context;
 use super::failure::Failure;

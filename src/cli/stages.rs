@@ -1,4 +1,4 @@
-//! Where a run's time went, stage by stage.
+//! Prints how long each stage of a run took.
 
 use super::human;
 use super::table::Table;

@@ -1,4 +1,5 @@
-//! Plain columns, never wrapped: wide on a narrow terminal is better than broken in a pipe.
+//! Tables with plain columns. Lines are never wrapped, since broken lines are worse in a pipe than wide ones on a
+//! terminal.
 
 use super::failure::Failure;
 use super::output::Output;

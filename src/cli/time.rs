@@ -1,4 +1,4 @@
-//! Times: local for people, and what they write of times.
+//! Times as text for people, in the local time zone, and times that people write.
 
 use crate::base::time::Time;
 use crate::report::time::timestamp;

@@ -1,4 +1,4 @@
-//! Key files: 32 random bytes that open a store without anybody who types.
+//! Key files. A key file holds 32 random bytes, which open a store without a passphrase.
 
 use crate::base::id::{StoreId, hex};
 use crate::crypto::keys::{random_bytes, random_key};

@@ -1,4 +1,4 @@
-//! Opening a store with what may open it, and finding out about one before that.
+//! Opens a store with one of several credentials, and answers questions about a store that is not open yet.
 
 use super::key_file::{Exposed, candidate_key_files};
 use super::secret::{ReadSecret, Secret, SecretError};

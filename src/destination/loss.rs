@@ -1,4 +1,4 @@
-//! What a destination would not take of an entry whose content is there.
+//! What an entry was restored without, since the destination refused it.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,4 @@
-//! Owners by their names: the numbers that the names of a snapshot have on this machine.
+//! Owners by name: finds the numbers that the names in a snapshot have on this machine.
 
 use crate::format::tree::Meta;
 use parking_lot::Mutex;

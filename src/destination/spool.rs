@@ -1,8 +1,8 @@
-//! A destination from little: whoever can keep a file under a path gets the rest from here.
+//! A destination from little: a connector that can keep a file under a path becomes a whole [`Destination`] here.
 //!
-//! A connector (a bucket, a server) implements [`Spool`]. [`SpoolDestination`] makes of it a [`Destination`]: content, which
-//! comes in pieces in any order, is gathered in a temporary file of this machine, and the connector gets whole files from
-//! beginning to end.
+//! A connector (a bucket, a server) implements [`Spool`]. The content of a restored file comes in pieces, in any
+//! order. [`SpoolDestination`] gathers them in a temporary file of this machine, and gives the connector the whole
+//! file from beginning to end.
 
 use super::{
     Attributes, Destination, Existing, Expected, FoundDirectory, Identity, Loss, Losses, Part, ReadBack, Special,

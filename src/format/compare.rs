@@ -1,7 +1,6 @@
-//! In what two entries differ, of all that a restore gives an entry beside a file's bytes.
+//! The fields in which two entries differ, apart from the content of files.
 //!
-//! Restoring, verifying and `diff` ask this one comparison, so that none of them calls right what another calls
-//! different.
+//! Restoring, verifying and `diff` all use this comparison, so that they agree.
 
 use crate::base::time::Time;
 use crate::format::extension::{Extension, FILE_FLAGS_KNOWN, file_flags};

@@ -1,4 +1,4 @@
-//! What of a store's index reads wrong: an extension of the record of damage.
+//! The damaged index segments and outcomes of a store: an extension of the record of damage.
 
 use crate::base::id::{ObjectId, SessionId};
 use crate::format::cursor::{Reader, put_object_ids, put_varint};

@@ -1,4 +1,4 @@
-//! Why bytes are not what they should be.
+//! Why bytes could not be decoded.
 
 /// A decoder's refusal.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

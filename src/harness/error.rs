@@ -1,4 +1,4 @@
-//! Why something could not be measured.
+//! The reasons why something could not be measured.
 
 use crate::ops::backup::BackupError;
 use crate::ops::check::CheckError;

@@ -1,4 +1,4 @@
-//! Random numbers that are the same everywhere: of generated data, edits, and the bootstrap.
+//! Random numbers that are the same on every machine, for generated data, edits and the bootstrap.
 
 /// splitmix64 (Steele, Lea, Flood, OOPSLA 2014): small, seedable, the same everywhere.
 #[derive(Debug, Clone)]

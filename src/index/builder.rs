@@ -1,4 +1,4 @@
-//! Gathers segments' rows, sorts them and writes a run. Memory stays bounded whatever the number of rows.
+//! Gathers the rows of segments, sorts them and writes a run. The memory is bounded, whatever the number of rows.
 
 use super::IndexError;
 use super::entry::{self, ENTRY_LEN, Entry};

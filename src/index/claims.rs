@@ -1,4 +1,4 @@
-//! What the running session is about to store: first finder wins.
+//! The chunks that the running session is about to store. The first one to find a chunk claims it.
 
 use crate::base::id::ContentId;
 use dashmap::DashMap;

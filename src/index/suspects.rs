@@ -1,4 +1,5 @@
-//! Places in packs that were found damaged: of them nothing is said to be there, though reading may still try them.
+//! Places in packs that were found damaged. Look-ups no longer report that anything is there, but readers may still
+//! try them.
 
 use crate::base::id::ObjectId;
 use std::collections::hash_map::Entry;

@@ -1,4 +1,4 @@
-//! How the engine tells what it does. The library never prints: a caller passes a [`Monitor`].
+//! How the engine reports what it does. The library never prints: the caller passes a [`Monitor`].
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

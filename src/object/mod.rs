@@ -1,4 +1,4 @@
-//! Sealed I/O: the only place where format, codec, crypto and storage meet.
+//! Sealed objects. This is the only room where format, codec, crypto and storage meet.
 
 pub mod error;
 pub mod layout;

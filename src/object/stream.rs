@@ -1,4 +1,5 @@
-//! An object's bytes on their way to storage: copied once into blocks, hashed on the way, stored under that hash.
+//! Writes the bytes of an object to the storage. They are copied once into blocks and hashed on the way, and the hash
+//! becomes the object's name.
 
 use super::ObjectError;
 use super::pack::ClosedPack;

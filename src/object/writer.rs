@@ -1,4 +1,4 @@
-//! Packs written one blob at a time: for trees and lists, and wherever no pipeline is needed. Takes the steps of
+//! Writes packs one blob at a time, for trees, for lists, and wherever no pipeline is needed. It takes the steps of
 //! [`super::pack`] one after the other.
 
 use super::pack::{Inside, Placer, lay_out};

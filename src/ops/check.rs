@@ -1,5 +1,5 @@
-//! `check`: is everything there, and is it what it says? Findings are values. Nothing is changed; what reads wrong is put
-//! on record, so that the next backup stores it anew.
+//! `check`: is everything there, and is it right? Findings are values. Nothing is changed, except that damage is
+//! recorded in the store, so that the next backup stores the damaged content anew.
 
 mod contents;
 mod damage;

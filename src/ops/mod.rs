@@ -1,4 +1,4 @@
-//! One verb a file.
+//! The operations. Each file has one, with its options, its result and a function `run`.
 pub mod backup;
 pub mod restore;
 pub mod check;

@@ -1,4 +1,4 @@
-//! `restore`: a snapshot, or a part of one, into a folder.
+//! `restore`: writes a snapshot, or a part of one, to a folder or to any other target.
 
 mod folder;
 

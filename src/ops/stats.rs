@@ -1,4 +1,4 @@
-//! `stats`: what a store holds and what it costs.
+//! `stats`: how much data a store holds, and how much room that takes.
 
 use crate::base::id::ObjectId;
 use crate::format::blob::BlobKind;

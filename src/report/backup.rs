@@ -1,4 +1,4 @@
-//! What a backup tells at its end.
+//! The result of a backup.
 
 use super::path::Path;
 use super::stage::{self, StageObject};

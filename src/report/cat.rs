@@ -1,4 +1,4 @@
-//! Content of files.
+//! The content of files.
 
 use super::path::{Path, base64};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! What the commands give back that describe the command line itself.
+//! The results of commands that describe the command line itself.
 
 use super::path::Path;
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! A store that was made.
+//! A new store.
 
 use crate::store::Store;
 use serde::Serialize;

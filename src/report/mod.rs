@@ -1,5 +1,6 @@
-//! What each operation gives back, as the objects of JSON; `docs/json.md` lists them. Fields are only ever added.
-//! Whoever shows results to programs (the command line, one object a line) serializes these.
+//! The result of each operation as JSON objects; `docs/json.md` lists them. Fields are only ever added.
+//!
+//! Whatever shows results to programs serializes these types. The command line prints one object a line.
 
 pub mod path;
 pub mod time;

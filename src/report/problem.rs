@@ -1,4 +1,4 @@
-//! What is told of single paths while an operation runs or at its end.
+//! Problems with single paths, during an operation or at its end.
 
 use super::path::Path;
 use crate::monitor::Problem;

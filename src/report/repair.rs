@@ -1,4 +1,4 @@
-//! What a repair did.
+//! The result of a repair.
 
 use crate::base::id::ObjectId;
 use crate::ops::repair::RepairStats;

@@ -1,4 +1,4 @@
-//! What a restore did.
+//! The result of a restore.
 
 use super::stage::{self, StageObject};
 use crate::monitor::StageTimes;

@@ -1,4 +1,4 @@
-//! What is said beside results: notes, warnings, and the error that ends a run.
+//! Notes, warnings, and the error that ends a run.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! Where a run's time went, stage by stage.
+//! How long each stage of a run took.
 
 use crate::monitor::StageTimes;
 use serde::Serialize;

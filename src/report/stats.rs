@@ -1,4 +1,4 @@
-//! What a store holds and what it costs.
+//! How much data a store holds, and how much room that takes.
 
 use super::time::rfc3339;
 use crate::ops::stats::{AreaStats, SnapshotCost, StoreStats};

@@ -1,8 +1,8 @@
-//! What a command prints, as a stream. Its exit status decides whether the stream was whole: it is waited for before the
-//! end is told, and when it fails there is an error in the end's place.
+//! The output of a command as a stream. Its exit status decides whether the stream is complete: the end of the stream
+//! is reported only when the command has ended well, and an error takes its place when the command failed.
 //!
-//! The stream ends when nobody holds its writing end any more, as that of a pipe in a shell: what a command that ended well
-//! left running goes on writing. Once the command has failed, nothing of that is waited for.
+//! The stream ends when no process holds the write end of the pipe any more, as in a shell. Processes that a
+//! successful command leaves running may go on writing. Once the command has failed, nothing of that is waited for.
 
 use parking_lot::{Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

@@ -1,8 +1,8 @@
-//! What is left out: exclude rules, markers, sizes, flags.
+//! What a backup leaves out: exclude rules, markers, sizes and flags.
 //!
-//! Rules have the syntax of `.gitignore` (see [`crate::base::pattern`]): the last one that matches decides, `!` takes
-//! back, what lies in a directory that is left out is not looked at. One that begins with `/` is held against the path
-//! as it stands in the snapshot, one with another slash in it against the path below the source.
+//! Rules have the syntax of `.gitignore` (see [`crate::base::pattern`]). The last rule that matches decides, and `!`
+//! keeps what matches. Nothing inside a directory that is left out is looked at. A rule that begins with `/` is
+//! compared with the path in the snapshot; a rule with another slash in it is compared with the path below the source.
 
 use crate::base::pattern::{Hits, Reading, Rule, Rules, RulesBuilder};
 use std::ffi::OsString;

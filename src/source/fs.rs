@@ -1,7 +1,7 @@
-//! Files of this machine: the walk in tree order, metadata and reading.
+//! Files of this machine: the walk in tree order, metadata, and reading.
 //!
-//! A path stands in the snapshot as a person named it; where links lead on the way to a root they are followed, below
-//! it never.
+//! A path stands in the snapshot as a person named it. Links on the way to a root are followed; links below a root
+//! never are.
 
 mod directory;
 mod list;

@@ -1,7 +1,7 @@
-//! A source from little: whoever can list one folder and read a file gets the rest from here.
+//! A source from little: a connector that can list one folder and read a file becomes a whole [`Source`] here.
 //!
-//! A connector (a bucket, a server, an archive) implements [`Listing`]. [`ListingSource`] makes of it a [`Source`]: entries
-//! in the order of the tree, the folders above them, and files that can be recognised as unchanged.
+//! A connector (a bucket, a server, an archive) implements [`Listing`]. [`ListingSource`] sorts the entries into the
+//! order of the tree, adds the folders above them, and recognises files that are unchanged.
 
 use super::fs::meta::made_up_directory;
 use super::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};

@@ -1,4 +1,4 @@
-//! Where backups read from.
+//! The sources that backups read from.
 
 pub mod fs;
 pub mod filter;

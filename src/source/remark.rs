@@ -1,4 +1,4 @@
-//! What a person should know after a walk, beside what could not be read and what was skipped.
+//! Remarks that a person should see after a walk, besides what could not be read and what was skipped.
 
 use crate::base::escape;
 use crate::base::pattern::Rule;

@@ -1,5 +1,5 @@
-//! A stream as one file: standard input or what a command prints, read once, forward only, of a length that only reading
-//! tells.
+//! A stream as one file: standard input or the output of a command. It is read once and only forward, and its length
+//! is known at its end.
 
 use super::command::{CommandLine, Ender, Said};
 use super::fs::meta::{Owners, made_up_directory};

@@ -1,7 +1,7 @@
-//! Page-aligned blocks in which sealed bytes leave, from a fixed free list.
+//! Page-aligned blocks for sealed bytes that are written, from a free list of fixed size.
 //!
-//! The memory of a block goes back to its pool when the block is dropped, so that an error on any path
-//! cannot empty the pool and leave another thread waiting for ever.
+//! The memory of a block goes back to its pool when the block is dropped. So an error on any path cannot empty the
+//! pool and leave another thread waiting for ever.
 
 use crate::base::limits::BLOCK_ALIGN;
 use crate::base::memory::Pages;

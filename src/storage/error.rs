@@ -1,4 +1,4 @@
-//! What can go wrong with a storage.
+//! Errors of a storage.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Names of objects: `area/…`, the same on every storage.
+//! The names of objects: `area/…`. They are the same on every storage.
 
 use crate::base::id::{ObjectId, SessionId};
 use std::fmt;

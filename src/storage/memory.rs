@@ -1,4 +1,4 @@
-//! A store in memory: for tests and fuzzing.
+//! A store in memory, for tests and fuzzing.
 
 use super::{Area, Block, Capabilities, Created, Listed, Storage, StorageError, StorageKey, StorageWriter};
 use crate::base::time::Time;

@@ -1,4 +1,4 @@
-//! Where a store's objects lie. Every byte goes through [`Storage`], so that a wrapper sees all.
+//! Where a store's objects lie. Every byte goes through [`Storage`], so that a wrapper sees everything.
 
 pub mod key;
 pub mod error;

@@ -1,4 +1,5 @@
-//! Packs of sessions that never committed (a killed run), to be used again: found through their own tables.
+//! Uses packs again that a killed run left. They belong to sessions that never committed, and are found through their
+//! own tables.
 
 use super::cache::temporary_folder;
 use super::gather::{describe, rows_of};

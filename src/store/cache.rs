@@ -1,5 +1,5 @@
-//! What this machine caches of a store beside the index: sealed under a key of the store, so that a changed or foreign
-//! file is as good as none. Losing it costs time, nothing else; so failing to write it is no error.
+//! What this machine caches of a store besides the index. It is sealed under a key of the store, so that a changed or
+//! foreign file is ignored. Losing it costs only time, so failing to write it is no error.
 
 use super::machine_files;
 use crate::base::id::StoreId;

@@ -1,4 +1,5 @@
-//! How a session ends: index segment durable → W(snapshot) → W(outcome) → R(settled list) → acknowledged.
+//! How a session ends: it writes its index segment, the manifest, the outcome and a settled list, in this order, each
+//! durable before the next. Then the backup is complete (`docs/ordering.md`).
 
 use super::session::{Committed, Session, Written};
 use super::trust::{note_head, pin};

@@ -1,4 +1,4 @@
-//! `config/<n>`: read, verified before anything in it is believed, and followed by the next one.
+//! `config/<n>`: a config is read, verified before anything in it is believed, and replaced by the next one.
 
 use super::{MAINTAINER, Store, StoreError, open};
 use crate::base::id::ObjectId;

@@ -1,8 +1,8 @@
-//! What reads wrong is put on record, so that nobody relies on it for what is stored from then on.
+//! Records damage in the store, so that no later backup relies on what is damaged.
 //!
-//! A record is written after the fact and outside of any session: all it does is that the content is stored anew by the
-//! next backup that meets it, so neither the order of writes nor who wrote it decides over anything that is stored. For
-//! the same reason none is ever taken back: a record of what reads right again costs a second copy, once.
+//! A record is written after the fact and outside of any session. Its only effect is that the next backup that meets
+//! the content stores it anew. So neither the order of writes nor the writer decides over anything that is stored. For
+//! the same reason no record is ever withdrawn: a record of something that can be read again costs one more copy.
 
 use super::state::State;
 use super::{Store, StoreError};

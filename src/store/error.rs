@@ -1,4 +1,4 @@
-//! What ends an operation on a store.
+//! Errors of a store.
 
 use crate::base::id::SessionId;
 use crate::index::IndexError;

@@ -1,4 +1,4 @@
-//! Rows on their way into a session's next index segment.
+//! Gathers the rows of a session's next index segment.
 
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::limits::{SEGMENT_PACKS_MAX, SESSION_ROWS_MAX};

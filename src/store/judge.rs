@@ -1,4 +1,5 @@
-//! Who may say what. The one judge of state records and of sessions' outcomes: every command asks here, `check` too.
+//! Decides who may write which record. This is the one judge of state records and of sessions' outcomes; every command
+//! asks it, `check` too.
 
 use super::outcome::Standing;
 use super::state::State;

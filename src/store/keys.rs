@@ -1,7 +1,7 @@
-//! Key slots: `key add/list/remove/passwd`.
+//! Key slots: `key add`, `list`, `remove` and `passwd`.
 //!
-//! The config lists the slots, signed by the maintainer: so one that was changed, slipped in, brought back or taken away
-//! is told from those that belong to the store, also by whoever cannot open it.
+//! The maintainer's signature on the config covers the list of slots. So anybody, even without a key, can tell a slot
+//! that was changed, added, brought back or taken away by somebody else.
 
 use super::open::{Slots, new_slot, read_slots};
 use super::{Store, StoreError};

@@ -1,5 +1,5 @@
-//! Manifests read and judged: each once, then from the cache. What is cached was committed and its signature fits; both
-//! stay so for ever, the object being named by its hash.
+//! Reads and judges manifests. Each is read once, and then comes from the cache: a cached manifest was committed and
+//! its signature was right, and neither can change, since its name is its hash.
 
 use super::outcome::Standing;
 use super::snapshots::DamagedSnapshot;

@@ -1,4 +1,4 @@
-//! The opened store: creating, opening, sessions, snapshots and reading blobs.
+//! The opened store: creating and opening it, sessions, snapshots, and its index.
 
 pub mod error;
 pub mod machine_folders;

@@ -1,4 +1,4 @@
-//! Creating and opening.
+//! Creates and opens stores.
 
 use super::cache::Cache;
 use super::configs::{newest_config, no_config, read_config, remains, sign_config};

@@ -1,4 +1,4 @@
-//! How sessions ended: the one outcome object of each, or its entry in a settled list, which wins.
+//! How sessions ended: the outcome object of each session, or its entry in a settled list, which has precedence.
 
 use super::judge::FoundOutcome;
 use super::state::State;

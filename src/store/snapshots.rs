@@ -1,4 +1,4 @@
-//! Listing and naming snapshots.
+//! Lists snapshots, and finds them by name.
 
 use super::manifests::Judged;
 use super::newest::{self, Wanted};

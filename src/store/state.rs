@@ -1,4 +1,4 @@
-//! `state/`: what was removed, condemned and settled. Records are read once; later looks read only what is new.
+//! `state/`: what was removed, condemned and settled. Every record is read once; later only new ones are read.
 
 use super::judge::JudgedRecord;
 use super::{Store, StoreError};

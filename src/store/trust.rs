@@ -1,4 +1,5 @@
-//! What this machine has seen of a store: pinned signers, heads, the highest config. In the configuration folder.
+//! What this machine has seen of a store: the expected signers, the newest snapshots and the newest config. It lies in
+//! the configuration folder.
 
 use super::{MachineFolders, StoreError, machine_files};
 use crate::base::id::{ObjectId, StoreId};

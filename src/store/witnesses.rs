@@ -1,9 +1,10 @@
-//! What other manifests tell of one whose session has no outcome: that it was committed and its outcome is lost, or that
-//! its run was killed before.
+//! What other manifests say about a manifest whose session has no outcome: either it was committed and the outcome is
+//! lost, or its run was killed before.
 //!
-//! A host names its manifest before (`previous`) and the newest of the others (`heads`), and only such as it has seen
-//! committed. So whoever is named was committed. One that its own host's next run passes over, for one before it, never
-//! was; unless the two ran at the same time, and did not see each other.
+//! A manifest names the host's manifest before it (`previous`) and the newest ones of other hosts (`heads`), and only
+//! those that its host has seen committed. So a manifest that is named was committed. A manifest that its own host's
+//! next run skipped, in favour of an earlier one, was never committed, unless both runs took place at the same time
+//! and did not see each other.
 
 use crate::base::id::ObjectId;
 use crate::base::time::Time;

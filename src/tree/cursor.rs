@@ -1,4 +1,4 @@
-//! A position in a snapshot's tree that can step over whole subtrees: what `diff` and `find` walk with.
+//! A position in a snapshot's tree that can step over whole subtrees. `diff` and `find` walk with it.
 
 use super::place::KeyRange;
 use super::reader::Reader;

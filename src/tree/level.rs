@@ -1,4 +1,4 @@
-//! One level of inner nodes under construction, for trees and lists alike.
+//! One level of inner nodes under construction, for trees and for lists.
 
 /// Children of the node being built. A node that has ended is held until two more children are there, so that an inner
 /// node never has fewer than two: a single one left at the end goes into the held node.

@@ -1,7 +1,7 @@
 //! The trees of snapshots and the lists of big files: building them, reading their blobs by id, and walking them.
 //!
-//! `docs/format.md` has their bytes, which `format` decodes and encodes. What this room adds is the store: a node is read
-//! by its id from any copy that is right, and held against what its parent says of it.
+//! `docs/format.md` describes their bytes, which `format` encodes and decodes. This room connects them with the store:
+//! a node is read by its id from any copy that is right, and compared with what its parent says of it.
 
 pub mod blob;
 pub mod reader;

@@ -1,4 +1,4 @@
-//! How a place in a snapshot is named: by a person as `ID:path`, in a tree as a range of keys.
+//! Names of places in a snapshot: `ID:path` for people, and a range of keys for the tree.
 
 use super::reader::Reader;
 use crate::base::id::ObjectId;

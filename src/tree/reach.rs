@@ -1,8 +1,8 @@
 //! Everything that is reachable from the root of a snapshot: its nodes, its lists and its chunks.
 //!
-//! [`Reach`] knows the shape: it goes down from a root, compares each node with what its parent says of it, and does not go
-//! twice through what several snapshots share. A [`Visitor`] knows what to do: it reads the nodes, hears of each chunk,
-//! and says how the states of parts are combined. A check asks whether all is there; a deletion asks what must stay.
+//! [`Reach`] knows the shape. It goes down from a root, compares each node with what its parent says of it, and visits
+//! only once what several snapshots share. A [`Visitor`] knows the purpose. It reads the nodes, is told of each chunk,
+//! and combines the states of parts. A check asks whether everything is there; a deletion asks what must stay.
 
 use crate::base::id::ContentId;
 use crate::format::blob::BlobKind;

@@ -1,4 +1,4 @@
-//! Reading by id: locations from the index, each copy tried, a small cache of opened blobs.
+//! Reads blobs by id: it finds their places in the index, tries each copy, and keeps a small cache of opened blobs.
 
 use super::blob::{BlobReader, holds, inner, word};
 use crate::base::id::{ContentId, ObjectId};

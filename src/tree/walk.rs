@@ -1,4 +1,4 @@
-//! Walking trees and lists, without recursion, each node held against what its parent says of it.
+//! Walks trees and lists without recursion, and compares each node with what its parent says of it.
 
 use super::reader::Reader;
 use crate::base::id::ContentId;

@@ -1,4 +1,4 @@
-//! The first error of a run: it ends the run, and later ones are only its echo.
+//! The first error of a run. It ends the run, and later errors only follow from it.
 
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};

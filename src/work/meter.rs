@@ -1,4 +1,4 @@
-//! Where each stage's time goes: waiting for input, at work, waiting for room.
+//! How each stage spends its time: waiting for input, working, or waiting for room.
 
 use crate::monitor::{Monitor, StageTimes};
 use crossbeam_channel::{Receiver, Sender};

@@ -1,7 +1,7 @@
-//! The same work on many items, on several threads: for verbs that read whole objects.
+//! Does the same work on many items on several threads, for operations that read whole objects.
 //!
-//! Each thread takes the next item when it is free, so only as many are in work as there are threads. With one thread
-//! it all runs on the calling one.
+//! Each thread takes the next item when it is free, so only as many items are in work as there are threads. With one
+//! thread everything runs on the calling one.
 
 use super::failure::{Failure, WorkerPanic};
 use parking_lot::Mutex;

@@ -1,4 +1,4 @@
-//! Order restored: a small ring that holds numbered items until their turn.
+//! A small ring that restores order: it holds numbered items until it is their turn.
 
 use std::collections::VecDeque;
 

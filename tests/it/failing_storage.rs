@@ -403,7 +403,10 @@ fn what_was_stored_anew_is_not_called_damaged_again_beside_something_lost_or_unr
     engine.storage.replace(&first, bytes);
     let report = check(refusing());
     assert!(!report.is_damaged() && report.unreadable() > 1, "{report:?}");
-    assert!(report.findings.iter().any(|finding| finding.message.contains("only when everything else can be read")), "{report:?}");
+    assert!(
+        report.findings.iter().any(|finding| finding.message.contains("only when everything else can be read")),
+        "{report:?}"
+    );
     assert!(check(engine.storage.clone()).is_damaged(), "with all read it is known");
 }
 

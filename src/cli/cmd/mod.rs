@@ -1,4 +1,4 @@
-//! The commands, a verb a file: its words, and `run`.
+//! The commands. Each file has the options of one command, and a function `run`.
 
 pub mod init;
 pub mod backup;

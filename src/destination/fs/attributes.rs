@@ -1,4 +1,5 @@
-//! Owner, extended attributes, mode and time of what was restored, in the order in which none undoes another.
+//! Sets the owner, the extended attributes, the mode and the time of a restored entry, in an order in which no step
+//! undoes another.
 
 use super::directory::Born;
 use crate::base::time::Time;

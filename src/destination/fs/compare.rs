@@ -1,5 +1,5 @@
-//! What lies in the target against what is wanted there, as far as this user and this file system can make it so; and
-//! taking away what the snapshot's entry lacks.
+//! Compares what is in the target with what should be there, as far as this user and this file system can restore it,
+//! and removes what the snapshot's entry does not have.
 
 use super::attributes::{Applier, Ownership};
 use crate::base::limits::XATTR_VALUE_BYTES_MAX;

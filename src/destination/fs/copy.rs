@@ -1,4 +1,4 @@
-//! A copy of a file of the target, for a name that cannot be linked.
+//! Copies a file of the target, for a name that cannot become a hard link.
 
 use super::compare;
 use super::file::{HALF_WRITTEN, set_len};

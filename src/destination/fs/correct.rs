@@ -1,4 +1,4 @@
-//! Giving entries that are there already what the snapshot has for them, and taking away what it lacks.
+//! Corrects the attributes of entries that exist already.
 
 use super::attributes::{ACL_DEFAULT, strip_acl};
 use super::compare::{self, At};

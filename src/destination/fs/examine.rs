@@ -1,4 +1,4 @@
-//! What of an entry is not as it was restored, found by looking at it again.
+//! Looks at a restored entry again, and names what is not as it was set.
 
 use super::{FsDestination, FsDirectory};
 use crate::destination::{Attributes, Destination, Expected, LOST_MODE, LOST_OWNER, LOST_TIME, LOST_XATTR};

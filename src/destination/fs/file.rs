@@ -1,4 +1,5 @@
-//! Files being written: new inodes only, told apart from whole files by their mode until they are finished.
+//! Files that are being written. They are always new inodes, and their mode marks them as unfinished until they are
+//! complete.
 
 use super::FsDirectory;
 use crate::destination::Identity;

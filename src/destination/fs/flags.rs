@@ -1,4 +1,4 @@
-//! File flags (`chattr`): written last, since an immutable file takes nothing more, not even another name.
+//! File flags (`chattr`). They are set last, since an immutable file can no longer be changed or renamed.
 
 use super::{FsDestination, FsDirectory};
 use crate::destination::Identity;

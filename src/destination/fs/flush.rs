@@ -1,5 +1,5 @@
-//! Making durable what was written: each file system that the restore met is flushed at the end; one behind FUSE, whose
-//! server never hears of that, file by file.
+//! Makes everything durable that was written. Each file system is flushed once at the end of a restore. Behind FUSE,
+//! where the server does not hear of that, each file is flushed by itself.
 
 use super::file::not_written;
 use crate::destination::{Loss, Losses, Part};

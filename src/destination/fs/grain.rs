@@ -1,5 +1,5 @@
-//! How the target keeps what it is given: how finely it keeps times, who owns what is made, whether names can be linked.
-//! Found out by trying, once for each file system, and only where it matters.
+//! What the target can keep: the granularity of its times, the owner of new files, and hard links. This is found out
+//! by trying, once for each file system, and only where it matters.
 
 use crate::base::time::Time;
 use parking_lot::Mutex;

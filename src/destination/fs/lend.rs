@@ -1,5 +1,5 @@
-//! Directories that their owner made read-only: while a restore works in one, its owner may write there, as `rsync`
-//! does it. The system's administrator needs none of this.
+//! Directories that their owner has made read-only. While a restore works in such a directory, its owner may write to
+//! it, as with `rsync`. Root does not need this.
 
 use super::{FsDestination, FsDirectory};
 use parking_lot::Mutex;

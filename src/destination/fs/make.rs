@@ -1,4 +1,4 @@
-//! Entries come to be under their own name, or under a temporary one that then takes the place of what is there.
+//! Creates entries under their own names, or under temporary names that then take the place of what exists.
 
 use super::attributes::{ACL_ACCESS, ACL_DEFAULT, strip_acl};
 use super::file::{close, create_new, identity, not_renamed, not_written, rename_over};

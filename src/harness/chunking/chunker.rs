@@ -1,4 +1,4 @@
-//! What a chunker has to be, so that it can stand in the table.
+//! The trait that a chunker implements to be measured.
 
 use super::profile::Profile;
 use rayon::ThreadPool;

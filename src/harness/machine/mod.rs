@@ -1,4 +1,4 @@
-//! What was measured on, and what makes its numbers doubtful.
+//! The machine that was measured on, and anything that makes its numbers doubtful.
 
 pub mod page_cache;
 pub mod watch;

@@ -1,4 +1,4 @@
-//! Where a job runs: in a process of its own, or (for tests) in this one.
+//! Runs a job in a process of its own, or in this process (for tests).
 
 use super::job::{Job, Outcome, perform};
 use crate::harness::BenchError;

@@ -1,4 +1,4 @@
-//! What was measured, as sections of a report.
+//! Turns the measurements of scenarios into sections of a report.
 
 use super::job::Outcome;
 use super::{Measured, Results, Scenario};

@@ -1,4 +1,5 @@
-//! Chunks, nodes and lists by id, through the fresh index: where they lie, whether they can be had, reading them.
+//! Chunks, nodes and lists by id, through the fresh index of a check: where they lie, whether they are available, and
+//! reading them.
 
 use super::findings::{Findings, Flaw};
 use super::index::{Catalogue, PackState};

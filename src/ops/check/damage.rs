@@ -1,4 +1,5 @@
-//! What damage costs: nothing where all that is needed of it lies elsewhere too. And what is put on record.
+//! Decides how grave each damaged blob is, and records the damage. A damaged blob costs nothing if no snapshot needs
+//! it or another copy is good.
 
 use super::findings::Findings;
 use super::index::Catalogue;

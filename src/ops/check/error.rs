@@ -1,4 +1,4 @@
-//! What ends a check.
+//! The reasons why a check could not be made.
 
 use crate::object::ObjectError;
 use crate::storage::StorageError;

@@ -1,4 +1,4 @@
-//! Index segments and the packs they name: a fresh index of what the store has, apart from this machine's cache.
+//! Reads all index segments and makes a fresh index of the store, independent of this machine's cache.
 
 use super::error::CheckError;
 use super::findings::Findings;

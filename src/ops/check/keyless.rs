@@ -1,4 +1,4 @@
-//! What can be checked without any key: names that are hashes, and what is plain.
+//! What can be checked without a key: names that are hashes, and content that is not sealed.
 
 use super::error::CheckError;
 use super::findings::{Findings, Flaw};

@@ -1,4 +1,4 @@
-//! Where a check's time goes: its phases one after the other, and of the reading of packs the parts, over all threads.
+//! How long each phase of a check takes, and how long each part of reading packs takes, summed over all threads.
 
 use crate::monitor::Monitor;
 use crate::work::meter::Meter;

@@ -1,4 +1,4 @@
-//! Packs read front to back, once: name, table, every blob and every id in it, and the index's rows beside them.
+//! Reads packs from beginning to end and checks their names, tables, blobs and ids, and the rows of the index.
 
 use super::findings::{ATTEMPTS, Findings};
 use super::index::Catalogue;

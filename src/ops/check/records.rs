@@ -1,4 +1,4 @@
-//! Small objects: configs, key slots, sessions, state records, manifests. All are read; what is signed is verified.
+//! Reads all small objects (configs, key slots, sessions, state records, manifests) and verifies their signatures.
 
 use super::findings::{ATTEMPTS, Findings, Flaw};
 use super::{Severity, Subject};

@@ -1,7 +1,8 @@
-//! Every snapshot's whole tree: nodes, lists and chunks are there, totals and order hold; what is lost is named by path.
+//! Checks the whole tree of every snapshot: are nodes, lists and chunks there, and do totals and order fit? Lost paths
+//! are named.
 //!
-//! What was found whole once is not read again for another snapshot; what is damaged is, so that its paths are
-//! named in each.
+//! What is whole is read once, even if several snapshots share it. What is damaged is read for each snapshot, so that
+//! its paths are named in each.
 
 use super::contents::{Availability, BlobPlace, Contents};
 use super::findings::{Findings, Flaw, Sight};

@@ -1,4 +1,5 @@
-//! Directories that could not be listed: what is missing in them is not known to be gone.
+//! Directories that could not be listed at the time of a backup. What the snapshot lacks in them is not reported as
+//! removed.
 
 use crate::base::path::path_of;
 use crate::format::tree::{Content, Entry, EntryKind};

@@ -1,7 +1,7 @@
-//! What a dry run has claimed, put aside: it stores nothing, so that no segment of its own ever lets it release a claim.
+//! The claims of a dry run. A dry run stores nothing, so no segment ever lets it release a claim.
 //!
-//! When there are many claims they become a run of an index of its own, in a temporary folder of this machine's cache,
-//! which no other look-up sees. So a dry run counts duplicates as exactly as a backup, in as little memory.
+//! When there are many claims, they become a run of a separate index in a temporary folder of the cache, which no
+//! other look-up sees. So a dry run counts duplicates as exactly as a backup, in as little memory.
 
 use super::context::BackupContext;
 use super::item::{Batch, ChunkState};

@@ -1,4 +1,4 @@
-//! What all stages of one backup share.
+//! The data that all stages of one backup share.
 
 use super::budget::Budget;
 use super::path_report::PathReport;

@@ -1,4 +1,4 @@
-//! What ends a backup.
+//! The reasons why a backup makes no snapshot.
 
 use crate::index::IndexError;
 use crate::object::ObjectError;

@@ -1,4 +1,4 @@
-//! What moves between the stages: numbered batches of entries with their bytes.
+//! The items that move between the stages: numbered batches of entries with their bytes.
 
 use super::state::State;
 use crate::base::id::ContentId;

@@ -1,4 +1,5 @@
-//! What could not be read and what was left out: the first of each kept, a longer list of problems in a file.
+//! Collects the paths that could not be read or were left out. The first ones are kept in memory, and a longer list of
+//! problems in a file.
 
 use crate::base::limits::SOURCE_ERRORS_MAX;
 use crate::monitor::Problem;

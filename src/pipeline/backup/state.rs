@@ -1,7 +1,7 @@
 //! Which state of a big file is being read: the one that the walk saw, or another.
 //!
-//! Its pieces are read by several threads. A file that was replaced before it was opened is another one, or the same in
-//! another state: whoever sees that first takes down what it is like now, and every piece is held against that.
+//! Several threads read pieces of the file. If it was replaced before it was opened, or has changed, the first thread
+//! that notices records its present state, and every piece is compared with that.
 
 use super::context::BackupContext;
 use super::item::BigFile;

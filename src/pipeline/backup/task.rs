@@ -1,4 +1,4 @@
-//! One task a batch in a rayon pool.
+//! Runs a stage on one batch as a task in a rayon pool.
 
 use super::context::BackupContext;
 use crate::pipeline::backup::BackupError;

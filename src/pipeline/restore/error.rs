@@ -1,4 +1,4 @@
-//! What ends a restore.
+//! The reasons why a restore ends early.
 
 use crate::object::ObjectError;
 use crate::storage::{StorageError, StorageKey};

@@ -1,4 +1,4 @@
-//! Steps to whoever takes the next one: windows in order, and within a window in the order of packs.
+//! Hands out steps to workers: windows in order, and within a window in the order of packs.
 
 use super::item::{Phase, Window};
 use crate::destination::Destination;

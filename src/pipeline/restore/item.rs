@@ -1,4 +1,5 @@
-//! What moves through a restore: windows of the tree, made of files, pieces of packs and what comes when they are done.
+//! The items that move through a restore: windows of the tree, which contain files, pieces of packs, and the work that
+//! follows when they are done.
 
 use crate::base::id::{ContentId, ObjectId};
 use crate::base::path::{child_key, path_of};

@@ -1,4 +1,4 @@
-//! Names of one file: the first is restored, the others are linked to it.
+//! Hard links. The first name of a file is restored, and the other names are linked to it.
 
 use super::item::{FirstName, Folder};
 use crate::base::limits::LINK_GROUPS_MAX;

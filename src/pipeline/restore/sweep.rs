@@ -1,8 +1,8 @@
-//! sweep: what lies in the target and the snapshot lacks goes, as far as the rules select it.
+//! sweep: removes from the target what the snapshot does not have, as far as the rules select it.
 //!
 //! Takes directories whose entries are all restored, with the names that the snapshot has there. Nothing is removed
-//! where the snapshot does not know what there should be: above its sources, in directories that the backup could not
-//! list, in parts of the tree that are damaged.
+//! where the snapshot does not say what there should be: above its sources, in directories that the backup could not
+//! list, and in parts of the tree that are damaged.
 
 use super::RestoreContext;
 use super::item::{Folder, Swept};

@@ -1,4 +1,4 @@
-//! What a restore counts, and the problems it meets.
+//! Counts what a restore does, and collects the problems that it meets.
 
 use crate::base::id::ObjectId;
 use crate::base::limits::SOURCE_ERRORS_MAX;

@@ -1,4 +1,4 @@
-//! Windows of the plan: gathered in tree order, then sorted by pack and cut into reads.
+//! Windows of the plan. They are gathered in tree order, then sorted by pack and cut into reads.
 
 use super::item::{Check, Closing, File, OtherName, Pack, Piece, Ready, Step, Swept, Window};
 use crate::base::id::{ContentId, ObjectId};

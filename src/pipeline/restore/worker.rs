@@ -1,4 +1,4 @@
-//! The threads of a restore, and what one does with a step.
+//! The threads of a restore, and how a thread does one step.
 
 use super::feed::Feed;
 use super::fetch::{fetch, key_of};

@@ -1,4 +1,4 @@
-//! Directories of a walk: how each is reached, and a bounded set of them held open.
+//! The directories of a walk: how each of them is opened again, and a bounded number of them that stay open.
 
 use crate::source::filter::Chain;
 use parking_lot::Mutex;

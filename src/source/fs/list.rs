@@ -1,4 +1,4 @@
-//! What a directory holds, sorted, and what the system says of them, block by block.
+//! Lists a directory: its names, sorted, and the metadata of its entries, block by block.
 
 use super::directory::Directory;
 use super::marks;

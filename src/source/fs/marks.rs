@@ -1,4 +1,4 @@
-//! What lies in a directory, or on an entry, and says that it is to be left out: markers, rule files, the no-dump flag.
+//! Marks in a directory or on an entry that leave something out: marker files, rule files, and the no-dump flag.
 
 use super::names::Names;
 use crate::format::tree::EntryKind;

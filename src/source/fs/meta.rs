@@ -1,4 +1,4 @@
-//! What the system says of an entry.
+//! The metadata of an entry, from the system.
 
 use crate::base::limits::OWNER_NAME_BYTES_MAX;
 use crate::base::time::Time;

@@ -1,5 +1,5 @@
-//! What is mounted where, as the system's own table says: so that a walk that keeps to one file system leaves alone
-//! what might hang or set something off when it is only looked at.
+//! The mount table of the system. A walk that stays in one file system uses it to avoid mounts that might hang, or
+//! trigger something, when they are merely looked at.
 
 use super::meta::{look, made_up_directory};
 use crate::format::tree::{EntryKind, Meta};

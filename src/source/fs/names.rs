@@ -1,4 +1,4 @@
-//! Names of a directory, in one piece of memory.
+//! The names in a directory, in one piece of memory.
 
 use super::mounts;
 use crate::format::tree::EntryKind;

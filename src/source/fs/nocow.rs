@@ -1,5 +1,5 @@
-//! The one file flag that `statx` does not tell: no copy on write. Only btrfs has it, so that only there it is asked for,
-//! with one call for a file or directory that is new or changed.
+//! The file flag "no copy on write", the only one that `statx` does not report. Only btrfs has it, so it is asked for
+//! only there, with one call for each file or directory that is new or changed.
 
 use crate::format::extension::FLAG_NOCOW;
 use parking_lot::Mutex;

@@ -1,4 +1,4 @@
-//! Where a walk begins: the roots as a small tree of names, ancestors included, sorted and without doubles.
+//! The roots of a walk, as a small tree of names with their ancestors, sorted and without duplicates.
 
 use crate::base::limits::{MANIFEST_BYTES_MAX, MANIFEST_LIST_MAX};
 use crate::base::path::{components, key_of};

@@ -1,4 +1,4 @@
-//! What comes of each root, so that one that rules empty is said.
+//! Counts what a walk finds in each root, so that a root that the rules empty is reported.
 
 use super::directory::Directory;
 use super::list::{Lister, Listing, Looked};

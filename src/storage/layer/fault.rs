@@ -1,4 +1,4 @@
-//! Fails on purpose: the n-th operation, before or after it took effect, once or for ever.
+//! A storage that fails on purpose: at the n-th operation, before or after it took effect, once or for ever.
 //!
 //! A test runs its scenario once to count the operations, then once for each of them and each [`Fault`].
 

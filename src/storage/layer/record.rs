@@ -1,4 +1,5 @@
-//! Counts and lists operations: speed told by counting, and tests that say what a command may touch.
+//! A storage that counts and lists its operations. Tests use it to say which objects a command may touch, and the gate
+//! to count requests.
 
 use super::OperationKind;
 use crate::storage::{Area, Block, Capabilities, Created, Listed, Storage, StorageError, StorageKey, StorageWriter};

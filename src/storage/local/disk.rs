@@ -1,4 +1,4 @@
-//! The few system calls that change a store's folder, each seen by a watch before it is made.
+//! The few system calls that change a store's folder. A watch sees each of them before it is made.
 
 use super::super::Created;
 use crate::base::id::StoreId;

@@ -1,4 +1,4 @@
-//! Names of temporary files, and what killed runs left of them.
+//! The names of temporary files, and the removal of those that killed runs left.
 
 use crate::base::id::StoreId;
 use crate::base::limits::TEMPORARY_AGE_S;

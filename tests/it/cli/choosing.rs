@@ -146,11 +146,17 @@ fn every_command_that_takes_a_snapshot_takes_host_path_and_tag() {
         &["find", "conf", "--in", &of_b],
     ] {
         let none = store.run("a", &[words, &["--host", "nobody"]].concat());
-        assert!(none.code == 1 && none.stderr.contains("--host, --path and --tag") && none.stdout.is_empty(), "{none:?}");
+        assert!(
+            none.code == 1 && none.stderr.contains("--host, --path and --tag") && none.stdout.is_empty(),
+            "{none:?}"
+        );
     }
     assert!(!store.sandbox.path("none").exists());
     let list = store.ok("a", &["snapshots", "--host", "nobody"]);
-    assert!(list.stdout.is_empty() && list.stderr.contains("--host, --path and --tag"), "a list may be empty: {list:?}");
+    assert!(
+        list.stdout.is_empty() && list.stderr.contains("--host, --path and --tag"),
+        "a list may be empty: {list:?}"
+    );
 }
 
 #[test]

@@ -56,7 +56,10 @@ fn the_last_rule_typed_decides_whatever_its_form_and_option() {
     assert!(left.contains(&"dev/x".into()) && !left.contains(&"src".into()), "{left:?}");
     assert_eq!(said, [("rule_changed".into(), "/dev".into()), ("rule_without_match".into(), "*.none".to_string())]);
     let text = sandbox.ok(["backup", "source", "-e", "/dev", "-e", "*.none"]).stderr;
-    assert!(text.contains("for that, write './dev'") && text.contains("'*.none' (--exclude) matched nothing"), "{text}");
+    assert!(
+        text.contains("for that, write './dev'") && text.contains("'*.none' (--exclude) matched nothing"),
+        "{text}"
+    );
     // Under another path it is that which counts.
     sandbox.ok(["backup", "source", "--as", "/srv/data", "-e", "/srv/data/dev"]);
     let objects = sandbox.ok(["ls", "-r", "--json", "latest"]).objects();

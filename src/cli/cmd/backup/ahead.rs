@@ -1,4 +1,5 @@
-//! How much there is to back up, when no earlier snapshot tells: counted beside the run, for whoever watches it.
+//! Counts how much there is to back up while the backup runs, so that progress can show a share when no earlier
+//! snapshot tells.
 
 use crate::cli::progress::Progress;
 use crate::format::tree::EntryKind;

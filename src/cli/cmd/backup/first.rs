@@ -1,5 +1,5 @@
-//! The store of a backup; the first backup makes the default one. Several may come first at once: one makes it, the
-//! others open what it made.
+//! Opens the store of a backup. The first backup makes the default store. When several first backups run at once, one
+//! of them makes the store and the others open it.
 
 use crate::cli::cmd::init::create;
 use crate::cli::context::Context;

@@ -1,5 +1,5 @@
-//! Exclude rules as words: clap gives each option's values apart, but the last rule that matches decides, so that the
-//! order in which all of them were typed counts.
+//! The options that exclude files. clap gives the values of each option apart from the others, but the last rule that
+//! matches decides, so this file restores the order in which they were typed.
 
 use super::LEAVE_OUT;
 use crate::base::escape;

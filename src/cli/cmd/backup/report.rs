@@ -1,4 +1,4 @@
-//! What a backup tells at its end.
+//! Prints the result of a backup.
 
 use super::words::Words;
 use crate::base::escape;

@@ -1,4 +1,4 @@
-//! What is backed up: paths, lists of paths, standard input, what a command prints.
+//! What is backed up: paths, lists of paths, standard input, or the output of a command.
 
 use super::Args;
 use crate::base::escape;

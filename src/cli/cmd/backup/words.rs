@@ -1,4 +1,5 @@
-//! What a command whose output is backed up writes to its standard error: passed on at once, its last lines kept.
+//! The standard error of a command whose output is backed up. Each line is passed on at once, and the last lines are
+//! kept.
 
 use super::sources::Roots;
 use crate::cli::progress::Progress;

@@ -1,4 +1,4 @@
-//! Where data sets are: the options of every verb that measures on one.
+//! The options that say where data sets are. Every subcommand that measures with a data set has them.
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;

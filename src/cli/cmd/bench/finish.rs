@@ -1,6 +1,7 @@
-//! What every measuring verb ends with: the report in the forms that were asked for.
+//! Prints and saves the report at the end of every subcommand that measures.
 //!
-//! A verb flattens [`ReportOptions`], calls [`save_progress`] after each scenario and [`conclude`] at the end.
+//! A subcommand flattens [`ReportOptions`] into its options, calls [`save_progress`] after each scenario, and
+//! [`conclude`] at the end.
 
 use crate::cli::context::Context;
 use crate::cli::escape;

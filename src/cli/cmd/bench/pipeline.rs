@@ -1,4 +1,4 @@
-//! `larder bench pipeline`, and the hidden command that runs one scenario of it in a process of its own.
+//! `larder bench pipeline`, and the hidden command that runs one of its scenarios in a process of its own.
 
 use super::data_options::DataOptions;
 use super::finish::{ReportOptions, conclude, save_progress};

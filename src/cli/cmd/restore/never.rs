@@ -1,4 +1,5 @@
-//! What `--delete` never removes: without it the store does not open, or the same command cannot be run again.
+//! The files that `--delete` never removes: without them the store would not open, or the same command could not be
+//! run again.
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
