@@ -75,7 +75,8 @@ impl Store {
         self.snapshots_under(&self.read_state()?)
     }
 
-    /// The same, whatever this machine has cached: what lost the outcome of its session since then is not among them.
+    /// The same, whatever this machine has cached: the outcome of each session is read anew, and what none vouches for is
+    /// not among them.
     pub fn snapshots_confirmed(&self) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
         self.forget_unconfirmed()?;
         self.snapshots()
@@ -291,17 +292,29 @@ impl Store {
         Ok(signers.into_iter().find(|(key, label)| label == host && *key != own).map(|(key, _)| key))
     }
 
-    /// The newest committed snapshot of this host key, host label and paths.
+    /// The newest committed snapshot of this host key, host label and paths. The outcome of its session is read anew:
+    /// nothing is built on what it does not vouch for any more.
     pub fn find_parent(&self, host: &str, paths: &[Vec<u8>]) -> Result<Option<Snapshot>, StoreError> {
         let own = self.host_key.public();
-        let (snapshots, _) = self.snapshots()?;
+        let state = self.read_state()?;
+        let (snapshots, _) = self.snapshots_under(&state)?;
         let candidates = snapshots.into_iter().filter(|snapshot| {
             snapshot.signer == own
                 && snapshot.authenticity == Authenticity::Authentic
                 && snapshot.manifest.host == host
                 && snapshot.manifest.paths == paths
         });
+        let mut candidates: Vec<Snapshot> = candidates.collect();
         // Not by time: that can be chosen.
-        Ok(candidates.max_by_key(|snapshot| snapshot.manifest.sequence))
+        candidates.sort_unstable_by_key(|snapshot| snapshot.manifest.sequence);
+        while let Some(newest) = candidates.pop() {
+            match self.confirm_manifest(newest.id, &newest.manifest, &newest.signer, &state)? {
+                None => return Ok(Some(newest)),
+                Some(reason) => {
+                    self.notice(format!("snapshot {} is not compared with, since it is in doubt: {reason}", newest.id));
+                }
+            }
+        }
+        Ok(None)
     }
 }
