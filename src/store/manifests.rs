@@ -132,7 +132,7 @@ impl Store {
                 Ok(Judgement::Open(new)) => open.push(new),
                 Ok(Judgement::No) => {}
                 Err(error) if error.is_damage() || error.is_unreadable() => {
-                    damaged.push(DamagedSnapshot { id, error, signed: None });
+                    damaged.push(DamagedSnapshot { id, error, signed: None, head: None });
                 }
                 Err(error) => return Err(error),
             }
@@ -283,7 +283,7 @@ impl Store {
         let lost = open.iter().filter(was_committed).map(|Judged { id, signed, .. }| {
             let reason = format!("snapshot {id} was committed by it, and its outcome is gone");
             let error = StoreError::Doubt { session: signed.manifest.session, reason };
-            DamagedSnapshot { id: *id, error, signed: Some(signed.clone()) }
+            DamagedSnapshot { id: *id, error, signed: Some(signed.clone()), head: None }
         });
         Ok(lost.collect())
     }

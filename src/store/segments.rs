@@ -92,12 +92,15 @@ impl Store {
     fn load_listed(&self) -> Result<(), StoreError> {
         // A copy may lie in another generation than its own; which bytes count is told by its name.
         let mut listed: BTreeMap<ObjectId, Vec<u32>> = BTreeMap::new();
-        self.storage.list(Area::Index, &mut |found| {
-            if let StorageKey::Segment(generation, id) = found.key {
-                listed.entry(id).or_default().push(generation);
-            }
+        let mut lost = Vec::new();
+        self.storage.list(Area::Index, &mut |found| match found.key {
+            StorageKey::Segment(generation, id) if found.len == 0 => lost.push((id, generation)),
+            StorageKey::Segment(generation, id) => listed.entry(id).or_default().push(generation),
+            _ => {}
         })?;
         let known = self.drop_gone_segments(&listed)?;
+        // Reading says what lies in their place.
+        lost.into_iter().for_each(|(id, generation)| listed.entry(id).or_default().push(generation));
         let mut segments = self.segments.lock();
         self.load_segments(&mut segments);
         let (waiting_before, ended_before) = (segments.waiting.clone(), segments.ended.len());
@@ -243,11 +246,11 @@ impl Store {
         Ok(())
     }
 
-    /// The sessions that have an outcome, whatever that says.
+    /// The sessions that have an outcome, whatever that says. One in whose place lies no file is lost.
     pub(super) fn outcomes(&self) -> Result<HashSet<SessionId>, StoreError> {
         let mut outcomes = HashSet::new();
         self.storage.list(Area::Sessions, &mut |found| {
-            if let StorageKey::Outcome(session) = found.key {
+            if let (StorageKey::Outcome(session), 1..) = (found.key, found.len) {
                 outcomes.insert(session);
             }
         })?;

@@ -26,7 +26,7 @@ pub fn keyless(
     let mut report = CheckReport::default();
     check_plain(&**storage, &findings)?;
     let mut objects = vec![];
-    for area in [Area::Snapshots, Area::State, Area::Index, Area::Trees, Area::Packs] {
+    for area in [Area::Snapshots, Area::Sessions, Area::State, Area::Index, Area::Trees, Area::Packs] {
         objects.extend(names(&**storage, area)?);
     }
     monitor.expect(Counter::ObjectsChecked, objects.len() as u64);
@@ -71,13 +71,14 @@ fn hash(
     bytes: &AtomicU64,
     monitor: &dyn Monitor,
 ) -> Result<Option<StorageKey>, Flaw> {
+    let len = storage.head(key)?.len;
     let id = match key {
         StorageKey::Pack(id) | StorageKey::Tree(id) | StorageKey::Segment(_, id) => id,
         StorageKey::Snapshot(id) | StorageKey::State(id) => id,
-        // Decisions and the like have other names.
+        // Records of sessions and decisions have other names. None is empty.
+        _ if len == 0 => return Err("it is empty".into()),
         _ => return Ok(None),
     };
-    let len = storage.head(key)?.len;
     let mut hasher = ObjectHasher::default();
     let (mut at, mut own) = (0, None);
     while at < len {
