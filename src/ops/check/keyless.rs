@@ -4,10 +4,9 @@ use super::findings::{Findings, Flaw};
 use super::index::misplaced;
 use super::records::{check_plain, names};
 use super::{CheckOptions, CheckReport, Severity, Subject, threads};
-use crate::base::limits::RESTORE_READ_BYTES;
-use crate::crypto::hash::ObjectHasher;
 use crate::format::segment::SegmentHeader;
 use crate::monitor::{Counter, Monitor, Silent};
+use crate::object::reader::hash_object;
 use crate::storage::{Area, Storage, StorageKey};
 use crate::store::StoreError;
 use crate::work::parallel;
@@ -79,18 +78,14 @@ fn hash(
         _ if len == 0 => return Err("it is empty".into()),
         _ => return Ok(None),
     };
-    let mut hasher = ObjectHasher::default();
-    let (mut at, mut own) = (0, None);
-    while at < len {
-        piece.resize((len - at).min(RESTORE_READ_BYTES as u64) as usize, 0);
-        storage.get_range(key, at, piece)?;
-        hasher.update(piece);
+    let mut own = None;
+    let name = hash_object(storage, key, len, piece, &mut |at, piece| {
         if let (0, StorageKey::Segment(..)) = (at, key) {
             own = Some(StorageKey::Segment(SegmentHeader::decode(piece)?.0.generation(), *id));
         }
-        at += piece.len() as u64;
         bytes.fetch_add(piece.len() as u64, Relaxed);
         monitor.add(Counter::BytesChecked, piece.len() as u64);
-    }
-    if hasher.finish() == *id { Ok(own) } else { Err("its bytes are not those of its name".into()) }
+        Ok(())
+    })?;
+    if name == *id { Ok(own) } else { Err("its bytes are not those of its name".into()) }
 }

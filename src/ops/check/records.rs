@@ -284,6 +284,11 @@ fn state(store: &Store, findings: &Findings<'_>) -> Result<State, StoreError> {
             Some(JudgedRecord::Ignored(why)) => {
                 findings.add(Severity::Notice, subject, format!("it is ignored: {why}"))
             }
+            None if store.was_damage_record(&key) => {
+                let message = "it was a record of damage: `larder repair index` removes it, and then `larder check \
+                               --read-data` puts on record again what still reads wrong";
+                findings.add(Severity::Notice, subject, message);
+            }
             None => {}
         }
     }
