@@ -28,7 +28,7 @@ pub fn hash_object(
     key: &StorageKey,
     len: u64,
     piece: &mut Vec<u8>,
-    each: &mut dyn FnMut(u64, &[u8]) -> Result<(), DecodeError>,
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<ObjectId, ObjectError> {
     let mut hasher = ObjectHasher::default();
     let mut at = 0;

@@ -215,13 +215,12 @@ fn list_packs(
 fn foreign(store: &Store, kind: PackKind, id: ObjectId, len: u64, piece: &mut Vec<u8>) -> Option<(String, bool)> {
     let key = pack_key(kind, id);
     let silent = Findings::new(&Silent);
-    let read = silent.attempt(&Subject::Object(key), || {
-        match hash_object(&*store.storage, &key, len, piece, &mut |_, _| Ok(())) {
+    let read =
+        silent.attempt(&Subject::Object(key), || match hash_object(&*store.storage, &key, len, piece, |_, _| Ok(())) {
             Ok(own) if own == id => Ok(()),
             Ok(_) => Err(Flaw::from("its bytes are not those of its name, so that it is not listed again")),
             Err(error) => Err(error.into()),
-        }
-    });
+        });
     let flaw = read.err()?;
     if !flaw.is_unreadable() {
         store.note_damage(id, None);

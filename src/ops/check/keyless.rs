@@ -79,7 +79,7 @@ fn hash(
         _ => return Ok(None),
     };
     let mut own = None;
-    let name = hash_object(storage, key, len, piece, &mut |at, piece| {
+    let name = hash_object(storage, key, len, piece, |at, piece| {
         if let (0, StorageKey::Segment(..)) = (at, key) {
             own = Some(StorageKey::Segment(SegmentHeader::decode(piece)?.0.generation(), *id));
         }
