@@ -1,8 +1,9 @@
-//! Identifiers, limits, paths and time. Every other room may use this one.
+//! Identifiers, limits, paths, time, and opening this machine's files. Every other room may use this one.
 
 pub mod escape;
 pub mod id;
 pub mod limits;
+pub(crate) mod machine_file;
 pub mod memory;
 pub mod path;
 pub mod pattern;

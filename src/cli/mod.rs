@@ -59,10 +59,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(cli: Cli, out: Arc<Output>) -> Result<ExitCode, Failure> {
     let interrupt = Interrupt::install().map_err(|e| Failure::failed(format!("cannot handle signals: {e}")))?;
     let context = Context { global: cli.global, out, interrupt, stores: Default::default() };
-    let reads = matches!(cli.command, Command::Ls(_) | Command::Cat(_) | Command::Find(_) | Command::Diff(_));
+    let reads = matches!(
+        cli.command,
+        Command::Snapshots(_)
+            | Command::Ls(_)
+            | Command::Cat(_)
+            | Command::Find(_)
+            | Command::Diff(_)
+            | Command::Stats(_)
+            | Command::Restore(_)
+    );
     let outcome = command(&context, cli.command);
     if reads {
-        // What was met on the way; other commands do this for themselves.
+        // What was met on the way, also before it failed; other commands do this for themselves.
         context.stores.borrow().iter().for_each(|store| _ = store.record_damage());
     }
     context.tell_notices();

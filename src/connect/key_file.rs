@@ -94,16 +94,18 @@ pub fn name_key_file(pending: &Path, places: &MachineFolders, store: StoreId) ->
     Ok(path)
 }
 
-/// Key files of this machine that may open a store: its own, then those of an `init` that was cut short.
+/// Key files of this machine that may open a store: its own, then those of an `init` that was cut short. A pipe in the
+/// place of one is none: only one that a person names is waited for.
 pub fn candidate_key_files(places: &MachineFolders, store: StoreId) -> Vec<PathBuf> {
     let own = default_key_file(places, store);
-    let mut found: Vec<PathBuf> = own.exists().then_some(own).into_iter().collect();
+    let mut found: Vec<PathBuf> = own.is_file().then_some(own).into_iter().collect();
     if found.is_empty() {
         let entries = fs::read_dir(&places.config).into_iter().flatten().flatten();
         found.extend(
             entries
                 .map(|e| e.path())
-                .filter(|p| p.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PENDING))),
+                .filter(|p| p.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PENDING)))
+                .filter(|p| p.is_file()),
         );
         found.sort();
     }

@@ -42,12 +42,7 @@ impl DamagedIndex {
     /// What a record's extensions say; nothing when they do not, or not in this form.
     pub fn of(extensions: &[Extension]) -> DamagedIndex {
         let found = extensions.iter().find(|extension| extension.kind == Self::EXTENSION);
-        found.map(|found| DamagedIndex::of_body(&found.body)).unwrap_or_default()
-    }
-
-    /// The same of the extension's body.
-    pub fn of_body(body: &[u8]) -> DamagedIndex {
-        DamagedIndex::decode(body).unwrap_or_default()
+        found.and_then(|found| DamagedIndex::decode(&found.body).ok()).unwrap_or_default()
     }
 
     fn decode(body: &[u8]) -> Result<DamagedIndex, DecodeError> {

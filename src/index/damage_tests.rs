@@ -289,3 +289,21 @@ fn a_page_that_is_gone_later_makes_its_rows_absent_and_does_not_end_the_process(
     let there = (0..ROWS).filter(|n| !found(&run, &id_of(*n)).is_empty()).count();
     assert_eq!(there, 0);
 }
+
+#[test]
+fn what_is_no_file_in_the_place_of_a_run_is_not_waited_for_and_costs_no_other_run() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = Index::open(folder.path(), STORE).unwrap();
+    add(&mut index, &[segment_of(1, &[1, 2], 0..ROWS)]);
+    drop(index);
+    for name in ["0.run1", "lock", "1.run1"] {
+        let path = folder.path().join(name);
+        _ = fs::remove_file(&path);
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
+    fs::create_dir(folder.path().join("2.run1")).unwrap();
+    let index = Index::open(folder.path(), STORE).unwrap();
+    assert!((0..ROWS).all(|n| index.contains(&id_of(n))));
+    assert!(!folder.path().join("0.run1").exists() && !folder.path().join("1.run1").exists());
+}

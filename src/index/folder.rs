@@ -9,6 +9,7 @@ use super::IndexError;
 use super::run::Run;
 use super::writer::TEMPORARY_PREFIX;
 use crate::base::id::{ObjectId, StoreId};
+use crate::base::machine_file;
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -44,7 +45,18 @@ impl Folder {
     /// The lock, if nobody has it; it ends when the file is dropped. It saves work, but nothing is lost without it, so a
     /// file system that knows no locks is no error.
     pub fn try_lock(&self) -> Result<Option<File>, IndexError> {
-        let file = File::options().create(true).append(true).open(self.path.join(LOCK_NAME))?;
+        let path = self.path.join(LOCK_NAME);
+        let opened = match machine_file::open_lock(&path) {
+            Err(error) if machine_file::is_no_file(&error) => {
+                remove(&path)?;
+                machine_file::open_lock(&path)
+            }
+            opened => opened,
+        };
+        let file = match opened {
+            Err(error) if machine_file::is_no_file(&error) => return Ok(None),
+            opened => opened?,
+        };
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => Ok(None),
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Some(file)),
@@ -109,11 +121,13 @@ impl Folder {
     }
 }
 
-/// Removes a file; that it is gone already is as good.
+/// Removes a file, or whatever lies in its place; that it is gone already is as good.
 pub fn remove(path: &Path) -> Result<(), IndexError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // A folder in its place, which somebody made: it is not emptied.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(()),
+        other => Ok(other?),
     }
 }
 
@@ -126,5 +140,5 @@ fn remove_if_old(path: &Path) -> Result<(), IndexError> {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
     let old = modified.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > TEMPORARY_AGE));
     // Its writer, or the session that it belongs to, holds a lock on it.
-    if old && File::open(path).is_ok_and(|file| file.try_lock().is_ok()) { remove(path) } else { Ok(()) }
+    if old && machine_file::open(path).is_ok_and(|file| file.try_lock().is_ok()) { remove(path) } else { Ok(()) }
 }

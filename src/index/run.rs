@@ -18,10 +18,10 @@ use super::IndexError;
 use super::entry::{self, Entry};
 use super::layout::{self, Head, PAGE_ENTRIES, PAGE_LEN, Partition};
 use crate::base::id::{ContentId, ObjectId};
+use crate::base::machine_file;
 use crate::format::segment::SegmentPack;
 use crate::source::mmap::GuardedMap;
 use std::collections::HashSet;
-use std::fs::File;
 use std::ops::{ControlFlow, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -59,7 +59,10 @@ pub struct Run<B = GuardedMap> {
 impl Run {
     /// Maps a run file and verifies its head and tables.
     pub fn open(path: &Path) -> Result<Run, IndexError> {
-        let file = File::open(path)?;
+        let file = machine_file::open(path).map_err(|error| match machine_file::is_no_file(&error) {
+            true => IndexError::Damaged("something that is no file lies in the place of a run"),
+            false => error.into(),
+        })?;
         if file.metadata()?.len() == 0 {
             return Err(IndexError::Damaged("a run is empty"));
         }

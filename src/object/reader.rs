@@ -2,7 +2,9 @@
 
 use super::{Keyring, ObjectError, pack_secret};
 use crate::base::id::ObjectId;
+use crate::base::limits::RESTORE_READ_BYTES;
 use crate::codec::Decompressor;
+use crate::crypto::hash::ObjectHasher;
 use crate::crypto::pack::PackKey;
 use crate::format::blob::{BlobHeader, BlobKind, SEALED_LEN_MIN};
 use crate::format::error::{DecodeError, Reason};
@@ -18,6 +20,26 @@ pub fn pack_key(kind: PackKind, id: ObjectId) -> StorageKey {
         PackKind::Data => StorageKey::Pack(id),
         PackKind::Tree => StorageKey::Tree(id),
     }
+}
+
+/// The hash of an object's bytes, read piece by piece into `piece`. `each` is given every piece and where it begins.
+pub fn hash_object(
+    storage: &dyn Storage,
+    key: &StorageKey,
+    len: u64,
+    piece: &mut Vec<u8>,
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), DecodeError>,
+) -> Result<ObjectId, ObjectError> {
+    let mut hasher = ObjectHasher::default();
+    let mut at = 0;
+    while at < len {
+        piece.resize((len - at).min(RESTORE_READ_BYTES as u64) as usize, 0);
+        storage.get_range(key, at, piece)?;
+        hasher.update(piece);
+        each(at, piece).map_err(|source| ObjectError::Decode { object: key.path(), source })?;
+        at += piece.len() as u64;
+    }
+    Ok(hasher.finish())
 }
 
 /// A pack's header at the start of `bytes` (which may go on), its length, and the pack's key. `object` names it in errors.

@@ -230,7 +230,7 @@ fn begin(
         false => Some(register(store, options, parent.as_ref().map(|p| p.id))?),
     };
     match &session {
-        Some(session) => parent = parent.filter(|p| session.may_use_parent(&p.id, &p.manifest.session)),
+        Some(session) => parent = parent.filter(|p| session.may_use_parent(p)),
         None => {
             let state = store.read_state()?;
             store.look_again(&state)?;

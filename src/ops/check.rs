@@ -18,7 +18,6 @@ use crate::base::id::{ContentId, ObjectId, hex};
 use crate::base::time::Time;
 use crate::crypto::keys::random_bytes;
 use crate::format::blob::BlobKind;
-use crate::format::damaged_index::DamagedIndex;
 use crate::format::pack::PackKind;
 use crate::monitor::{Counter, Monitor};
 use crate::storage::StorageKey;
@@ -222,8 +221,8 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     meters.trees.worked_on(report.nodes, mark.elapsed());
     let needs = reach.visitor.needs(sight);
     damage::judge(store, &catalogue, &findings, &bad, &needs);
+    note_damaged_index(store, &records, &catalogue);
     report.packs_recorded = store.record_damage();
-    store.record_damaged_index(damaged_index(store, &records, &catalogue));
     report.whole_again = needs.whole_again;
     damage::advise(&findings, &records);
     report.snapshots = records.snapshots.len() as u64;
@@ -248,13 +247,13 @@ pub fn run(store: &Arc<Store>, options: &CheckOptions, monitor: &dyn Monitor) ->
     Ok(report)
 }
 
-/// Segments and outcomes that are there and read wrong. What is gone every listing shows.
-fn damaged_index(store: &Store, records: &Records, catalogue: &Catalogue) -> DamagedIndex {
-    let damaged = catalogue.damaged_segments.iter().map(|(_, id)| *id);
-    let is_whole_elsewhere = |id: &ObjectId| catalogue.whole_segments.contains(id);
-    DamagedIndex {
-        segments: damaged.filter(|id| !is_whole_elsewhere(id)).collect(),
-        sessions: records.sessions.keys().filter(|id| records.is_damaged(store, id)).copied().collect(),
+/// Notes segments and outcomes that are there and read wrong. What is gone every listing shows.
+fn note_damaged_index(store: &Store, records: &Records, catalogue: &Catalogue) {
+    for (generation, id) in catalogue.damaged_segments.iter().filter(|(_, id)| !catalogue.whole_segments.contains(id)) {
+        store.note_damaged_segment(*generation, *id);
+    }
+    for id in records.sessions.keys().filter(|id| records.is_damaged(store, id)) {
+        store.note_damaged_session(*id);
     }
 }
 

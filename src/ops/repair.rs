@@ -1,16 +1,17 @@
 //! `repair index`: the index rebuilt from the packs' own tables. Packs are only read.
 
+use super::check::Subject;
 use super::check::error::CheckError;
-use super::check::findings::Findings;
+use super::check::findings::{Findings, Flaw};
 use super::check::index::{Catalogue, catalogue};
-use super::check::records::{Records, check_sealed};
+use super::check::records::{Records, check_sealed, names};
 use crate::base::id::{ObjectId, SessionId};
 use crate::base::limits::SEGMENT_BYTES_MAX;
 use crate::format::pack::{PackKind, PackTable};
 use crate::format::session::SessionPurpose;
 use crate::monitor::{Counter, Monitor, Problem, Silent};
 use crate::object::ObjectError;
-use crate::object::reader::{pack_key, read_table_of};
+use crate::object::reader::{hash_object, pack_key, read_table_of};
 use crate::object::writer::StoredPack;
 use crate::storage::{Area, Storage, StorageError, StorageKey};
 use crate::store::session::Session;
@@ -74,7 +75,9 @@ pub struct RepairStats {
     pub segments_damaged: Vec<ObjectId>,
     /// Index segments that outcomes name and that are not there.
     pub segments_missing: Vec<ObjectId>,
-    /// Packs whose table cannot be read (what they hold stays unknown), and segments that the storage failed to give.
+    /// Records of damage that read wrong: removed, since what they named is found again.
+    pub damage_records: Vec<ObjectId>,
+    /// Packs whose table cannot be read (what they hold stays unknown) or is that of another pack, and segments that the storage failed to give.
     pub problems: Vec<Problem>,
     /// How many of these are no damage: the storage failed.
     pub unreadable: u64,
@@ -94,8 +97,9 @@ pub fn folders(storage: &dyn Storage, dry_run: bool) -> Result<Vec<&'static str>
 
 /// Rebuilds lost or damaged index segments.
 ///
-/// Every pack's table is read. What the readable segments lack is listed in new segments, by a session of its own;
-/// segments that cannot be read are removed after that. Packs of sessions without an outcome are listed too: it may
+/// Every pack's table is read, and a pack that is to be listed again is read whole: one that is not the one of its name
+/// is not listed. What the readable segments lack is listed in new segments, by a session of its own; segments that
+/// cannot be read are removed after that, and so are records of damage that read wrong. Packs of sessions without an outcome are listed too: it may
 /// have been lost, and what it had committed is needed. (If the session was killed, or still runs, listing them costs
 /// nothing but the rows.) Packs of sessions that were settled as ended are not.
 pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor) -> Result<RepairStats, RepairError> {
@@ -117,8 +121,14 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
         session.end()?;
     }
     listed?;
+    stats.damage_records = damage_records(store)?;
     if !options.dry_run {
         put_right(store, &catalogue)?;
+        for id in &stats.damage_records {
+            store.storage.delete(&StorageKey::State(*id))?;
+        }
+        // What was met on the way.
+        store.record_damage();
     }
     // What the storage failed to give may be whole: nothing is removed on its account, and it is named.
     for (generation, id) in &catalogue.unreadable_segments {
@@ -138,6 +148,20 @@ pub fn index(store: &Arc<Store>, options: &RepairOptions, monitor: &dyn Monitor)
     }
     stats.duration = start.elapsed();
     Ok(stats)
+}
+
+/// Records of damage that read wrong, again and again.
+fn damage_records(store: &Store) -> Result<Vec<ObjectId>, StoreError> {
+    let silent = Findings::new(&Silent);
+    let mut wrong = vec![];
+    for key in names(&*store.storage, Area::State)? {
+        let StorageKey::State(id) = key else { continue };
+        let read = silent.attempt(&Subject::Object(key), || store.judge_record(&key));
+        if read.is_err_and(|flaw| !flaw.is_unreadable()) && store.was_damage_record(&key) {
+            wrong.push(id);
+        }
+    }
+    Ok(wrong)
 }
 
 /// Puts index segments that were moved where they belong, and removes copies of them elsewhere.
@@ -175,7 +199,7 @@ fn list_packs(
     packs.sort_unstable();
     stats.packs = packs.len() as u64;
     monitor.expect(Counter::ObjectsChecked, stats.packs);
-    let mut found = vec![];
+    let (mut found, mut piece) = (vec![], vec![]);
     for (kind, id, len, listed) in packs {
         if options.cancel.load(Relaxed) {
             return Err(RepairError::Interrupted);
@@ -199,6 +223,13 @@ fn list_packs(
         };
         let lacks = !listed || catalogue.compare(kind, id, &table, &mut found).0 > 0;
         if lacks && !records.ended_with_nothing(store, &owner) {
+            if let Some((message, unreadable)) = foreign(store, kind, id, len, &mut piece) {
+                stats.unreadable += u64::from(unreadable);
+                let problem = Problem { path: pack_key(kind, id).path().into_bytes(), message };
+                monitor.problem(&problem);
+                stats.problems.push(problem);
+                continue;
+            }
             stats.packs_listed.push(id);
             stats.rows += table.blobs.iter().map(|blob| blob.members.len() as u64).sum::<u64>();
             if let Some(session) = session {
@@ -211,6 +242,24 @@ fn list_packs(
     Ok(())
 }
 
+/// Why a pack is not to be listed although its table reads right, and whether that is because the storage failed: its bytes
+/// are not those of its name. What its table says may be of another pack, and wrong as soon as the right one is put back.
+fn foreign(store: &Store, kind: PackKind, id: ObjectId, len: u64, piece: &mut Vec<u8>) -> Option<(String, bool)> {
+    let key = pack_key(kind, id);
+    let silent = Findings::new(&Silent);
+    let read =
+        silent.attempt(&Subject::Object(key), || match hash_object(&*store.storage, &key, len, piece, |_, _| Ok(())) {
+            Ok(own) if own == id => Ok(()),
+            Ok(_) => Err(Flaw::from("its content does not match its name, so that it is not listed again")),
+            Err(error) => Err(error.into()),
+        });
+    let flaw = read.err()?;
+    if !flaw.is_unreadable() {
+        store.note_damage(id, None);
+    }
+    Some((flaw.to_string(), flaw.is_unreadable()))
+}
+
 /// A pack's session, the length of its header, its table.
 fn read_table(
     store: &Store,
@@ -221,3 +270,6 @@ fn read_table(
     let read = read_table_of(&*store.storage, &store.ring, kind, id, len);
     read.map(|(header, header_len, table, _)| (header.session, header_len, table))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 pub struct Summary<'a> {
+    pub damage_records: Vec<String>,
     pub dry_run: bool,
     pub duration_s: f64,
     pub folders_made: &'a [&'static str],
@@ -23,6 +24,7 @@ impl<'a> Summary<'a> {
     pub fn new(dry_run: bool, folders: &'a [&'static str], stats: &RepairStats) -> Summary<'a> {
         let ids = |ids: &[ObjectId]| ids.iter().map(ObjectId::to_string).collect::<Vec<_>>();
         Summary {
+            damage_records: ids(&stats.damage_records),
             dry_run,
             duration_s: stats.duration.as_secs_f64(),
             folders_made: folders,
@@ -47,7 +49,7 @@ mod tests {
         let stats =
             RepairStats { packs: 2, packs_listed: vec![ObjectId([0xab; 32])], rows: 9, ..RepairStats::default() };
         let expected = format!(
-            r#"{{"dry_run":true,"duration_s":0.0,"folders_made":["trees"],"packs":2,"packs_listed":["{}"],"problems":0,"rows":9,"segments_damaged":[],"segments_missing":[],"type":"summary"}}"#,
+            r#"{{"damage_records":[],"dry_run":true,"duration_s":0.0,"folders_made":["trees"],"packs":2,"packs_listed":["{}"],"problems":0,"rows":9,"segments_damaged":[],"segments_missing":[],"type":"summary"}}"#,
             "ab".repeat(32)
         );
         assert_eq!(json(&Summary::new(true, &["trees"], &stats)), expected);

@@ -68,6 +68,17 @@ impl StorageError {
         StorageError { kind: StorageErrorKind::NoFile, operation, object: object.to_string(), source }
     }
 
+    /// Something else than a folder in the place of an object's folder: what was in it is lost.
+    pub fn no_folder(operation: &'static str, object: impl ToString) -> StorageError {
+        let object = object.to_string();
+        let folder = object.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let what = format!(
+            "something that holds no files lies in the place of the folder {folder}: what was in it is lost. Move it away, \
+             then run `larder repair index` and `larder check`"
+        );
+        StorageError { kind: StorageErrorKind::NoFile, operation, object, source: io::Error::other(what) }
+    }
+
     /// An object that is not there.
     pub fn not_found(operation: &'static str, object: impl ToString) -> StorageError {
         StorageError::new(operation, object, io::Error::new(io::ErrorKind::NotFound, "no such object"))

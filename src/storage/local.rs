@@ -121,26 +121,6 @@ impl LocalStorage {
         Ok((file, stat.st_size as u64))
     }
 
-    /// What failed at an object: told from something else that lies in its place, which no reading again makes a file.
-    fn failed(&self, operation: &'static str, key: &StorageKey, error: io::Error) -> StorageError {
-        if error.kind() == io::ErrorKind::NotFound {
-            return StorageError::new(operation, key, error);
-        }
-        let what = match statat(&self.disk.root, key.path(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => "a folder",
-                FileType::Symlink => "a link",
-                FileType::Fifo => "a pipe",
-                FileType::Socket => "a socket",
-                FileType::CharacterDevice | FileType::BlockDevice => "a device",
-                _ => return StorageError::new(operation, key, error),
-            },
-            Err(Errno::NOTDIR) => "something that holds no files",
-            Err(_) => return StorageError::new(operation, key, error),
-        };
-        StorageError::no_file(operation, key, what)
-    }
-
     /// The object's file, from those kept open when it is a pack or an index segment.
     fn kept_open(&self, key: &StorageKey) -> io::Result<Arc<OwnedFd>> {
         let keep = matches!(key, StorageKey::Pack(_) | StorageKey::Tree(_) | StorageKey::Segment(..));
@@ -188,7 +168,7 @@ impl Storage for LocalStorage {
     }
 
     fn put_if_absent(&self, key: &StorageKey, bytes: &[u8]) -> Result<Created, StorageError> {
-        self.creator.put(key, bytes).map_err(|e| StorageError::new("create", key, e))
+        self.creator.put(key, bytes).map_err(|e| self.disk.failed("create", key, e))
     }
 
     fn writer(&self, area: Area) -> Result<Box<dyn StorageWriter>, StorageError> {
@@ -196,7 +176,7 @@ impl Storage for LocalStorage {
     }
 
     fn get(&self, key: &StorageKey, max: usize) -> Result<Vec<u8>, StorageError> {
-        let error = |e| self.failed("read", key, e);
+        let error = |e| self.disk.failed("read", key, e);
         let (file, len) = self.open_object(key).map_err(error)?;
         if len > max as u64 {
             return Err(StorageError::too_large("read", key, len, max));
@@ -215,7 +195,7 @@ impl Storage for LocalStorage {
     }
 
     fn get_range(&self, key: &StorageKey, offset: u64, buf: &mut [u8]) -> Result<(), StorageError> {
-        let error = |e| self.failed("read", key, e);
+        let error = |e| self.disk.failed("read", key, e);
         let file = self.kept_open(key).map_err(error)?;
         let mut filled = 0;
         while filled < buf.len() {
@@ -230,7 +210,7 @@ impl Storage for LocalStorage {
     }
 
     fn head(&self, key: &StorageKey) -> Result<Listed, StorageError> {
-        let error = |e| self.failed("look at", key, e);
+        let error = |e| self.disk.failed("look at", key, e);
         let stat = statat(&self.disk.root, key.path(), AtFlags::SYMLINK_NOFOLLOW).map_err(|e| error(e.into()))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(error(io::Error::other("not a regular file")));
@@ -244,7 +224,7 @@ impl Storage for LocalStorage {
 
     /// Durable, as what is created is: a record dropped first must not outlive, after a crash, one dropped later.
     fn delete(&self, key: &StorageKey) -> Result<(), StorageError> {
-        self.remove(key).map_err(|e| StorageError::new("delete", key, e))
+        self.remove(key).map_err(|e| self.disk.failed("delete", key, e))
     }
 
     fn missing_folders(&self) -> Result<Vec<Area>, StorageError> {

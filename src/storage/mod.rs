@@ -21,7 +21,8 @@ pub use memory::MemoryStorage;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub key: StorageKey,
-    /// Its length in bytes.
+    /// Its length in bytes. No object is empty: 0 means that what was there is lost. Something that is no file lies in its
+    /// place, or a file without content; who reads it is told which.
     pub len: u64,
     /// When it was stored, by the storage's clock.
     pub stored: Time,
@@ -71,7 +72,7 @@ pub trait Storage: Send + Sync {
     fn head(&self, key: &StorageKey) -> Result<Listed, StorageError>;
 
     /// Every object of an area (names that are no keys are passed over: a store may hold temporary files).
-    /// Complete, or an error.
+    /// Complete, or an error. What lies in the place of an object and is no file is given too, with length 0.
     fn list(&self, area: Area, found: &mut dyn FnMut(Listed)) -> Result<(), StorageError>;
 
     /// Removes an object, durably; one that is not there is no error.

@@ -13,7 +13,6 @@ use crate::crypto::hash::object_id;
 use crate::crypto::keys::random_bytes;
 use crate::crypto::sign::Domain;
 use crate::format::cursor::Reader;
-use crate::format::damaged_index::DamagedIndex;
 use crate::format::extension::Extension;
 use crate::format::state::{DamagedPack, Record, SignedRecord, put_damaged, read_damaged};
 use crate::index::suspects::Suspects;
@@ -27,10 +26,8 @@ const NAME: &str = "damage";
 const BLOBS_MAX: usize = 4096;
 /// About how long one record gets.
 const RECORD_BYTES: usize = MIB;
-/// Segments, and as many outcomes, that one record names: an extension holds 64 KiB.
-const INDEX_PART: usize = 1000;
 /// What one run writes; the rest is found again.
-const RECORDS_MAX: usize = 16;
+pub(super) const RECORDS_MAX: usize = 16;
 
 /// Whether an error says that the bytes of a pack are wrong: not that it is gone, which every listing shows, nor that
 /// this machine lacks a key, nor that the storage fails.
@@ -56,9 +53,10 @@ impl Store {
         }
     }
 
-    /// Puts on record what reads wrong and is not on record yet; gives how many packs. Where the store cannot be written
+    /// Puts on record what reads wrong and is not on record yet, of packs and of the index; gives how many packs. Where the store cannot be written
     /// that is noticed, and kept in this machine's cache for its next session.
     pub fn record_damage(&self) -> u64 {
+        self.record_damaged_index();
         let noted = self.damage.lock().clone();
         if noted.is_empty() {
             return 0;
@@ -116,7 +114,7 @@ impl Store {
         Ok(written)
     }
 
-    fn write_damage(&self, packs: Vec<DamagedPack>, extensions: Vec<Extension>) -> Result<(), StoreError> {
+    pub(super) fn write_damage(&self, packs: Vec<DamagedPack>, extensions: Vec<Extension>) -> Result<(), StoreError> {
         if self.config.features_read_only != 0 {
             return Err(StoreError::NeedsNewer(self.config.features_read_only));
         }
@@ -134,41 +132,6 @@ impl Store {
         let sealed = envelope::seal(&self.ring, signed.record.kind(), &signed.encode());
         self.storage.put_if_absent(&StorageKey::State(object_id(&sealed)), &sealed)?;
         Ok(())
-    }
-
-    /// Puts on record which index segments and outcomes read wrong, as far as that is not known yet: other machines have
-    /// cached what they said. Where the store cannot be written that is noticed; this machine forgets its own cache.
-    pub fn record_damaged_index(&self, mut damaged: DamagedIndex) {
-        let write = || -> Result<usize, StoreError> {
-            let known = self.read_state()?.damaged_index;
-            damaged.segments.retain(|id| !known.segments.contains(id));
-            damaged.sessions.retain(|session| !known.sessions.contains(session));
-            let (mut segments, mut sessions) = (damaged.segments.into_iter(), damaged.sessions.into_iter());
-            let mut written = 0;
-            for _ in 0..RECORDS_MAX {
-                let part = DamagedIndex {
-                    segments: segments.by_ref().take(INDEX_PART).collect(),
-                    sessions: sessions.by_ref().take(INDEX_PART).collect(),
-                };
-                if part.is_empty() {
-                    break;
-                }
-                written += part.segments.len() + part.sessions.len();
-                self.write_damage(Vec::new(), vec![part.extension()])?;
-            }
-            Ok(written)
-        };
-        match write() {
-            Ok(0) => {}
-            Ok(_) => self.notice(
-                "damage in the index is recorded in the store now: machines that have cached what it said read it again"
-                    .into(),
-            ),
-            Err(error) => self.notice(format!(
-                "damage in the index was found, but could not be recorded in the store. Other machines that have \
-                 cached what it said may go on relying on it: {error}"
-            )),
-        }
     }
 
     /// What look-ups are not to rely on: what is on record, and what this machine could not put there.

@@ -41,6 +41,12 @@ pub enum StoreError {
     NoMatch(String),
     #[error("another run settled this session as ended; nothing was committed. Run the backup again")]
     Settled,
+    /// A snapshot of which nothing is left.
+    #[error(
+        "it is gone, together with everything of its session: {who}, and nobody removed it. It was lost or deleted, \
+         or the store was replaced by an earlier copy"
+    )]
+    SnapshotGone { who: &'static str },
     #[error("session {session} is in doubt: {reason}")]
     Doubt { session: SessionId, reason: String },
     #[error("{what} {path}: {source}")]
@@ -60,6 +66,7 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         match self {
             StoreError::Object(error) => error.is_damage(),
+            StoreError::SnapshotGone { .. } => true,
             StoreError::Doubt { .. } | StoreError::ConfigLost { .. } | StoreError::KeysLost(_) => true,
             _ => false,
         }

@@ -5,7 +5,9 @@ use super::outcome::Standing;
 use super::state::State;
 use super::{SHUT_OUT, Store};
 use crate::base::id::{ObjectId, SessionId};
+use crate::base::limits::STATE_BYTES_MAX;
 use crate::crypto::sign::{Domain, verify};
+use crate::format::envelope::ObjectKind;
 use crate::format::session::Outcome;
 use crate::format::state::{Record, SignedRecord};
 use crate::object::{ObjectError, envelope};
@@ -38,6 +40,13 @@ impl Store {
             None => JudgedRecord::Counts(Box::new(record)),
             Some(why) => JudgedRecord::Ignored(why),
         })
+    }
+
+    /// Whether what lies where a state record did, and reads wrong, was a record of damage: it can be done without, since
+    /// what it named is found again.
+    pub(crate) fn was_damage_record(&self, key: &StorageKey) -> bool {
+        let bytes = self.storage.get(key, STATE_BYTES_MAX * 2);
+        bytes.is_ok_and(|bytes| envelope::kind_of_damaged(&self.ring, &bytes) == Some(ObjectKind::Damage))
     }
 
     /// Why this signer may not make such a record. A new kind of record finds its place here.

@@ -1,11 +1,12 @@
 //! Files of this machine beside the store: written whole or not at all, private to their owner.
 
 use super::StoreError;
+use crate::base::machine_file;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
@@ -21,14 +22,10 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 
 /// A whole file; `None` when there is none. What lies there and is no file, a pipe say, is an error: it is not waited for.
 pub fn read(path: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
-    let no_wait = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    let file = match File::options().read(true).custom_flags(no_wait).open(path) {
+    let file = match machine_file::open(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
-    }
     let mut bytes = Vec::new();
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
@@ -72,7 +69,7 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 /// Waits for the lock that `path` stands for; it ends when the file is dropped, or with the process.
 pub fn lock(path: &Path) -> io::Result<File> {
     make_folder(folder_of(path))?;
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let file = machine_file::open_lock(path)?;
     file.lock()?;
     Ok(file)
 }
@@ -112,7 +109,8 @@ mod tests {
         let path = folder.path().join("pipe");
         let kind = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(CWD, &path, kind, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
-        assert_eq!(read(&path, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(machine_file::is_no_file(&read(&path, 10).unwrap_err()));
+        assert!(machine_file::is_no_file(&lock(&path).unwrap_err()));
     }
 
     #[test]

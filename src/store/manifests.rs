@@ -14,7 +14,7 @@ use crate::format::cursor::{Reader, put_bytes, put_varint};
 use crate::format::envelope::ObjectKind;
 use crate::format::error::DecodeError;
 use crate::format::session::Verdict;
-use crate::format::snapshot::{Head, SignedManifest};
+use crate::format::snapshot::{Head, Manifest, SignedManifest};
 use crate::object::{ObjectError, envelope};
 use crate::storage::{Area, StorageKey};
 use std::collections::BTreeMap;
@@ -132,7 +132,7 @@ impl Store {
                 Ok(Judgement::Open(new)) => open.push(new),
                 Ok(Judgement::No) => {}
                 Err(error) if error.is_damage() || error.is_unreadable() => {
-                    damaged.push(DamagedSnapshot { id, error, signed: None });
+                    damaged.push(DamagedSnapshot { id, error, signed: None, head: None });
                 }
                 Err(error) => return Err(error),
             }
@@ -147,8 +147,15 @@ impl Store {
 
     /// Reads a snapshot that is about to be used from the store, whatever the cache knew of it.
     pub(super) fn judge_again(&self, id: ObjectId, state: &State) -> Result<Judged, StoreError> {
-        if let Judgement::Counts(judged) = self.judge(id, state)? {
-            return Ok(judged);
+        match self.judge(id, state) {
+            Ok(Judgement::Counts(judged)) => return Ok(judged),
+            Ok(_) => {}
+            Err(error) => {
+                if error.is_damage() {
+                    self.forget_manifest(&id);
+                }
+                return Err(error);
+            }
         }
         let session = self.manifests.lock().known.get(&id).map(|known| known.signed.manifest.session);
         Err(match session {
@@ -169,23 +176,49 @@ impl Store {
         self.cache.write(NAME, &encode(&manifests.known));
     }
 
-    /// Forgets what is cached of manifests whose session has no outcome any more, or one that is on record as damaged.
-    pub(super) fn forget_unconfirmed(&self) -> Result<(), StoreError> {
-        let outcomes = self.outcomes()?;
-        // After the listing: an outcome goes when its entry in a settled list is durable.
-        let state = self.read_state()?;
+    /// Forgets what is cached of one manifest.
+    fn forget_manifest(&self, id: &ObjectId) {
         let mut manifests = self.manifests.lock();
         manifests.load(self);
-        let before = manifests.known.len();
-        manifests.known.retain(|_, known| {
-            let session = &known.signed.manifest.session;
-            let is_there = outcomes.contains(session) || state.settled.contains_key(session);
-            is_there && !state.damaged_index.sessions.contains(session)
-        });
-        if manifests.known.len() != before {
+        if manifests.known.remove(id).is_some() {
             self.cache.write(NAME, &encode(&manifests.known));
         }
+    }
+
+    /// Reads the outcomes of the sessions of all cached manifests, and forgets those manifests that they do not name (any
+    /// more).
+    pub(super) fn forget_unconfirmed(&self) -> Result<(), StoreError> {
+        let state = self.read_state()?;
+        let known: Vec<(ObjectId, Arc<SignedManifest>)> = {
+            let mut manifests = self.manifests.lock();
+            manifests.load(self);
+            manifests.known.iter().map(|(id, known)| (*id, known.signed.clone())).collect()
+        };
+        for (id, signed) in known {
+            self.confirm_manifest(id, &signed.manifest, &signed.signer, &state)?;
+        }
         Ok(())
+    }
+
+    /// Reads the outcome of the session that committed a cached manifest, and forgets the manifest when that does not name
+    /// it (any more). Gives the reason why the manifest is not to be relied on.
+    pub(super) fn confirm_manifest(
+        &self,
+        id: ObjectId,
+        manifest: &Manifest,
+        signer: &[u8; 32],
+        state: &State,
+    ) -> Result<Option<String>, StoreError> {
+        let reason = match self.standing(manifest.session, signer, state) {
+            Ok(Standing::Ended(Verdict::Committed(named))) if named == id => return Ok(None),
+            Ok(Standing::Doubt(reason)) => reason,
+            Ok(Standing::Open) => "the outcome of its session is gone".into(),
+            Ok(Standing::Ended(_)) => "the outcome of its session does not name it".into(),
+            Err(error) if error.is_unreadable() => error.to_string(),
+            Err(error) => return Err(error),
+        };
+        self.forget_manifest(&id);
+        Ok(Some(reason))
     }
 
     /// Whether this machine has seen a snapshot committed.
@@ -250,7 +283,7 @@ impl Store {
         let lost = open.iter().filter(was_committed).map(|Judged { id, signed, .. }| {
             let reason = format!("snapshot {id} was committed by it, and its outcome is gone");
             let error = StoreError::Doubt { session: signed.manifest.session, reason };
-            DamagedSnapshot { id: *id, error, signed: Some(signed.clone()) }
+            DamagedSnapshot { id: *id, error, signed: Some(signed.clone()), head: None }
         });
         Ok(lost.collect())
     }
@@ -272,11 +305,6 @@ impl Store {
             note_head(&mut heads, Head { signer, sequence, manifest: *id });
         }
         heads
-    }
-
-    /// Who signed a snapshot, if it is known.
-    pub(super) fn known_signer(&self, id: &ObjectId) -> Option<[u8; 32]> {
-        self.manifests.lock().known.get(id).map(|known| known.signed.signer)
     }
 
     /// A manifest that this machine has just committed.

@@ -16,6 +16,7 @@ pub mod gather;
 pub mod commit;
 pub mod adopt;
 pub mod damage;
+pub mod index_damage;
 pub mod manifests;
 pub mod snapshots;
 pub mod newest;
@@ -75,8 +76,10 @@ pub struct Store {
     /// A session of this store object writes.
     writing: AtomicBool,
     notices: Mutex<Vec<String>>,
-    /// What this process found damaged.
+    /// What this process found damaged of packs.
     damage: Mutex<Suspects>,
+    /// What it found damaged of the index.
+    index_damage: Mutex<index_damage::Noted>,
 }
 
 impl Store {

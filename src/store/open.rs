@@ -174,6 +174,7 @@ impl Store {
             writing: Default::default(),
             notices: Mutex::new(notices),
             damage: Mutex::default(),
+            index_damage: Mutex::default(),
         })
     }
 }

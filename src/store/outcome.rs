@@ -1,5 +1,6 @@
 //! How sessions ended: the outcome object of each session, or its entry in a settled list, which has precedence.
 
+use super::index_damage::read_again;
 use super::judge::FoundOutcome;
 use super::state::State;
 use super::{Store, StoreError};
@@ -33,15 +34,25 @@ impl Store {
     pub fn standing(&self, session: SessionId, host: &[u8; 32], state: &State) -> Result<Standing, StoreError> {
         let known = state.settled.contains_key(&session) || state.contested.contains(&session);
         let found = if known { FoundOutcome::None } else { self.find_outcome(session)? };
-        Ok(self.judge_outcome(session, host, state, &found))
+        let standing = self.judge_outcome(session, host, state, &found);
+        // Neither its host nor a maintainer signed it, by the session's own lease too: it is not the one that was written.
+        if let (Standing::Doubt(_), FoundOutcome::Read(outcome)) = (&standing, &found)
+            && self.read_lease(session)?.is_some_and(|lease| lease.host_key != outcome.signer)
+        {
+            self.note_damaged_session(session);
+        }
+        Ok(standing)
     }
 
-    /// What lies where a session's outcome does.
+    /// What lies where a session's outcome does. That it reads wrong is noted.
     pub(crate) fn find_outcome(&self, session: SessionId) -> Result<FoundOutcome, StoreError> {
-        match self.read_outcome(session) {
+        match read_again(|| self.read_outcome(session)) {
             Ok(None) => Ok(FoundOutcome::None),
             Ok(Some(outcome)) => Ok(FoundOutcome::Read(Box::new(outcome))),
-            Err(error) if error.is_damage() => Ok(FoundOutcome::Unreadable(error.to_string())),
+            Err(error) if error.is_damage() => {
+                self.note_damaged_session(session);
+                Ok(FoundOutcome::Unreadable(error.to_string()))
+            }
             Err(error) => Err(error),
         }
     }

@@ -4,22 +4,24 @@
 //! there is to do. What is known of the other segments is cached too. Who writes looks first whether the outcomes are
 //! still there ([`Store::confirm_ended`]), and a check that finds segments or outcomes damaged has the cache forgotten.
 
+use super::damage;
+use super::index_damage::read_again;
 use super::outcome::Standing;
 use super::state::State;
 use super::{Store, StoreError};
 use crate::base::id::{ObjectId, SessionId};
-use crate::format::cursor::{Reader, put_bytes, put_varint};
-use crate::format::damaged_index::DamagedIndex;
+use crate::format::cursor::{Reader, put_bytes, put_object_ids, put_varint};
 use crate::format::error::DecodeError;
 use crate::format::segment::Row;
 use crate::format::session::Verdict;
 use crate::index::run::RunBuilder;
+use crate::object::ObjectError;
 use crate::object::segment::SegmentReader;
-use crate::storage::{Area, StorageKey};
+use crate::storage::{Area, StorageErrorKind, StorageKey};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Its name in the cache.
-const NAME: &str = "segments";
+pub(super) const NAME: &str = "segments";
 
 /// A segment that is not in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,12 +39,12 @@ pub struct Segments {
     waiting: BTreeMap<ObjectId, Waiting>,
     /// Sessions that ended well.
     ended: BTreeSet<SessionId>,
-    /// What is on record as damaged, and was looked at again since.
-    looked_again: DamagedIndex,
+    /// Records of damage: what they name of the index was looked at again since.
+    pub(super) looked_again: BTreeSet<ObjectId>,
 }
 
 impl Segments {
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.waiting.len() as u64);
         for (id, waiting) in &self.waiting {
@@ -53,7 +55,9 @@ impl Segments {
         }
         put_varint(&mut out, self.ended.len() as u64);
         self.ended.iter().for_each(|session| out.extend_from_slice(&session.0));
-        put_bytes(&mut out, &self.looked_again.extension().body);
+        let mut records = Vec::new();
+        put_object_ids(&mut records, &self.looked_again.iter().copied().collect::<Vec<_>>());
+        put_bytes(&mut out, &records);
         out
     }
 
@@ -68,7 +72,8 @@ impl Segments {
         for _ in 0..reader.count(usize::MAX, SessionId::LEN)? {
             segments.ended.insert(reader.session()?);
         }
-        segments.looked_again = DamagedIndex::of_body(reader.bytes(usize::MAX)?);
+        let records = reader.bytes(usize::MAX)?;
+        segments.looked_again = Reader::new("cached segments", records).object_ids()?.into_iter().collect();
         reader.finish()?;
         Ok(segments)
     }
@@ -78,14 +83,24 @@ impl Store {
     /// Brings the cached index up to date with the store's segments. Those of sessions that have no outcome, or that
     /// ended with "none", are passed over; one that cannot be read is noticed and passed over.
     pub fn load_index(&self) -> Result<(), StoreError> {
+        self.forget_doubted()?;
+        self.load_listed()?;
+        // Its reading may have met an outcome that reads wrong, and of which more is cached.
+        if self.forget_doubted()? { self.load_listed() } else { Ok(()) }
+    }
+
+    fn load_listed(&self) -> Result<(), StoreError> {
         // A copy may lie in another generation than its own; which bytes count is told by its name.
         let mut listed: BTreeMap<ObjectId, Vec<u32>> = BTreeMap::new();
-        self.storage.list(Area::Index, &mut |found| {
-            if let StorageKey::Segment(generation, id) = found.key {
-                listed.entry(id).or_default().push(generation);
-            }
+        let mut lost = Vec::new();
+        self.storage.list(Area::Index, &mut |found| match found.key {
+            StorageKey::Segment(generation, id) if found.len == 0 => lost.push((id, generation)),
+            StorageKey::Segment(generation, id) => listed.entry(id).or_default().push(generation),
+            _ => {}
         })?;
         let known = self.drop_gone_segments(&listed)?;
+        // Reading says what lies in their place.
+        lost.into_iter().for_each(|(id, generation)| listed.entry(id).or_default().push(generation));
         let mut segments = self.segments.lock();
         self.load_segments(&mut segments);
         let (waiting_before, ended_before) = (segments.waiting.clone(), segments.ended.len());
@@ -96,12 +111,12 @@ impl Store {
             self.add_segments(&mut segments, &listed, &state)?;
         }
         if segments.waiting != waiting_before || segments.ended.len() != ended_before {
-            self.cache.write(NAME, &segments.encode());
+            self.write_segments(&segments);
         }
         Ok(())
     }
 
-    fn load_segments(&self, segments: &mut Segments) {
+    pub(super) fn load_segments(&self, segments: &mut Segments) {
         if !segments.loaded {
             let cached = self.cache.read(NAME).and_then(|bytes| Segments::decode(&bytes).ok());
             *segments = cached.unwrap_or(Segments { loaded: true, ..Segments::default() });
@@ -137,14 +152,24 @@ impl Store {
             {
                 continue;
             }
+            let mut wrong = None;
             for &generation in generations {
-                match self.add_segment(segments, (id, generation), state, &mut rows, &mut builder) {
-                    Err(error) if error.is_damage() => self.notice(format!("an index segment cannot be read: {error}")),
+                match read_again(|| self.add_segment(segments, (id, generation), state, &mut rows, &mut builder)) {
+                    Err(error) if error.is_damage() => {
+                        if is_wrong(&error) {
+                            wrong = Some(generation);
+                        }
+                        self.notice(format!("an index segment cannot be read: {error}"));
+                    }
                     other => {
                         other?;
+                        wrong = None;
                         break;
                     }
                 }
+            }
+            if let Some(generation) = wrong {
+                self.note_damaged_segment(generation, id);
             }
         }
         if !builder.is_empty() {
@@ -221,44 +246,15 @@ impl Store {
         Ok(())
     }
 
-    /// The sessions that have an outcome, whatever that says.
+    /// The sessions that have an outcome, whatever that says. One in whose place lies no file is lost.
     pub(super) fn outcomes(&self) -> Result<HashSet<SessionId>, StoreError> {
         let mut outcomes = HashSet::new();
         self.storage.list(Area::Sessions, &mut |found| {
-            if let StorageKey::Outcome(session) = found.key {
+            if let (StorageKey::Outcome(session), 1..) = (found.key, found.len) {
                 outcomes.insert(session);
             }
         })?;
         Ok(outcomes)
-    }
-
-    /// For who is about to write: looks again at what is on record as damaged, and forgets what is cached of it. Each time
-    /// that something new is on record; what reads right after all is taken in again by [`Store::load_index`].
-    pub(crate) fn look_again(&self, state: &State) -> Result<(), StoreError> {
-        let fresh = {
-            let mut segments = self.segments.lock();
-            self.load_segments(&mut segments);
-            let seen = &segments.looked_again;
-            DamagedIndex {
-                segments: state.damaged_index.segments.difference(&seen.segments).copied().collect(),
-                sessions: state.damaged_index.sessions.difference(&seen.sessions).copied().collect(),
-            }
-        };
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        if fresh.sessions.is_empty() {
-            let mut index = self.index.write();
-            let mut live = index.segments();
-            live.retain(|id| !fresh.segments.contains(id));
-            index.retain_segments(&live)?;
-        } else {
-            self.forget_index()?;
-        }
-        let mut segments = self.segments.lock();
-        segments.looked_again.extend(fresh);
-        self.cache.write(NAME, &segments.encode());
-        Ok(())
     }
 
     /// Forgets what is cached of segments and sessions, so that it is read from the store again. For when some of it was
@@ -269,7 +265,7 @@ impl Store {
             self.load_segments(&mut segments);
             let looked_again = std::mem::take(&mut segments.looked_again);
             *segments = Segments { loaded: true, looked_again, ..Segments::default() };
-            self.cache.write(NAME, &segments.encode());
+            self.write_segments(&segments);
         }
         self.forget_manifests();
         let mut index = self.index.write();
@@ -296,8 +292,17 @@ impl Store {
         let before = segments.ended.len();
         segments.ended.extend(sessions);
         if segments.ended.len() != before {
-            self.cache.write(NAME, &segments.encode());
+            self.write_segments(&segments);
         }
+    }
+}
+
+/// Whether a segment is there and reads wrong, or something else lies in its place.
+fn is_wrong(error: &StoreError) -> bool {
+    match error {
+        StoreError::Object(ObjectError::Storage(e)) if e.kind == StorageErrorKind::NoFile => true,
+        StoreError::Object(error) => damage::is_wrong(error),
+        _ => false,
     }
 }
 
@@ -313,7 +318,7 @@ mod tests {
             let waiting = Waiting { session: SessionId([n; 16]), signer: [n; 32], rejected: n == 1 };
             segments.waiting.insert(ObjectId([n; 32]), waiting);
             segments.ended.insert(SessionId([10 + n; 16]));
-            segments.looked_again.segments.insert(ObjectId([20 + n; 32]));
+            segments.looked_again.insert(ObjectId([20 + n; 32]));
         }
         assert_eq!(Segments::decode(&segments.encode()).as_ref(), Ok(&segments));
         assert!(Segments::decode(&segments.encode()[1..]).is_err());

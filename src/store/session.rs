@@ -5,7 +5,9 @@
 
 use super::adopt::Adoptable;
 use super::gather::Gathered;
+use super::snapshots::Snapshot;
 use super::state::State;
+use super::trust::Authenticity;
 use super::{Store, StoreError};
 use crate::base::id::{ContentId, ObjectId, SessionId};
 use crate::base::limits::{CHECKPOINT_INTERVAL_S, LEASE_S};
@@ -202,13 +204,12 @@ impl Session {
         &self.store
     }
 
-    /// Whether this snapshot may be used as parent: not removed, not condemned, and its session's outcome not on record as
-    /// damaged.
-    pub fn may_use_parent(&self, snapshot: &ObjectId, session: &SessionId) -> bool {
-        let signer = self.store.known_signer(snapshot);
-        !self.state.damaged_index.sessions.contains(session)
-            && !self.state.condemned_snapshots.contains(snapshot)
-            && !self.store.is_removed(&self.state, snapshot, signer.as_ref())
+    /// Whether this snapshot may be used as parent: its session vouches for it, and it is neither removed nor condemned.
+    pub fn may_use_parent(&self, parent: &Snapshot) -> bool {
+        let is_doubtful = matches!(parent.authenticity, Authenticity::InDoubt { .. } | Authenticity::Tampered);
+        !is_doubtful
+            && !self.state.condemned_snapshots.contains(&parent.id)
+            && !self.store.is_removed(&self.state, &parent.id, Some(&parent.signer))
     }
 
     /// Runs one step; an error in it, or before it, ends the session.

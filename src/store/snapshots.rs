@@ -4,12 +4,14 @@ use super::manifests::Judged;
 use super::newest::{self, Wanted};
 use super::state::State;
 use super::trust::{Authenticity, note_head, pin, unusable};
+use super::witnesses::Witnesses;
 use super::{Store, StoreError, WRITER};
 use crate::base::id::{ObjectId, hex};
 use crate::base::time::Time;
 use crate::format::snapshot::{Head, Manifest, SignedManifest};
 use crate::format::trust::Trust;
 use crate::storage::{Area, StorageKey};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A snapshot that counts: its session's outcome names it, and it is not removed.
@@ -34,11 +36,20 @@ pub struct DamagedSnapshot {
     pub error: StoreError,
     /// What it says of itself, where only its session is in doubt.
     pub signed: Option<Arc<SignedManifest>>,
+    /// Who signed it, and a number that its own is not above, where no more than that is left of it.
+    pub(super) head: Option<Head>,
 }
 
 impl DamagedSnapshot {
     /// Whether it may be what somebody means who asks for the newest and would get `found`.
     fn may_be_meant(&self, wanted: &Wanted, found: &Snapshot) -> bool {
+        if let Some(head) = &self.head {
+            return match head.signer == found.signer {
+                true => head.sequence > found.manifest.sequence,
+                // Of what this machine made the newest is meant, unless a host is named.
+                false => wanted.here.is_none() || !wanted.select.hosts.is_empty(),
+            };
+        }
         self.signed.as_ref().is_none_or(|signed| {
             let (manifest, of_found) = (&signed.manifest, &found.manifest);
             let is_newer = match signed.signer == found.signer {
@@ -64,7 +75,7 @@ fn passed_over(found: &Snapshot, others: Vec<Snapshot>) -> impl Iterator<Item = 
             Authenticity::Unsigned => format!("snapshot {id} claims to be newer, but is not signed"),
             _ => format!("snapshot {id} claims to be newer, but its signature does not fit"),
         };
-        DamagedSnapshot { id, error: StoreError::Doubt { session: manifest.session, reason }, signed: None }
+        DamagedSnapshot { id, error: StoreError::Doubt { session: manifest.session, reason }, signed: None, head: None }
     })
 }
 
@@ -75,7 +86,8 @@ impl Store {
         self.snapshots_under(&self.read_state()?)
     }
 
-    /// The same, whatever this machine has cached: what lost the outcome of its session since then is not among them.
+    /// The same, whatever this machine has cached: the outcome of each session is read anew, and what none vouches for is
+    /// not among them.
     pub fn snapshots_confirmed(&self) -> Result<(Vec<Snapshot>, Vec<DamagedSnapshot>), StoreError> {
         self.forget_unconfirmed()?;
         self.snapshots()
@@ -87,7 +99,12 @@ impl Store {
         damaged.retain(|damaged| !self.is_removed(state, &damaged.id, Some(&[0; 32])));
         // The first signature of a label pins its signer: so in the order of time.
         judged.sort_by_key(|judged| (judged.signed.manifest.time, judged.id));
-        let verdicts = self.authenticate(&judged)?;
+        let seen = self.seen()?;
+        let mut witnesses = Witnesses::default();
+        judged.iter().filter(|one| one.valid).for_each(|one| witnesses.hear(one.id, &one.signed));
+        let ids: HashSet<ObjectId> = judged.iter().map(|one| one.id).chain(damaged.iter().map(|one| one.id)).collect();
+        damaged.extend(self.gone_snapshots(state, &witnesses, &seen.heads, &|id| ids.contains(id)));
+        let verdicts = self.authenticate(&judged, seen)?;
         let snapshots = judged.into_iter().zip(verdicts).map(|(judged, authenticity)| Snapshot {
             id: judged.id,
             manifest: judged.signed.manifest.clone(),
@@ -97,9 +114,8 @@ impl Store {
         Ok((snapshots.collect(), damaged))
     }
 
-    /// Holds signers against the trust file, which learns of new ones and of new heads.
-    fn authenticate(&self, judged: &[Judged]) -> Result<Vec<Authenticity>, StoreError> {
-        let before = self.seen()?;
+    /// Holds signers against what this machine has seen (`before`), and the trust file learns of new ones and of new heads.
+    fn authenticate(&self, judged: &[Judged], before: Trust) -> Result<Vec<Authenticity>, StoreError> {
         let mut trust = before.clone();
         let forgotten: Vec<Authenticity> =
             judged.iter().map(|judged| self.authenticate_one(&mut trust, judged)).collect();
@@ -239,7 +255,7 @@ impl Store {
                     return Ok((snapshot, damaged));
                 }
                 Err((id, error)) if error.is_damage() || error.is_unreadable() => {
-                    damaged.push(DamagedSnapshot { id, error, signed: None })
+                    damaged.push(DamagedSnapshot { id, error, signed: None, head: None })
                 }
                 // Removed since it was listed.
                 Err((_, StoreError::NoSnapshot(_))) => {}
@@ -256,7 +272,8 @@ impl Store {
     fn confirm(&self, listed: Snapshot, state: &State) -> Result<Snapshot, (ObjectId, StoreError)> {
         let Snapshot { id, authenticity: known, .. } = listed;
         let judged = self.judge_again(id, state).map_err(|error| (id, error))?;
-        let verdicts = self.authenticate(std::slice::from_ref(&judged)).map_err(|error| (id, error))?;
+        let verdicts = self.seen().and_then(|seen| self.authenticate(std::slice::from_ref(&judged), seen));
+        let verdicts = verdicts.map_err(|error| (id, error))?;
         // What was pinned a moment ago, while listing, is new to the person.
         let authenticity = verdicts.into_iter().next().filter(|v| *v != Authenticity::Authentic).unwrap_or(known);
         let signed = &judged.signed;
@@ -296,17 +313,29 @@ impl Store {
         Ok(signers.into_iter().find(|(key, label)| label == host && *key != own).map(|(key, _)| key))
     }
 
-    /// The newest committed snapshot of this host key, host label and paths.
+    /// The newest committed snapshot of this host key, host label and paths. The outcome of its session is read anew:
+    /// nothing is built on what it does not vouch for any more.
     pub fn find_parent(&self, host: &str, paths: &[Vec<u8>]) -> Result<Option<Snapshot>, StoreError> {
         let own = self.host_key.public();
-        let (snapshots, _) = self.snapshots()?;
+        let state = self.read_state()?;
+        let (snapshots, _) = self.snapshots_under(&state)?;
         let candidates = snapshots.into_iter().filter(|snapshot| {
             snapshot.signer == own
                 && snapshot.authenticity == Authenticity::Authentic
                 && snapshot.manifest.host == host
                 && snapshot.manifest.paths == paths
         });
+        let mut candidates: Vec<Snapshot> = candidates.collect();
         // Not by time: that can be chosen.
-        Ok(candidates.max_by_key(|snapshot| snapshot.manifest.sequence))
+        candidates.sort_unstable_by_key(|snapshot| snapshot.manifest.sequence);
+        while let Some(newest) = candidates.pop() {
+            match self.confirm_manifest(newest.id, &newest.manifest, &newest.signer, &state)? {
+                None => return Ok(Some(newest)),
+                Some(reason) => {
+                    self.notice(format!("snapshot {} is not compared with, since it is in doubt: {reason}", newest.id));
+                }
+            }
+        }
+        Ok(None)
     }
 }

@@ -1,5 +1,6 @@
 //! `state/`: what was removed, condemned and settled. Every record is read once; later only new ones are read.
 
+use super::index_damage::IndexDamage;
 use super::judge::JudgedRecord;
 use super::{Store, StoreError};
 use crate::base::id::{ObjectId, SessionId};
@@ -38,8 +39,8 @@ pub struct State {
     pub contested: HashSet<SessionId>,
     /// Places in packs that were found damaged.
     pub damaged: Suspects,
-    /// Index segments and outcomes that were found damaged.
-    pub damaged_index: DamagedIndex,
+    /// Records of index segments and outcomes that were found damaged.
+    pub damaged_index: Vec<IndexDamage>,
 }
 
 impl State {
@@ -109,7 +110,10 @@ impl Store {
                 }
                 (_, Record::Damage { packs }) => {
                     packs.iter().for_each(|pack| super::damage::add(&mut state.damaged, pack.id, &pack.blobs));
-                    state.damaged_index.extend(DamagedIndex::of(&record.extensions));
+                    let damaged = DamagedIndex::of(&record.extensions);
+                    if let (StorageKey::State(id), false) = (key, damaged.is_empty()) {
+                        state.damaged_index.push(IndexDamage { record: *id, created: record.created, damaged });
+                    }
                 }
                 _ => {}
             }

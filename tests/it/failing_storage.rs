@@ -12,11 +12,12 @@ use larder::ops::restore::RestoreOptions;
 use larder::storage::layer::{Fault, FaultStorage, OperationKind, Plan};
 use larder::storage::{Storage, StorageKey};
 use larder::store::Store;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The reads of a storage that may fail.
@@ -329,6 +330,84 @@ fn an_object_in_whose_place_lies_no_file_is_damage_for_every_command() {
         fs::rename(&aside, &object).unwrap();
         sandbox.ok(["check", "--read-data"]);
     }
+}
+
+/// Every object of a store, by its kind.
+fn one_of_each_kind(store: &Path) -> Vec<(String, PathBuf)> {
+    let mut kinds = BTreeMap::new();
+    let mut left = vec![store.to_owned()];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                left.push(path);
+                continue;
+            }
+            let inside = path.strip_prefix(store).unwrap().display().to_string();
+            let area = inside.split('/').next().unwrap();
+            let record = inside.rsplit('/').next().filter(|_| area == "sessions").unwrap_or_default();
+            kinds.insert(format!("{area} {record}"), path);
+        }
+    }
+    kinds.remove("tmp ");
+    kinds.into_iter().collect()
+}
+
+#[test]
+fn every_kind_of_object_in_whose_place_lies_no_file_is_named_with_and_without_keys() {
+    let sandbox = Sandbox::new();
+    sandbox.write("source/a", crate::roundtrip::noise(9000, 3));
+    sandbox.ok(["backup", "source"]);
+    let store = sandbox.home().join(".larder");
+    let aside = sandbox.path("aside");
+    // A state record: of damage.
+    let (_, pack) = one_of_each_kind(&store).into_iter().find(|(kind, _)| kind == "packs ").unwrap();
+    let sound = fs::read(&pack).unwrap();
+    let mut damaged = sound.clone();
+    damaged[200] ^= 1;
+    fs::write(&pack, damaged).unwrap();
+    assert_eq!(sandbox.run(["check", "--read-data"]).code, 20);
+    fs::write(&pack, sound).unwrap();
+    sandbox.ok(["check"]);
+    let kinds = one_of_each_kind(&store);
+    let names: Vec<&str> = kinds.iter().map(|(kind, _)| kind.trim()).collect();
+    let all = ["config", "index", "keys", "packs", "sessions lease", "sessions outcome", "snapshots", "state", "trees"];
+    assert_eq!(names, all);
+    for (kind, object) in &kinds {
+        fs::rename(object, &aside).unwrap();
+        for (what, make) in [("folder", true), ("link", false)] {
+            match make {
+                true => fs::create_dir(object).unwrap(),
+                false => std::os::unix::fs::symlink(&aside, object).unwrap(),
+            }
+            let mut tries = vec![&["check"][..], &["check", "--keyless"]];
+            // What says that there is a snapshot.
+            if matches!(kind.trim(), "snapshots" | "sessions outcome") {
+                tries.extend([&["snapshots"][..], &["restore", "latest", "--to", "out"], &["ls", "latest"]]);
+            }
+            for words in tries {
+                let ran = sandbox.run(words.iter().copied());
+                assert_eq!(ran.code, 20, "{kind}: {what}: {words:?}: {ran:?}");
+                let is_named = (ran.stdout.clone() + &ran.stderr).contains(&format!("a {what} lies in its place"));
+                assert!(is_named, "{kind}: {what}: {words:?}: {ran:?}");
+            }
+            _ = fs::remove_file(object);
+            _ = fs::remove_dir(object);
+        }
+        fs::rename(&aside, object).unwrap();
+        sandbox.ok(["check", "--read-data"]);
+    }
+    // And in the place of a folder: what is to be written there cannot be, which is no failure of the storage.
+    let folder = store.join("index/0");
+    fs::rename(&folder, &aside).unwrap();
+    fs::write(&folder, "").unwrap();
+    sandbox.write("source/b", crate::roundtrip::noise(9000, 4));
+    for words in [&["backup", "source"][..], &["check"]] {
+        let ran = sandbox.run(words.iter().copied());
+        assert_eq!(ran.code, 20, "{words:?}: {ran:?}");
+    }
+    let ran = sandbox.run(["backup", "source"]);
+    assert!(ran.stderr.contains("the folder index/0") && ran.stderr.contains("Move it away"), "{ran:?}");
 }
 
 /// The kinds of reading: who reads gets an error that says what it is.

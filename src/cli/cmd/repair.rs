@@ -26,7 +26,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Rebuild lost or damaged index segments from the tables in the packs, and make missing folders of the store again
+    /// Rebuild lost or damaged index segments from the tables in the packs, make missing folders of the store again, and
+    /// remove records of damage that cannot be read
     #[command(after_help = EXAMPLES)]
     Index(IndexArgs),
 }
@@ -86,6 +87,12 @@ fn tell(out: &Output, dry_run: bool, folders: &[&'static str], stats: &RepairSta
             human::count(stats.packs),
             human::counted(stats.rows, "row", "rows"),
         ))?;
+        if !stats.damage_records.is_empty() {
+            out.line(&format!(
+                "{} that read wrong {would}removed: `larder check --read-data` puts on record again what they named",
+                human::counted(stats.damage_records.len() as u64, "record of damage", "records of damage"),
+            ))?;
+        }
     }
     super::backup::report::shown_problems(out, &stats.problems, stats.problems.len() as u64, "could not be used");
     Ok(())

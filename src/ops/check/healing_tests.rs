@@ -176,12 +176,13 @@ fn a_machine_with_its_cache_builds_on_nothing_that_the_store_lost() {
     let is_segment = |key: &StorageKey| matches!(key, StorageKey::Segment(..));
     let is_session = |key: &StorageKey| matches!(key, StorageKey::Outcome(_) | StorageKey::Lease(_));
     let is_session_or_snapshot = move |key: &StorageKey| is_session(key) || matches!(key, StorageKey::Snapshot(_));
-    // What goes, whether it is deleted, and whether a check must find it first: a backup reads no outcomes and segments
-    // that it knows.
+    // What goes, whether it is deleted, and whether a check must find it first: a backup reads no segments that it knows.
     type IsLost<'a> = &'a dyn Fn(&StorageKey) -> bool;
-    let cases: [(IsLost<'_>, bool, bool); 6] = [
+    let cases: [(IsLost<'_>, bool, bool); 7] = [
         (&is_outcome, true, false),
         (&is_outcome, true, true),
+        // The one of its parent it reads.
+        (&is_outcome, false, false),
         (&is_outcome, false, true),
         (&is_segment, false, true),
         (&is_segment, true, false),
@@ -204,6 +205,7 @@ fn a_machine_with_its_cache_builds_on_nothing_that_the_store_lost() {
                 assert!(check(&Arc::new(bench.reopen()), ReadData::No).is_damaged(), "{what}");
             }
             let new = backup(&Arc::new(bench.reopen()), &entries, force).snapshot.unwrap();
+            assert_eq!(records(&bench.storage), usize::from(!deleted), "{what}: what reads wrong is on record");
             let machine = Machine::of(&bench);
             let elsewhere = machine.open(&bench.storage);
             let report = check(&elsewhere, ReadData::All);
@@ -213,49 +215,83 @@ fn a_machine_with_its_cache_builds_on_nothing_that_the_store_lost() {
     }
 }
 
-/// What is wrong in its place no listing shows: other machines learn of it from the record.
+/// Finds damage of the index, and says whether it did.
+type Find<'a> = &'a dyn Fn(&Arc<Store>) -> bool;
+
+/// What is wrong in its place no listing shows: other machines learn of it from the record, whoever found it, and each time.
 #[test]
 fn what_one_machine_finds_damaged_of_the_index_no_other_one_builds_on() {
-    let entries = sample();
     let is_outcome = |key: &StorageKey| matches!(key, StorageKey::Outcome(_));
     let is_segment = |key: &StorageKey| matches!(key, StorageKey::Segment(..));
-    let kinds: [&dyn Fn(&StorageKey) -> bool; 2] = [&is_outcome, &is_segment];
-    for (at, is_lost) in kinds.into_iter().enumerate() {
+    let checks = |store: &Arc<Store>| check(store, ReadData::No).is_damaged();
+    let lists = |store: &Arc<Store>| !store.snapshots_confirmed().unwrap().1.is_empty();
+    let asks = |store: &Arc<Store>| store.find_snapshot("latest").is_err_and(|error| error.is_damage());
+    let reads = |store: &Arc<Store>| {
+        store.load_index().unwrap();
+        store.index.read().segments().is_empty()
+    };
+    let of_outcomes: [Find<'_>; 4] = [&checks, &lists, &asks, &reads];
+    let of_segments: [Find<'_>; 2] = [&checks, &reads];
+    for find in of_outcomes {
         for (force, put_back) in [(false, false), (true, false), (true, true)] {
-            let what = format!("kind {at}, force {force}, put back {put_back}");
-            let bench = Bench::new();
-            backup(&bench.store, &entries, true);
-            let (finder, other) = (Machine::of(&bench), Machine::of(&bench));
-            // It caches the index and the snapshots.
-            let cached = other.open(&bench.storage);
-            cached.load_index().unwrap();
-            assert_eq!(cached.snapshots().unwrap().0.len(), 1);
-            drop(cached);
-            let lost = bench.storage.keys().into_iter().find(|key| is_lost(key)).unwrap();
-            let bytes = bench.storage.get(&lost, usize::MAX).unwrap();
-            bench.damage(&lost, |bytes| *bytes.last_mut().unwrap() ^= 1);
-            for _ in 0..2 {
-                assert!(check(&finder.open(&bench.storage), ReadData::No).is_damaged(), "{what}");
-                assert_eq!(records(&bench.storage), 1, "{what}: on record once");
-            }
-            if put_back {
-                bench.storage.replace(&lost, bytes);
-            } else if at == 0 {
-                let (listed, damaged) = other.open(&bench.storage).snapshots_confirmed().unwrap();
-                assert!(listed.is_empty() && damaged.len() == 1, "{what}: what is cached is not said to be there");
-            }
-            let made = backup(&other.open(&bench.storage), &entries, force);
-            assert!(!put_back || made.chunks_novel == 0, "{what}: what reads right again is relied on");
-            let new = made.snapshot.unwrap();
-            let third = Machine::of(&bench);
-            let elsewhere = third.open(&bench.storage);
-            let report = check(&elsewhere, ReadData::All);
-            assert!(!report.affected_snapshots.contains(&new), "{what}: {report:?}");
-            comes_back(&elsewhere, new, &entries, &what);
-            // It looked again once: a later backup relies on what it read then.
-            let again = backup(&other.open(&bench.storage), &entries, true);
-            assert_eq!((again.chunks_novel, again.bytes_novel), (0, 0), "{what}");
+            found_damaged(&is_outcome, find, force, put_back);
         }
+    }
+    for find in of_segments {
+        for (force, put_back) in [(false, false), (true, false), (true, true)] {
+            found_damaged(&is_segment, find, force, put_back);
+        }
+    }
+}
+
+fn found_damaged(is_lost: &dyn Fn(&StorageKey) -> bool, find: Find<'_>, force: bool, put_back: bool) {
+    let (bench, entries) = (Bench::new(), sample());
+    backup(&bench.store, &entries, true);
+    let lost = bench.storage.keys().into_iter().find(|key| is_lost(key)).unwrap();
+    let what = format!("{lost}, force {force}, put back {put_back}");
+    let (finder, other) = (Machine::of(&bench), Machine::of(&bench));
+    // It caches the index and the snapshots.
+    let cached = other.open(&bench.storage);
+    cached.load_index().unwrap();
+    assert_eq!(cached.snapshots().unwrap().0.len(), 1);
+    drop(cached);
+    let bytes = bench.storage.get(&lost, usize::MAX).unwrap();
+    let damage = || bench.damage(&lost, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    damage();
+    for _ in 0..2 {
+        let store = finder.open(&bench.storage);
+        assert!(find(&store), "{what}");
+        store.record_damage();
+        assert_eq!(records(&bench.storage), 1, "{what}: on record once");
+    }
+    if put_back {
+        bench.storage.replace(&lost, bytes);
+    } else if matches!(lost, StorageKey::Outcome(_)) {
+        let (listed, damaged) = other.open(&bench.storage).snapshots_confirmed().unwrap();
+        assert!(listed.is_empty() && damaged.len() == 1, "{what}: what is cached is not said to be there");
+    }
+    let made = backup(&other.open(&bench.storage), &entries, force);
+    assert!(!put_back || made.chunks_novel == 0, "{what}: what reads right again is relied on");
+    let elsewhere = |new: ObjectId| {
+        let third = Machine::of(&bench);
+        let store = third.open(&bench.storage);
+        let report = check(&store, ReadData::All);
+        assert!(!report.affected_snapshots.contains(&new), "{what}: {report:?}");
+        comes_back(&store, new, &entries, &what);
+    };
+    elsewhere(made.snapshot.unwrap());
+    // It looked again once: a later backup relies on what it read then.
+    let again = backup(&other.open(&bench.storage), &entries, true);
+    assert_eq!((again.chunks_novel, again.bytes_novel), (0, 0), "{what}");
+    if put_back {
+        // Until it is found damaged a second time.
+        damage();
+        for _ in 0..2 {
+            assert!(check(&finder.open(&bench.storage), ReadData::No).is_damaged(), "{what}");
+            assert_eq!(records(&bench.storage), 2, "{what}: on record a second time, and not a third time");
+        }
+        let made = backup(&other.open(&bench.storage), &entries, force);
+        elsewhere(made.snapshot.unwrap());
     }
 }
 

@@ -273,7 +273,9 @@ fn listed_packs(store: &Store) -> Result<HashMap<(PackKind, ObjectId), PackState
     for (area, kind) in [(Area::Packs, PackKind::Data), (Area::Trees, PackKind::Tree)] {
         store.storage.list(area, &mut |listed| {
             if let StorageKey::Pack(id) | StorageKey::Tree(id) = listed.key {
-                packs.insert((kind, id), PackState { stored_len: Some(listed.len), ..PackState::default() });
+                // In the place of one of no length lies no file, or nothing of it.
+                let stored_len = (listed.len > 0).then_some(listed.len);
+                packs.insert((kind, id), PackState { stored_len, ..PackState::default() });
             }
         })?;
     }

@@ -5,10 +5,9 @@ use super::findings::{Findings, Flaw};
 use super::index::misplaced;
 use super::records::{check_plain, names};
 use super::{CheckOptions, CheckReport, Severity, Subject, threads};
-use crate::base::limits::RESTORE_READ_BYTES;
-use crate::crypto::hash::ObjectHasher;
 use crate::format::segment::SegmentHeader;
 use crate::monitor::{Counter, Monitor, Silent};
+use crate::object::reader::hash_object;
 use crate::storage::{Area, Storage, StorageKey};
 use crate::work::parallel;
 use std::sync::Arc;
@@ -26,7 +25,7 @@ pub fn keyless(
     let mut report = CheckReport::default();
     check_plain(&**storage, &findings)?;
     let mut objects = vec![];
-    for area in [Area::Snapshots, Area::State, Area::Index, Area::Trees, Area::Packs] {
+    for area in [Area::Snapshots, Area::Sessions, Area::State, Area::Index, Area::Trees, Area::Packs] {
         objects.extend(names(&**storage, area)?);
     }
     monitor.expect(Counter::ObjectsChecked, objects.len() as u64);
@@ -71,25 +70,22 @@ fn hash(
     bytes: &AtomicU64,
     monitor: &dyn Monitor,
 ) -> Result<Option<StorageKey>, Flaw> {
+    let len = storage.head(key)?.len;
     let id = match key {
         StorageKey::Pack(id) | StorageKey::Tree(id) | StorageKey::Segment(_, id) => id,
         StorageKey::Snapshot(id) | StorageKey::State(id) => id,
-        // Decisions and the like have other names.
+        // Records of sessions and decisions have other names. None is empty.
+        _ if len == 0 => return Err("it is empty".into()),
         _ => return Ok(None),
     };
-    let len = storage.head(key)?.len;
-    let mut hasher = ObjectHasher::default();
-    let (mut at, mut own) = (0, None);
-    while at < len {
-        piece.resize((len - at).min(RESTORE_READ_BYTES as u64) as usize, 0);
-        storage.get_range(key, at, piece)?;
-        hasher.update(piece);
+    let mut own = None;
+    let name = hash_object(storage, key, len, piece, |at, piece| {
         if let (0, StorageKey::Segment(..)) = (at, key) {
             own = Some(StorageKey::Segment(SegmentHeader::decode(piece)?.0.generation(), *id));
         }
-        at += piece.len() as u64;
         bytes.fetch_add(piece.len() as u64, Relaxed);
         monitor.add(Counter::BytesChecked, piece.len() as u64);
-    }
-    if hasher.finish() == *id { Ok(own) } else { Err("its content does not match its name".into()) }
+        Ok(())
+    })?;
+    if name == *id { Ok(own) } else { Err("its content does not match its name".into()) }
 }

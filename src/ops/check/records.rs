@@ -13,7 +13,7 @@ use crate::format::session::{Checkpoint, Lease, Verdict};
 use crate::format::snapshot::{Manifest, SignedManifest};
 use crate::monitor::Silent;
 use crate::object::envelope;
-use crate::storage::{Area, Storage, StorageError, StorageErrorKind, StorageKey};
+use crate::storage::{Area, Storage, StorageError, StorageKey};
 use crate::store::configs::{configs, newest_config, read_config};
 use crate::store::outcome::Standing;
 use crate::store::state::{Counted, State};
@@ -116,17 +116,23 @@ pub(in crate::ops) fn check_plain(storage: &dyn Storage, findings: &Findings<'_>
     if configs.is_empty() {
         findings.add(Severity::Damage, Subject::Store, "it has no config: nobody can open it without a copy of one");
     }
+    // What the last one says, if that can be read.
+    let mut newest = None;
     for number in configs {
         let key = StorageKey::Config(number);
+        newest = None;
         let Some(read) = findings.read(&Subject::Object(key), || read_config(storage, number)) else { continue };
         if read.unknown_features() != 0 {
             let message = format!("it needs a newer larder: {}", StoreError::NeedsNewer(read.unknown_features()));
             findings.add(Severity::Notice, Subject::Object(key), message);
-        } else if let Err(error) = read.decode() {
-            findings.add(Severity::Damage, Subject::Object(key), error.to_string());
+            continue;
+        }
+        match read.decode() {
+            Ok(config) => newest = Some(config),
+            Err(error) => findings.add(Severity::Damage, Subject::Object(key), error.to_string()),
         }
     }
-    for (severity, subject, message) in slots(storage, findings)? {
+    for (severity, subject, message) in slots(storage, findings, newest)? {
         findings.add(severity, subject, message);
     }
     Ok(())
@@ -139,17 +145,24 @@ fn newest(storage: &dyn Storage) -> Result<Option<Config>, StoreError> {
 }
 
 /// Holds the key slots against the list of the config, again when that has changed meanwhile.
-fn slots(storage: &dyn Storage, findings: &Findings<'_>) -> Result<Vec<(Severity, Subject, String)>, StoreError> {
-    let mut config = newest(storage)?;
+fn slots(
+    storage: &dyn Storage,
+    findings: &Findings<'_>,
+    mut config: Option<Config>,
+) -> Result<Vec<(Severity, Subject, String)>, StoreError> {
+    let mut found = compare_slots(storage, findings, config.as_ref())?;
     for _ in 1..ATTEMPTS {
-        let found = compare_slots(storage, &Findings::new(&Silent), config.as_ref())?;
+        if found.is_empty() {
+            break;
+        }
         let again = newest(storage)?;
-        if found.is_empty() || again == config {
+        if again == config {
             break;
         }
         config = again;
+        found = compare_slots(storage, &Findings::new(&Silent), config.as_ref())?;
     }
-    compare_slots(storage, findings, config.as_ref())
+    Ok(found)
 }
 
 fn compare_slots(
@@ -271,6 +284,11 @@ fn state(store: &Store, findings: &Findings<'_>) -> Result<State, StoreError> {
             Some(JudgedRecord::Ignored(why)) => {
                 findings.add(Severity::Notice, subject, format!("it is ignored: {why}"))
             }
+            None if store.was_damage_record(&key) => {
+                let message = "it was a record of damage: `larder repair index` removes it, and then `larder check \
+                               --read-data` puts on record again what still reads wrong";
+                findings.add(Severity::Notice, subject, message);
+            }
             None => {}
         }
     }
@@ -372,7 +390,8 @@ fn absent(
     witnesses: &Witnesses,
 ) -> Result<Vec<(ObjectId, String)>, StoreError> {
     let is_known = |id: &ObjectId| here.contains(id) || committed.contains_key(id);
-    let mut absent = gone_with_their_sessions(store, &records.state, witnesses, &is_known)?;
+    let gone = store.gone_snapshots(&records.state, witnesses, &store.seen()?.heads, &is_known);
+    let mut absent: Vec<_> = gone.into_iter().map(|gone| (gone.id, gone.error.to_string())).collect();
     for (id, session) in committed.iter().filter(|(id, _)| !here.contains(id)) {
         let host = records.sessions.get(session).map_or([0; 32], SessionState::host);
         if !store.is_removed(&records.state, id, Some(&host)) {
@@ -380,39 +399,6 @@ fn absent(
         }
     }
     Ok(absent)
-}
-
-/// Snapshots of which nothing is left, that other snapshots name or this machine has seen committed.
-fn gone_with_their_sessions(
-    store: &Store,
-    state: &State,
-    witnesses: &Witnesses,
-    is_known: &dyn Fn(&ObjectId) -> bool,
-) -> Result<Vec<(ObjectId, String)>, StoreError> {
-    // One that was committed a moment ago is there.
-    let is_gone = |id: &ObjectId| {
-        let found = store.storage.head(&StorageKey::Snapshot(*id));
-        found.is_err_and(|e| matches!(e.kind, StorageErrorKind::NotFound | StorageErrorKind::NoFile))
-    };
-    let mut gone = BTreeMap::new();
-    for id in witnesses.named().filter(|id| !is_known(id)) {
-        if !store.is_removed(state, id, None) && is_gone(id) {
-            gone.insert(*id, "another snapshot names it");
-        }
-    }
-    for head in store.seen()?.heads.iter().filter(|head| !is_known(&head.manifest)) {
-        if !store.is_removed(state, &head.manifest, Some(&head.signer)) && is_gone(&head.manifest) {
-            gone.insert(head.manifest, "this machine has seen it committed");
-        }
-    }
-    let say = |(id, who)| {
-        let message = format!(
-            "it is gone, together with everything of its session: {who}, and nobody removed it. It was lost or \
-             deleted, or the store was replaced by an earlier copy"
-        );
-        (id, message)
-    };
-    Ok(gone.into_iter().map(say).collect())
 }
 
 /// What is wrong with a manifest whose session has no outcome; `None`: its run was killed before, or is still at it.

@@ -5,8 +5,9 @@ use crate::monitor::{Silent, StageTimes};
 use crate::ops::repair::{self, RepairOptions};
 use crate::ops::restore::{RestoreOptions, run as restore};
 use crate::ops::testing::{Bench, Entries, noise};
+use crate::storage::layer::{OperationKind, RecordStorage};
 use crate::storage::memory::MemoryStorage;
-use crate::storage::{Capabilities, Created, Listed, Storage, StorageError, StorageWriter};
+use crate::storage::{Area, Capabilities, Created, Listed, Storage, StorageError, StorageWriter};
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 
@@ -413,4 +414,23 @@ fn a_share_of_the_packs_is_never_none_of_them_and_never_more_than_all() {
         (0..20)
             .any(|_| choose(packs.clone(), ReadData::Percent(50.0)) != choose(packs.clone(), ReadData::Percent(50.0)))
     );
+}
+
+/// A listing of a big store takes long: a check makes no needless one.
+#[test]
+fn a_check_lists_each_area_once_and_what_its_listing_of_snapshots_takes() {
+    let bench = Bench::new();
+    let mut entries = Entries::default();
+    entries.file("/file", noise(20_000, 1));
+    bench.backup(&entries);
+    let recorded = Arc::new(RecordStorage::new(bench.storage.clone()));
+    let store = bench.open(recorded.clone()).unwrap();
+    recorded.take();
+    let report = run(&store, &CheckOptions { threads: 1, ..CheckOptions::default() }, &Silent).unwrap();
+    assert!(report.findings.is_empty(), "{report:?}");
+    let lists = |area| recorded.operations().iter().filter(|o| o.kind == OperationKind::List && o.area == area).count();
+    for area in Area::ALL {
+        let expected = if matches!(area, Area::State | Area::Snapshots) { 2 } else { 1 };
+        assert_eq!(lists(area), expected, "{area:?}");
+    }
 }

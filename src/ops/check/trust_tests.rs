@@ -10,6 +10,7 @@ use crate::format::state::Record;
 use crate::monitor::Silent;
 use crate::ops::testing::{Bench, Entries, noise};
 use crate::storage::Storage;
+use crate::store::newest::Wanted;
 use crate::store::session::Session;
 use crate::store::tests::put_record;
 
@@ -181,10 +182,19 @@ fn a_snapshot_of_which_nothing_is_left_is_named_by_those_who_saw_it() {
         let report = machine();
         assert!(says(&report, Severity::Damage, made[at], "nobody removed it"), "{:?}", messages(&report));
         assert_eq!(report.affected_snapshots, [made[at]]);
+        // Listings say it too, and who asks for the newest is told when it may have been that one.
+        let (_, damaged) = bench.reopen().snapshots_confirmed().unwrap();
+        let gone: Vec<ObjectId> = damaged.iter().map(|damaged| damaged.id).collect();
+        assert!(gone == [made[at]] && damaged[0].error.to_string().contains("nobody removed it"), "{damaged:?}");
+        let (latest, doubts) = bench.reopen().find_snapshot_among("latest", &Wanted::default()).unwrap();
+        assert_eq!((latest.id, doubts.len()), (made[if at == 2 { 1 } else { 2 }], usize::from(at == 2)));
+        let by_its_id = bench.reopen().find_snapshot(&made[at].to_string());
+        assert!(by_its_id.is_err_and(|error| error.is_damage()));
         assert_eq!(says(&check(&bench, ReadData::No), Severity::Damage, made[at], "nobody removed it"), at == 1);
         // One that was removed before is missed by nobody.
         let removal = put_record(&bench.store, &bench.store.host_key, Record::Removal { snapshots: vec![made[at]] });
         assert!(!machine().is_damaged(), "{:?}", messages(&machine()));
+        assert!(bench.reopen().snapshots_confirmed().unwrap().1.is_empty());
         bench.storage.delete(&StorageKey::State(removal)).unwrap();
         lost.drain(..).for_each(|(key, bytes)| bench.storage.replace(&key, bytes));
         assert!(!machine().is_damaged(), "{:?}", messages(&machine()));

@@ -1,12 +1,12 @@
 //! The few system calls that change a store's folder. A watch sees each of them before it is made.
 
-use super::super::Created;
+use super::super::{Created, StorageError, StorageKey};
 use crate::base::id::StoreId;
 use parking_lot::Mutex;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    self as sys, AtFlags, FlockOperation, Mode, OFlags, RenameFlags, StatxFlags, fsync, ftruncate, linkat, mkdirat,
-    openat, renameat_with, statx, unlinkat,
+    self as sys, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, StatxFlags, fsync, ftruncate, linkat,
+    mkdirat, openat, renameat_with, statat, statx, unlinkat,
 };
 use rustix::io::{Errno, pwrite};
 use std::io;
@@ -118,6 +118,27 @@ impl Disk {
 
     pub(super) fn open_folder(&self, path: &str) -> io::Result<OwnedFd> {
         Ok(openat(&self.root, path, FOLDER, Mode::empty())?)
+    }
+
+    /// What failed at an object: told from something else that lies in its place, or in that of its folder, which no trying
+    /// again makes right.
+    pub(super) fn failed(&self, operation: &'static str, key: &StorageKey, error: io::Error) -> StorageError {
+        if error.kind() == io::ErrorKind::NotFound {
+            return StorageError::new(operation, key, error);
+        }
+        let what = match statat(&self.root, key.path(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => "a folder",
+                FileType::Symlink => "a link",
+                FileType::Fifo => "a pipe",
+                FileType::Socket => "a socket",
+                FileType::CharacterDevice | FileType::BlockDevice => "a device",
+                _ => return StorageError::new(operation, key, error),
+            },
+            Err(Errno::NOTDIR) => return StorageError::no_folder(operation, key),
+            Err(_) => return StorageError::new(operation, key, error),
+        };
+        StorageError::no_file(operation, key, what)
     }
 
     pub(super) fn sync_folder(&self, folder: impl AsFd, path: &str) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Listing an area: every name that is a key, or an error.
+//! Listing an area: every name that is a key, whatever lies there, or an error.
 
 use super::super::{Area, Listed, StorageError, StorageKey};
 use super::disk::Disk;
@@ -70,9 +70,10 @@ fn files(
             Err(Errno::NOENT) => continue,
             other => other?,
         };
-        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-            found(listed(key, &stat));
-        }
+        let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let listed = listed(key, &stat);
+        // The name says that there was an object: it is not passed over, and reading it says what lies there.
+        found(if is_file { listed } else { Listed { len: 0, ..listed } });
     }
     Ok(())
 }

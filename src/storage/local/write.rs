@@ -160,7 +160,8 @@ impl StorageWriter for LocalWriter {
     }
 
     fn commit(self: Box<Self>, key: &StorageKey) -> Result<Created, StorageError> {
-        (*self).finish(key).map_err(|e| StorageError::new("create", key, e))
+        let disk = self.creator.disk.clone();
+        (*self).finish(key).map_err(|e| disk.failed("create", key, e))
     }
 
     fn abort(self: Box<Self>) {}

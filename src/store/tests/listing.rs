@@ -115,13 +115,13 @@ fn removed_snapshots_are_gone_and_undelete_brings_them_back() {
     let storage: Arc<dyn Storage> = memory;
     let one = backup(&store, "host", b"one").unwrap().snapshot;
     let two = backup(&store, "host", b"two").unwrap().snapshot;
+    let [first, second] = [one, two].map(|id| store.find_snapshot(&id.to_string()).unwrap());
     let maintainer = store.maintainer.as_ref().unwrap();
     let removal = put_record(&store, maintainer, Record::Removal { snapshots: vec![one] });
     assert_eq!(ids(&store), [two]);
     assert!(matches!(store.find_snapshot(&one.to_string()), Err(StoreError::NoSnapshot(_))));
     let session = begin(&store, "host").unwrap();
-    let none = crate::base::id::SessionId([0; 16]);
-    assert!(!session.may_use_parent(&one, &none) && session.may_use_parent(&two, &none));
+    assert!(!session.may_use_parent(&first) && session.may_use_parent(&second));
     put_record(&store, maintainer, Record::Undelete { removal, session: session.id() });
     assert_eq!(ids(&store), [two], "an undelete counts through its session's outcome only");
     session.end().unwrap();
