@@ -11,7 +11,7 @@ use super::tally::count;
 use super::window::Builder;
 use super::{ATTRIBUTES_DIFFER, LINK_LEADS, Overwrite, RestoreContext};
 use crate::base::path::{path_of, split_key, subtree_prefix};
-use crate::destination::{Destination, FoundDirectory, Way};
+use crate::destination::{Clearing, Destination, FoundDirectory, Way};
 use crate::format::tree::{Content, Entry, EntryKind};
 use std::collections::VecDeque;
 use std::io;
@@ -120,15 +120,18 @@ impl<D: Destination> Directories<D> {
         }
     }
 
-    /// A directory lies in the target where the snapshot has something else: with `--delete` and overwriting what is in it
-    /// goes, since the snapshot lacks it. False when it was to go, and did not.
-    pub fn gives_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &RestoreContext<'_, D>) -> bool {
-        !self.clears(context) || sweep::clear(folder, name, self.last().choice, context)
+    /// In a dry run: whether a directory in the last one would give way to what the snapshot has.
+    pub fn would_give_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &RestoreContext<'_, D>) -> bool {
+        let Some(choice) = self.clears(context) else { return true };
+        let clear = |clearing| sweep::clear(folder, name, choice, clearing, context);
+        clear(Clearing::Ask) && clear(Clearing::Remove(name))
     }
 
-    /// Whether directories in the last one give way to what the snapshot has.
-    pub fn clears(&self, context: &RestoreContext<'_, D>) -> bool {
-        context.request.delete && context.request.overwrite.replaces() && !self.last().mounted
+    /// Whether directories in the last one give way to what the snapshot has, with what the rules say of the last one:
+    /// with `--delete` and overwriting what is in them goes, since the snapshot lacks it.
+    pub fn clears(&self, context: &RestoreContext<'_, D>) -> Option<Choice> {
+        let clears = context.request.delete && context.request.overwrite.replaces() && !self.last().mounted;
+        clears.then(|| self.last().choice)
     }
 
     /// Goes to the directory with these parent components; those that are complete by that are closed.

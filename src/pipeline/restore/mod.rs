@@ -59,10 +59,6 @@ const IN_THE_WAY: &str = "something else lies in the target under this name; it 
 const ATTRIBUTES_DIFFER: &str = "its content is right, and something else about it is not; it was left as it is \
                                  (--overwrite if-changed corrects it)";
 
-/// Why a file does not take the place of a directory that was to be removed.
-const DIRECTORY_STAYS: &str = "a directory is there, and something in it is not deleted, so that the snapshot's entry cannot \
-                               take its place";
-
 /// So many packs that cannot be read, one after another, end a run.
 const FAILING_PACKS_MAX: usize = 32;
 /// Why a link to a directory was not followed.

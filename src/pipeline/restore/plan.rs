@@ -11,12 +11,12 @@ use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, DIRECTORY_STAYS, IN_THE_WAY, Overwrite, RestoreContext, links, verify, write};
+use super::{ATTRIBUTES_DIFFER, IN_THE_WAY, Overwrite, RestoreContext, links, verify, write};
 use crate::base::id::ContentId;
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB, PARTIAL_BYTES_MIN};
 use crate::base::path::{path_of, split_key, subtree_prefix};
 use crate::crypto::hash::content_id;
-use crate::destination::{Destination, Existing};
+use crate::destination::{DIRECTORY_STAYS, Destination, Existing};
 use crate::format::blob::BlobKind;
 use crate::format::compare::Fields;
 use crate::format::list::Item;
@@ -251,6 +251,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         if entry.meta.kind == EntryKind::File {
             let mut file = File::new(folder, name, size, finish, replace);
             file.first_name = first_name;
+            file.clears = self.directories.clears(self.context);
             file.settled = pass.into();
             file.kept = pass;
             file.content = partial(&entry, size);
@@ -260,7 +261,8 @@ impl<'a, D: Destination> Planner<'a, D> {
         } else {
             let Meta { kind, target, rdev, .. } = entry.meta;
             let (name, itself) = (name.into(), Itself { kind, size, target, rdev });
-            self.window.ready(Ready::Special { folder, name, itself, finish, replace, first_name });
+            let clears = self.directories.clears(self.context);
+            self.window.ready(Ready::Special { folder, name, itself, finish, replace, clears, first_name });
         }
     }
 
@@ -305,7 +307,8 @@ impl<'a, D: Destination> Planner<'a, D> {
                 return None;
             }
         };
-        if existing.kind == EntryKind::Directory && !self.directories.gives_way(folder, name, self.context) {
+        let dry = request.dry_run && existing.kind == EntryKind::Directory;
+        if dry && !self.directories.would_give_way(folder, name, self.context) {
             tally.problem(folder.path_of(name), DIRECTORY_STAYS.into());
             return None;
         }
