@@ -31,8 +31,8 @@ pub use directory::FsDirectory;
 pub use file::FsFile;
 
 use super::{
-    Attributes, Clear, Destination, Existing, Expected, FoundDirectory, Identity, Losses, Part, ReadBack, Replace,
-    Special, Sweep, Way,
+    Attributes, Clear, Destination, Existing, Expected, FoundDirectory, Identity, Led, Losses, Node, Part, ReadBack,
+    Replace, Special, Sweep, Way,
 };
 use crate::base::time::Time;
 use crate::format::compare::{Facts, Fields};
@@ -223,6 +223,15 @@ impl Destination for FsDestination {
 
     fn way(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Way<Arc<FsDirectory>>> {
         self.way_of(parent, name)
+    }
+
+    fn led(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Led<Arc<FsDirectory>>>> {
+        self.led_by(parent, name)
+    }
+
+    fn node(&self, directory: &Arc<FsDirectory>) -> io::Result<Node> {
+        let stat = compare::look(self.directories.fd(directory)?.as_fd(), c"")?;
+        Ok((rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
     }
 
     fn create(

@@ -137,6 +137,18 @@ pub enum Way<T> {
     Nowhere,
 }
 
+/// A link to a directory, and what it needs.
+pub struct Led<T> {
+    /// Where it leads, if that is beneath the destination, and the path there, component by component.
+    pub directory: Option<T>,
+    pub path: Vec<Vec<u8>>,
+    /// It is not one of those that are never followed.
+    pub may_be_followed: bool,
+    /// Links and directories that are passed, the directory that it leads to among them, with their paths on this machine
+    /// (empty: unknown).
+    pub passed: Vec<(Node, Vec<u8>)>,
+}
+
 /// What becomes of an entry that the snapshot lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -172,6 +184,8 @@ pub struct Sweep<'a> {
     pub decide: &'a dyn Fn(&[u8], bool, Verdict) -> Verdict,
     /// What is never removed, by what it is and by its path on this machine, which may be unknown (empty).
     pub never: &'a dyn Fn(Node, &[u8]) -> bool,
+    /// What stays since links on the way need it, by the same; such a directory can be swept itself.
+    pub led: &'a dyn Fn(Node, &[u8]) -> bool,
     /// Hears of everything that is not simply kept, by its path below the directory.
     pub tell: &'a mut dyn FnMut(&[u8], Swept),
     pub dry_run: bool,
@@ -259,6 +273,12 @@ pub trait Destination: Send + Sync {
 
     /// Where something leads that lies under a directory's name and is none: what [`Destination::directory`] refused.
     fn way(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Way<Self::Directory>>;
+
+    /// The same of any entry, before the restore begins; `None` when it is no link, or none to a directory.
+    fn led(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Option<Led<Self::Directory>>>;
+
+    /// Which one a directory is.
+    fn node(&self, directory: &Self::Directory) -> io::Result<Node>;
 
     /// Begins a file of this size, all of it a hole. It is told apart from a whole file until it is finished. `flags`:
     /// those of its file flags that must be set before its first byte are.

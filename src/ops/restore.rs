@@ -23,8 +23,8 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// How to restore.
@@ -118,6 +118,7 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         destination: destination.as_ref(),
         tally: &tally,
         failure: &Failure::default(),
+        on_the_way: OnceLock::new(),
         keep_alive: &|| lease.keep_alive(),
     };
     let done = run_pipeline(&context);
@@ -137,8 +138,8 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
         }
     }
     let mut stats = tally.stats();
-    if stats.changed_while_read > 0 {
-        let count = stats.changed_while_read;
+    let count = stats.changed_while_read;
+    if count > 0 {
         monitor.note(&format!("files that changed while they were backed up, restored as they were read: {count}"));
     }
     stats.snapshot = Some(snapshot.id);

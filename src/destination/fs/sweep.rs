@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 const OURS: &str = "it belongs to the store, its cache or its configuration, or this command reads it";
+const LED: &str = "a link in the place of one of the snapshot's directories leads to it, or through it";
 
 /// A directory that is being swept.
 struct Level {
@@ -162,6 +163,11 @@ impl FsDestination {
         if (sweep.never)(node, &at) {
             level.stays = true;
             (sweep.tell)(path, Swept::Kept(OURS));
+            return Ok(None);
+        }
+        if (sweep.led)(node, &at) {
+            level.stays = true;
+            (sweep.tell)(path, Swept::Kept(LED));
             return Ok(None);
         }
         if directory {

@@ -19,6 +19,7 @@ pub mod tally;
 pub mod rules;
 pub mod window;
 mod directories;
+mod on_the_way;
 mod links;
 pub mod plan;
 pub mod fetch;
@@ -31,6 +32,7 @@ mod resume;
 mod feed;
 mod worker;
 
+pub use on_the_way::OnTheWay;
 pub use rules::Rules;
 pub use tally::{RestoreStats, Tally};
 
@@ -47,8 +49,8 @@ use finish::InFlight;
 use parking_lot::RwLockReadGuard;
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Why an entry was left.
@@ -63,7 +65,7 @@ const ATTRIBUTES_DIFFER: &str = "its content is right, and something else about 
 const FAILING_PACKS_MAX: usize = 32;
 /// Why a link to a directory was not followed.
 const LINK_LEADS: &str = "a link to a directory of the target, which is not followed where the snapshot has no directory \
-                          of this name, or where --delete would remove what comes there by another way,";
+                          of this name, or, with --delete, where other entries of the snapshot come to the same directory,";
 
 /// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
 /// as a whole (a new file under a temporary name, then renamed over it) or left.
@@ -132,6 +134,8 @@ pub struct RestoreContext<'a, D: Destination> {
     pub tally: &'a Tally<'a>,
     /// The first error that ends the run.
     pub failure: &'a Failure,
+    /// With `--delete`: which links are followed, and what must stay for them.
+    pub on_the_way: OnceLock<OnTheWay>,
     /// Called now and then: renews the lease that keeps the snapshot's data.
     pub keep_alive: &'a (dyn Fn() + Sync),
 }
@@ -187,6 +191,11 @@ impl<D: Destination> RestoreContext<'_, D> {
         }
     }
 
+    /// Whether an entry of the target must stay, since a link on the way needs it.
+    fn keeps_for_links(&self, node: Node, path: &[u8]) -> bool {
+        self.on_the_way.get().is_some_and(|links| links.keeps(node, path))
+    }
+
     fn display(&self, key: &[u8]) -> String {
         String::from_utf8_lossy(&path_of(key)).into_owned()
     }
@@ -214,6 +223,11 @@ pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), StoreE
     };
     let (feed, windows, done) = Feed::new();
     let request = context.request;
+    context.failure.guard(|| {
+        let found = on_the_way::find(context)?;
+        _ = context.on_the_way.set(found);
+        Ok(())
+    });
     let mut in_flight = InFlight::new(context, &meters, windows, done);
     std::thread::scope(|scope| {
         if !request.dry_run
@@ -222,7 +236,9 @@ pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), StoreE
             context.failure.set(error);
         }
         let start = Instant::now();
-        context.failure.guard(|| plan::plan(context, &mut |window| in_flight.send(window)));
+        if !context.is_over() {
+            context.failure.guard(|| plan::plan(context, &mut |window| in_flight.send(window)));
+        }
         meters.plan.worked(start.elapsed().saturating_sub(in_flight.aside));
         in_flight.end();
     });

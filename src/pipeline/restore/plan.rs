@@ -99,7 +99,7 @@ pub(super) fn plan<'a, D: Destination>(
 }
 
 /// The end of the range of keys that begin with `prefix`: empty for all keys.
-fn after(prefix: &[u8]) -> Vec<u8> {
+pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
     let mut to = prefix.to_vec();
     if let Some(last) = to.last_mut() {
         // A subtree's prefix ends in 0x00.

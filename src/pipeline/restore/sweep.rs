@@ -179,11 +179,13 @@ fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<Only<'_>>, context:
         }
     };
     let never = |node, path: &[u8]| request.never.contains(&node) || request.never_at.contains(path);
+    let led = |node, path: &[u8]| context.keeps_for_links(node, path);
     let mut sweep = Sweep {
         names: &swept.names,
         only: only.map(|only| (only.name, only.lies_as())),
         decide: &decide,
         never: &never,
+        led: &led,
         tell: &mut tell,
         dry_run: request.dry_run || asks,
     };

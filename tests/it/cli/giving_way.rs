@@ -149,6 +149,93 @@ fn a_directory_of_which_something_is_kept_stays_whole() {
     assert!(dry.code == 1 && !dry.stdout.contains("would delete"), "{dry:?}");
     let ran = restore(&tree, &tree.target, &words);
     assert!(ran.code == 1 && kept(&tree, &tree.target) == ALL, "{ran:?}");
-    assert!(!ran.stdout.contains("deleted "), "{ran:?}");
+    assert!(!ran.stdout.contains("deleted"), "{ran:?}");
     assert!(ALL.iter().all(|name| ran.stderr.contains(&format!("/{name}"))), "{ran:?}");
+}
+
+#[test]
+fn what_a_link_on_the_way_leads_to_stays_wherever_it_lies() {
+    // Where the link leads, what else lies on that way, and what goes all the same.
+    let shapes: [(&str, &str, &[&str], &[&str]); 7] = [
+        ("e", "e", &[], &[]),
+        ("e/", "e", &[], &[]),
+        // Swept long before the link is met, and after it.
+        ("a/gone/deep", "a/gone/deep", &[], &["a/gone/other"]),
+        ("z/gone/deep", "z/gone/deep", &[], &["z/gone/other"]),
+        ("hop", "far/e", &["hop>far/e"], &["far/other"]),
+        ("p/../q/e", "q/e", &["p/"], &["q/other"]),
+        ("ABSOLUTE/q/e", "q/e", &[], &["q/other"]),
+    ];
+    for overwrite in ["if-changed", "refuse"] {
+        for (link, directory, way, goes) in shapes {
+            let tree = Tree::new(|source| {
+                for name in ["a/1", "b/sub/deep", "b/x", "z/2"] {
+                    fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+                    fs::write(source.join(name), name).unwrap();
+                }
+            });
+            let at = |name: &str| tree.target.join(name);
+            fs::create_dir_all(at(directory)).unwrap();
+            assert!(
+                Command::new("cp")
+                    .arg("-pr")
+                    .arg(tree.source.join("b/."))
+                    .arg(at(directory))
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            fs::write(at(directory).join("newer"), "own").unwrap();
+            symlink(link.replace("ABSOLUTE", &text(&tree.target)), at("b")).unwrap();
+            for needed in way {
+                match needed.split_once('>') {
+                    Some((name, to)) => symlink(to, at(name)).unwrap(),
+                    None => fs::create_dir_all(at(needed)).unwrap(),
+                }
+            }
+            for name in goes {
+                fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+                fs::write(at(name), "own").unwrap();
+            }
+            let dry = restore(&tree, &tree.target, &[overwrite, "--dry-run"]);
+            assert!(dry.code == 0 && at(directory).join("newer").exists(), "{link}: {dry:?}");
+            let ran = restore(&tree, &tree.target, &[overwrite, "--verify", "-v"]);
+            assert!(ran.code == 0 && ran.stderr.contains("a link is followed"), "{link}: {ran:?}");
+            assert!(fs::symlink_metadata(at("b")).unwrap().is_symlink());
+            // As the live system sees it.
+            assert_eq!(names(&at("b")), ["sub", "x"], "{link}: {ran:?}");
+            assert_eq!(fs::read_to_string(at("b/sub/deep")).unwrap(), "b/sub/deep");
+            assert_eq!(fs::read_to_string(at("b/x")).unwrap(), "b/x");
+            assert!(goes.iter().all(|name| !at(name).exists()), "{link}: {ran:?}");
+            let told = |ran: &Ran, word| {
+                ran.stdout.lines().filter_map(|l| l.strip_prefix(word)).map(str::to_string).collect::<Vec<_>>()
+            };
+            assert_eq!(told(&dry, "would delete "), told(&ran, "deleted   "), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_goes_from_where_a_link_leads_that_is_not_followed() {
+    let tree = Tree::new(|source| {
+        for name in ["b/x", "b/e/1", "c/e/2", "c/f", "d"] {
+            fs::create_dir_all(source.join(name).parent().unwrap()).unwrap();
+            fs::write(source.join(name), name).unwrap();
+        }
+    });
+    let at = |name: &str| tree.target.join(name);
+    // The snapshot has the directory too, and a file in the place of another one.
+    for (link, to) in [("b", "c"), ("b", "d")] {
+        _ = fs::remove_dir_all(&tree.target);
+        for name in ["x", "e/1", "e/own", "own"] {
+            fs::create_dir_all(at(to).join(name).parent().unwrap()).unwrap();
+            fs::write(at(to).join(name), "own").unwrap();
+        }
+        symlink(to, at(link)).unwrap();
+        let ran = restore(&tree, &tree.target, &["if-changed"]);
+        assert!(ran.code == 1 && !ran.stdout.contains("deleted"), "{ran:?}");
+        for name in ["x", "e/1", "e/own", "own"] {
+            assert!(at(to).join(name).exists(), "{to}/{name}: {ran:?}");
+        }
+    }
 }
