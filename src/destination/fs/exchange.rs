@@ -45,22 +45,6 @@ fn is_directory(directory: &OwnedFd, name: &[u8]) -> rustix::io::Result<bool> {
     Ok(EntryKind::of_mode(stat.st_mode) == EntryKind::Directory)
 }
 
-/// Two entries, one of which is a directory, change places; false where that cannot be done in one step.
-fn exchange(directory: &OwnedFd, temporary: &[u8], name: &[u8]) -> io::Result<bool> {
-    let was_directory = is_directory(directory, temporary)?;
-    match rustix::fs::renameat_with(directory, temporary, directory, name, RenameFlags::EXCHANGE) {
-        Ok(()) => {}
-        // The last four: as from one that takes it for a simple renaming.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(false),
-        Err(Errno::ISDIR | Errno::NOTDIR | Errno::EXIST | Errno::NOTEMPTY) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    }
-    match is_directory(directory, name)? {
-        is if is == was_directory => Ok(true),
-        _ => Err(io::Error::other("the file system says that two entries changed places, and they did not")),
-    }
-}
-
 impl FsDestination {
     /// Puts what was made under a temporary name in the place of `name`. A full directory gives way if `clear` says so.
     pub(super) fn replace(
@@ -72,7 +56,7 @@ impl FsDestination {
     ) -> io::Result<()> {
         let renamed = match clear {
             Some(clear) => match rustix::fs::renameat(fd, temporary, fd, name) {
-                Err(Errno::ISDIR) => instead_of_full(fd, temporary, name, clear),
+                Err(Errno::ISDIR) => self.instead_of_full((directory, fd), temporary, name, clear),
                 renamed => renamed.map_err(io::Error::from),
             },
             None => rename_over(fd, temporary, name),
@@ -86,46 +70,74 @@ impl FsDestination {
     /// A new directory where something lies that is none.
     pub(super) fn directory_instead(&self, parent: &Arc<FsDirectory>, fd: &OwnedFd, name: &[u8]) -> io::Result<()> {
         let temporary = self.temporary_name(parent, fd);
-        let remove = |name: &[u8]| rustix::fs::unlinkat(fd, name, AtFlags::empty());
+        let remove = |how| rustix::fs::unlinkat(fd, &*temporary, how);
         let instead = self.in_writable(parent, fd, || Ok(make_directory(fd, &temporary)?)).and_then(|()| {
-            if !exchange(fd, &temporary, name)? {
-                remove(name)?;
-                return Ok(rustix::fs::renameat(fd, &temporary, fd, name)?);
-            }
-            match remove(&temporary) {
+            self.exchange((parent, fd), &temporary, name)?;
+            match remove(AtFlags::empty()) {
                 // It was replaced at once.
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 Err(error) => {
-                    _ = exchange(fd, &temporary, name);
+                    self.exchange((parent, fd), &temporary, name)?;
                     Err(error.into())
                 }
             }
         });
         instead.map_err(|error| {
-            _ = rustix::fs::unlinkat(fd, &*temporary, AtFlags::REMOVEDIR);
+            _ = remove(AtFlags::REMOVEDIR);
             let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
             explain(error, there | self.flags_of(parent))
         })
     }
-}
 
-/// The same where a directory lies: it goes when the new entry is in its place, or just before it comes.
-fn instead_of_full(fd: &OwnedFd, temporary: &[u8], name: &[u8], clear: Clear<'_>) -> io::Result<()> {
-    let stays = || io::Error::new(io::ErrorKind::DirectoryNotEmpty, DIRECTORY_STAYS);
-    if !clear(Clearing::Ask) {
-        return Err(stays());
-    }
-    if !exchange(fd, temporary, name)? {
-        return if clear(Clearing::Remove(name)) {
-            Ok(rustix::fs::renameat(fd, temporary, fd, name)?)
-        } else {
-            Err(stays())
-        };
-    }
-    if !clear(Clearing::Remove(temporary)) {
+    /// The same where a full directory lies: it goes when the new entry is in its place.
+    fn instead_of_full(
+        &self,
+        at: (&Arc<FsDirectory>, &OwnedFd),
+        temporary: &[u8],
+        name: &[u8],
+        clear: Clear<'_>,
+    ) -> io::Result<()> {
+        let stays = || io::Error::new(io::ErrorKind::DirectoryNotEmpty, DIRECTORY_STAYS);
+        if !clear(Clearing::Ask) {
+            return Err(stays());
+        }
+        self.exchange(at, temporary, name)?;
+        if clear(Clearing::Remove(temporary)) {
+            return Ok(());
+        }
         // What is left of it must not lie under a name that nobody knows.
-        exchange(fd, temporary, name)?;
-        return Err(stays());
+        self.exchange(at, temporary, name)?;
+        Err(stays())
     }
-    Ok(())
+
+    /// Two entries, one of which is a directory, change places. Where that cannot be done in one step, the one goes aside
+    /// for the moment.
+    fn exchange(
+        &self,
+        (directory, fd): (&Arc<FsDirectory>, &OwnedFd),
+        temporary: &[u8],
+        name: &[u8],
+    ) -> io::Result<()> {
+        let was_directory = is_directory(fd, temporary)?;
+        let rename = |from: &[u8], to: &[u8]| rustix::fs::renameat(fd, from, fd, to);
+        match rustix::fs::renameat_with(fd, temporary, fd, name, RenameFlags::EXCHANGE) {
+            Ok(()) => {}
+            // The last four: as from one that takes it for a simple renaming.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)
+            | Err(Errno::ISDIR | Errno::NOTDIR | Errno::EXIST | Errno::NOTEMPTY) => {
+                let aside = self.temporary_name(directory, fd);
+                rename(name, &aside)?;
+                if let Err(error) = rename(temporary, name) {
+                    rename(&aside, name)?;
+                    return Err(error.into());
+                }
+                rename(&aside, temporary)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        match is_directory(fd, name)? == was_directory {
+            true => Ok(()),
+            false => Err(io::Error::other("the file system says that two entries changed places, and they did not")),
+        }
+    }
 }

@@ -35,6 +35,9 @@ pub(super) struct OwnLinks(Mutex<HashSet<Identity>>);
 /// The directories from the target to one beneath it.
 type Chain = Vec<Arc<FsDirectory>>;
 
+/// Where links lead, and who owns them.
+type Resolved = (Chain, Vec<u32>);
+
 /// Their names.
 fn path_of(chain: &Chain) -> Vec<Vec<u8>> {
     chain[1..].iter().map(|directory| directory.name().to_vec()).collect()
@@ -108,7 +111,7 @@ impl FsDestination {
         parent: &Arc<FsDirectory>,
         name: &[u8],
         pass: &mut dyn FnMut(&Chain, &[u8], Node),
-    ) -> io::Result<Result<(Chain, Vec<u32>), Way<Arc<FsDirectory>>>> {
+    ) -> io::Result<Result<Resolved, Way<Arc<FsDirectory>>>> {
         let mut chain = FsDirectory::chain(parent);
         let mut pending = vec![name.to_vec()];
         let mut owners = vec![];

@@ -19,6 +19,9 @@ use crate::tree::reader::Reader;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
+/// After so many entries the lease is looked at.
+const KEEP_ALIVE: u64 = 1 << 14;
+
 /// What is known of them.
 #[derive(Default)]
 pub struct OnTheWay {
@@ -74,7 +77,12 @@ pub fn find<D: Destination>(context: &RestoreContext<'_, D>) -> Result<OnTheWay,
         entries: Reader::new(context.store.clone(), 1 << 20),
         found: OnTheWay::default(),
     };
+    let mut met = 0u64;
     let mut each = |entry: Entry| {
+        met += 1;
+        if met.is_multiple_of(KEEP_ALIVE) {
+            (context.keep_alive)();
+        }
         if entry.meta.kind == EntryKind::Directory {
             finder.directory(&entry.key);
         }
@@ -103,8 +111,9 @@ struct Finder<'a, D: Destination> {
     /// Where links lead that are followed.
     ways: HashMap<Vec<u8>, D::Directory>,
     known: Known,
-    /// Where in the tree followed links lead, with where they lie; and the same of the others.
+    /// Where followed links lead, by what the keys below that would begin with, and in whose place each lies.
     led: Vec<(Vec<u8>, Vec<u8>, Node)>,
+    /// Where the others lead.
     closed: Vec<Vec<u8>>,
     entries: Reader,
     found: OnTheWay,
