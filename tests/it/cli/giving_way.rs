@@ -6,6 +6,7 @@ use crate::roundtrip::noise;
 use crate::sandbox::{Ran, is_root, names};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -238,4 +239,26 @@ fn nothing_goes_from_where_a_link_leads_that_is_not_followed() {
             assert!(at(to).join(name).exists(), "{to}/{name}: {ran:?}");
         }
     }
+}
+
+#[test]
+fn a_device_that_a_user_may_not_make_takes_nothing_away() {
+    if !is_root() {
+        return;
+    }
+    let tree = every_kind();
+    fill(&tree.target);
+    let (sandbox, program) = (tree.sandbox.path(""), tree.sandbox.path("program"));
+    fs::copy(env!("CARGO_BIN_EXE_larder"), &program).unwrap();
+    assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(&sandbox).status().unwrap().success());
+    let place = format!("latest:{}", text(&tree.source));
+    let words = ["restore", &place, "--to", "target", "--delete", "--overwrite", "if-changed"];
+    let template = tree.sandbox.command(words);
+    let mut command = Command::new(program);
+    command.args(template.get_args()).current_dir(&sandbox).uid(65534).gid(65534);
+    command.envs(template.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let ran = Ran::new(command.output().unwrap());
+    // As with rsync, what no user may make is no failure.
+    assert!(ran.code == 0 && ran.stderr.contains("device node") && ran.stderr.contains("/null"), "{ran:?}");
+    assert_eq!(kept(&tree, &tree.target), ["null"]);
 }
