@@ -78,7 +78,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
     files_from0: Vec<PathBuf>,
     /// Remove from the target what the snapshot lacks there, also what the backup left out: --exclude keeps it. With
-    /// --overwrite if-changed or always also directories where the snapshot has something else
+    /// --overwrite if-changed or always also directories where the snapshot has something else, once that is complete.
+    /// A link in the target that lies where the snapshot has a directory is kept, and so is the directory it leads to
     #[arg(long)]
     delete: bool,
     /// What becomes of files that are there already

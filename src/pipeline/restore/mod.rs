@@ -2,13 +2,14 @@
 //!
 //! | stage | takes | gives | runs on | bound |
 //! |---|---|---|---|---|
+//! | `on_the_way` | the snapshot's directories | links of the target that lie in their places (`--delete`) | the calling thread, before all else | |
 //! | [`plan`] | entries in tree order | windows | the calling thread | three windows |
 //! | [`fetch`] | a read step | sealed bytes | readers, or workers when there are none | one buffer a step in flight |
 //! | [`open`] | sealed bytes | verified chunks | workers | one opened blob a worker |
 //! | [`write`] | chunks | files | workers | |
 //! | [`verify`] | chunks' ids | | workers | one chunk a worker |
 //! | [`finish`] | a window that is done | other names, complete directories | the calling thread | |
-//! | [`sweep`] | a directory that is done | what the snapshot lacks is gone (`--delete`) | the calling thread | |
+//! | [`sweep`] | a directory that is done | what the snapshot lacks is gone (`--delete`) | the calling thread; workers where an entry replaces a directory | |
 //!
 //! A window is sorted by pack and cut into steps, which workers take in any order; windows overlap, but are finished in
 //! order. open and write share a thread: what was just opened is written while it is in that core's cache. No lock is
