@@ -46,7 +46,7 @@ pub struct RestoreOptions {
     pub list: Option<Vec<Vec<u8>>>,
     /// Remove from the target what the snapshot lacks there: below its sources and within the selection only.
     pub delete: bool,
-    /// What `delete` never removes, by device and inode: the store, and what belongs to this program.
+    /// What `delete` never removes and `overwrite` never replaces, by device and inode: the store, and what belongs to this program.
     pub never: HashSet<(u64, u64)>,
     /// The same by their paths, without links: what is written anew meanwhile is another file.
     pub never_at: HashSet<Vec<u8>>,
@@ -127,9 +127,8 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     }
     lease.end(monitor);
     done?;
-    for path in request.rules.unmet() {
-        tally.problem(path, "it is listed, and the snapshot has nothing of this path".into());
-    }
+    let unmet = "it is listed, and the snapshot has nothing of this path";
+    request.rules.unmet().into_iter().for_each(|path| tally.problem(path, unmet.into()));
     request.rules.remarks().iter().for_each(|remark| monitor.note(remark));
     if let Some(destination) = &destination {
         destination.notes().iter().for_each(|note| monitor.note(note));

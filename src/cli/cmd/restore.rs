@@ -39,14 +39,18 @@ DIR says which directories the restore changed: the next one into DIR removes or
 
 A link to a directory of the target is followed where the snapshot has a directory, an absolute one only if it leads into
 the target as this system sees it now. Directories above what is restored keep their attributes and times. DIR stands for
-PATH: it is compared like any other directory, but without --overwrite a difference is only noted.
+PATH: it is compared like any other directory, but without --overwrite a difference is only noted. With --delete a link is
+followed only where the snapshot has nothing at the place to which it leads. What the snapshot lacks is then deleted there,
+and that directory itself is kept. From a directory to which a link leads that is not followed nothing is deleted.
 
---delete leaves the store, the cache, the configuration folder, every file that the command line names, and the programs and
-files that words of --passphrase-command name; what a script of it reads by itself is not known: keep it elsewhere.
+--delete and --overwrite leave the store, the cache, the configuration folder, every file that the command line names, and the programs and
+files that words of --passphrase-command name; what a script of it reads by itself is not known: keep it elsewhere. Where the snapshot has something else in the place of
+such a file, that is named and not restored.
 
 An owner, mode, time or attribute that the target refuses costs nothing else: the entry is restored without it and named,
 and the exit code is 1. What the target takes of no entry at all (owners on FAT, attributes on NFS) is only noted. A file
-whose names cannot be hard links there becomes several files, which is said in the same way.";
+whose names cannot be hard links there becomes several files, which is said in the same way. A device node, which only
+root may make, is left out with a note when another user restores it.";
 
 /// Restore a snapshot, or a part of one, into a directory
 #[derive(Debug, clap::Args)]
@@ -163,7 +167,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let named = [args.include_file, args.exclude_file, args.files_from, args.files_from0].concat();
     let store = context.open()?.store;
     let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
-    let never = if args.delete { never::never(context, &store, &named)? } else { Never::default() };
+    let overwrites = matches!(args.overwrite, OverwriteMode::IfChanged | OverwriteMode::Always);
+    let removes = args.delete || overwrites;
+    let never = if removes { never::never(context, &store, &named)? } else { Never::default() };
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),

@@ -9,7 +9,7 @@ use super::rules::Choice;
 use super::sweep::{self, Known};
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, LINK_LEADS, OnTheWay, Overwrite, RestoreContext};
+use super::{ATTRIBUTES_DIFFER, IN_USE, LINK_LEADS, OnTheWay, Overwrite, RestoreContext};
 use crate::base::path::{path_of, split_key, subtree_prefix};
 use crate::destination::{Clearing, Destination, FoundDirectory, Way};
 use crate::format::tree::{Content, Entry, EntryKind};
@@ -453,6 +453,9 @@ fn take<D: Destination>(
     match (overwrite.replaces(), dry_run) {
         (false, _) => Err(refused),
         (true, true) => Ok((None, FoundDirectory::New)),
+        (true, false) if destination.look(parent, name)?.is_some_and(|there| context.is_in_use(&there)) => {
+            Err(io::Error::other(IN_USE))
+        }
         (true, false) => destination.directory(parent, name, true).map(|(directory, found)| (Some(directory), found)),
     }
 }

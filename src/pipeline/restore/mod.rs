@@ -39,7 +39,7 @@ pub use tally::{RestoreStats, Tally};
 
 use crate::base::id::ContentId;
 use crate::base::path::path_of;
-use crate::destination::{Destination, Node, OwnerNumbers};
+use crate::destination::{Destination, Existing, Identity, Node, OwnerNumbers};
 use crate::index::Index;
 use crate::pipeline::Failure;
 use crate::storage::StorageKey;
@@ -61,6 +61,10 @@ const IN_THE_WAY: &str = "something else lies in the target under this name; it 
 /// Why an entry with the right content is named.
 const ATTRIBUTES_DIFFER: &str = "its content is right, and something else about it is not; it was left as it is \
                                  (--overwrite if-changed corrects it)";
+
+/// Why something is not replaced by anything.
+const IN_USE: &str = "what lies in the target belongs to the store, its cache or its configuration, or this command reads it; it \
+                      was left as it is (restore into another directory to get what the snapshot has)";
 
 /// So many packs that cannot be read, one after another, end a run.
 const FAILING_PACKS_MAX: usize = 32;
@@ -105,7 +109,7 @@ pub struct Request {
     pub rules: Rules,
     /// Remove from the target what the snapshot lacks there.
     pub delete: bool,
-    /// What is never removed.
+    /// What is never removed or replaced.
     pub never: HashSet<Node>,
     /// The same by path: what is written anew meanwhile is another file.
     pub never_at: HashSet<Vec<u8>>,
@@ -190,6 +194,12 @@ impl<D: Destination> RestoreContext<'_, D> {
         } else {
             self.tally.problem(path, message);
         }
+    }
+
+    /// Whether what lies in the target is never replaced, since this command or the store needs it as it is.
+    fn is_in_use(&self, existing: &Existing) -> bool {
+        let Identity { device, inode } = existing.identity;
+        !self.request.never.is_empty() && self.request.never.contains(&(device, inode))
     }
 
     /// Whether an entry of the target must stay, since a link on the way needs it.

@@ -11,7 +11,7 @@ use super::directories::directory_key;
 use super::rules::Choice;
 use super::sweep::Known;
 use super::{Overwrite, RestoreContext};
-use crate::base::path::{path_of, split_key, subtree_prefix};
+use crate::base::path::{after, path_of, split_key, subtree_prefix};
 use crate::destination::{Destination, FoundDirectory, Led, Node};
 use crate::format::tree::{Entry, EntryKind};
 use crate::store::StoreError;
@@ -90,7 +90,7 @@ pub fn find<D: Destination>(context: &RestoreContext<'_, D>) -> Result<OnTheWay,
     };
     // What is damaged is named when it is to be restored.
     let mut damaged = |_: std::ops::Range<&[u8]>, _: StoreError| ControlFlow::Continue(());
-    let to = super::plan::after(&prefix);
+    let to = after(&prefix);
     let mut reader = Reader::new(context.store.clone(), 16 << 20);
     reader.entries(&request.root, &prefix, &to, &mut each, &mut damaged)?;
     Ok(finder.end())

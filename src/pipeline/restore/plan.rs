@@ -11,10 +11,10 @@ use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, IN_THE_WAY, Overwrite, RestoreContext, links, verify, write};
+use super::{ATTRIBUTES_DIFFER, IN_THE_WAY, IN_USE, Overwrite, RestoreContext, links, verify, write};
 use crate::base::id::ContentId;
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB, PARTIAL_BYTES_MIN};
-use crate::base::path::{path_of, split_key, subtree_prefix};
+use crate::base::path::{after, path_of, split_key, subtree_prefix};
 use crate::crypto::hash::content_id;
 use crate::destination::{DIRECTORY_STAYS, Destination, Existing};
 use crate::format::blob::BlobKind;
@@ -96,16 +96,6 @@ pub(super) fn plan<'a, D: Destination>(
     let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost, &error);
     reader.entries(root, &from, &to, &mut each, &mut damaged)?;
     planner.into_inner().end()
-}
-
-/// The end of the range of keys that begin with `prefix`: empty for all keys.
-pub(super) fn after(prefix: &[u8]) -> Vec<u8> {
-    let mut to = prefix.to_vec();
-    if let Some(last) = to.last_mut() {
-        // A subtree's prefix ends in 0x00.
-        *last += 1;
-    }
-    to
 }
 
 impl<'a, D: Destination> Planner<'a, D> {
@@ -325,6 +315,10 @@ impl<'a, D: Destination> Planner<'a, D> {
         };
         match request.overwrite {
             Overwrite::Never => left(),
+            Overwrite::IfChanged | Overwrite::Always if !right && self.context.is_in_use(&existing) => {
+                left();
+                tally.problem(folder.path_of(name), IN_USE.into());
+            }
             Overwrite::Always => return Some((Action::Replace, Some(existing))),
             Overwrite::IfChanged if !right => return Some((Action::Replace, Some(existing))),
             // It has other names, and whether the snapshot links just those is not known: what is set of it would be set

@@ -322,6 +322,11 @@ fn other_name_may_come<D: Destination>(
     let expected = other.itself.expected();
     match destination.look(to, &other.name) {
         Ok(Some(existing)) if existing.identity == identity => count(&tally.counts.unchanged),
+        Ok(Some(existing)) if overwrite.replaces() && context.is_in_use(&existing) => {
+            count(&tally.counts.left);
+            tally.absent(path());
+            tally.problem(path(), super::IN_USE.into());
+        }
         Ok(Some(existing)) if !overwrite.replaces() && !existing.half_written => {
             // Where names cannot be told to be one file's, or no file can have two, a like one is right.
             let like = existing.kind == expected.kind

@@ -3,7 +3,7 @@
 use super::restoring::{Tree, text};
 use crate::faulty::{Behaviour, Call, Fault, Faulty};
 use crate::roundtrip::noise;
-use crate::sandbox::{Ran, is_root, names};
+use crate::sandbox::{Ran, Sandbox, is_root, names};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
@@ -261,4 +261,34 @@ fn a_device_that_a_user_may_not_make_takes_nothing_away() {
     // As with rsync, what no user may make is no failure.
     assert!(ran.code == 0 && ran.stderr.contains("device node") && ran.stderr.contains("/null"), "{ran:?}");
     assert_eq!(kept(&tree, &tree.target), ["null"]);
+}
+
+#[test]
+fn what_opens_the_store_is_not_replaced() {
+    let sandbox = Sandbox::new();
+    let store = ["-s", "store", "--passphrase-file", "target/secret"];
+    sandbox.write("target/secret", "the first one");
+    sandbox.write("target/other", "1");
+    sandbox.ok(["-s", "store", "init", "--passphrase-file", "target/secret", "--kdf-memory", "8"]);
+    sandbox.ok(store.iter().chain(&["backup", "target", "--as", "/s"]));
+    // As if the snapshot were older than the passphrase: it has other bytes under this name.
+    for kind in ["file", "link", "directory"] {
+        _ = fs::remove_file(sandbox.path("old/secret"));
+        match kind {
+            "file" => _ = sandbox.write("old/secret", "an older one"),
+            "link" => symlink("other", sandbox.path("old/secret")).unwrap(),
+            _ => _ = sandbox.write("old/secret/x", "x"),
+        }
+        sandbox.write("old/other", format!("of {kind}"));
+        sandbox.ok(store.iter().chain(&["backup", "old", "--as", "/s"]));
+        for overwrite in ["if-changed", "always"] {
+            let words = ["restore", "latest:/s", "--to", "target", "--overwrite", overwrite];
+            let ran = sandbox.run(store.iter().chain(&words));
+            assert!(ran.code == 1 && ran.stderr.contains("this command reads it"), "{kind}: {ran:?}");
+            assert_eq!(fs::read_to_string(sandbox.path("target/secret")).unwrap(), "the first one");
+            assert_eq!(fs::read_to_string(sandbox.path("target/other")).unwrap(), format!("of {kind}"));
+            // It is so every time.
+            sandbox.ok(store.iter().chain(&["snapshots"]));
+        }
+    }
 }

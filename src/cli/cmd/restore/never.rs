@@ -1,4 +1,4 @@
-//! What `--delete` never removes: without it the store does not open, or the same command cannot be run again.
+//! What `--delete` never removes, and `--overwrite` never replaces: without it the store does not open, or the same command cannot be run again.
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
