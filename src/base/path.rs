@@ -89,6 +89,16 @@ pub fn children_prefix(directory: &[u8]) -> Vec<u8> {
     prefix
 }
 
+/// The end of the range of keys that begin with `prefix`: empty for all keys.
+pub fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut to = prefix.to_vec();
+    if let Some(last) = to.last_mut() {
+        // A subtree's prefix ends in 0x00.
+        *last += 1;
+    }
+    to
+}
+
 /// What the keys of everything below a directory begin with (empty for the root).
 pub fn subtree_prefix(directory: &[u8]) -> Vec<u8> {
     match split_key(directory) {

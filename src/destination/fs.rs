@@ -13,6 +13,7 @@ mod copy;
 mod correct;
 mod directory;
 mod examine;
+mod exchange;
 mod file;
 mod flags;
 mod flush;
@@ -30,7 +31,8 @@ pub use directory::FsDirectory;
 pub use file::FsFile;
 
 use super::{
-    Attributes, Destination, Existing, Expected, FoundDirectory, Identity, Losses, Part, ReadBack, Special, Sweep, Way,
+    Attributes, Clear, Destination, Existing, Expected, FoundDirectory, Identity, Led, Losses, Node, Part, ReadBack,
+    Replace, Special, Sweep, Way,
 };
 use crate::base::time::Time;
 use crate::format::compare::{Facts, Fields};
@@ -39,7 +41,8 @@ use attributes::{ACL_ACCESS, ACL_DEFAULT, Applier, strip_acl};
 use bytes::{Back, read_all_at, write_all_at};
 use compare::At;
 use directory::{Born, OpenDirectories, open_beneath};
-use file::{HALF_WRITTEN, OpenFiles, identity, not_renamed, rename_to_new, set_len};
+use exchange::not_renamed;
+use file::{HALF_WRITTEN, OpenFiles, identity, rename_to_new, set_len};
 use flags::{Flags, SEALING, explain};
 use flush::Flush;
 use grain::{Grains, Kept};
@@ -222,6 +225,15 @@ impl Destination for FsDestination {
         self.way_of(parent, name)
     }
 
+    fn led(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Led<Arc<FsDirectory>>>> {
+        self.led_by(parent, name)
+    }
+
+    fn node(&self, directory: &Arc<FsDirectory>) -> io::Result<Node> {
+        let stat = compare::look(self.directories.fd(directory)?.as_fd(), c"")?;
+        Ok((rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
+    }
+
     fn create(
         &self,
         directory: &Arc<FsDirectory>,
@@ -291,6 +303,7 @@ impl Destination for FsDestination {
         file: &Arc<FsFile>,
         attributes: &Attributes<'_>,
         identify: bool,
+        clear: Option<Clear<'_>>,
     ) -> io::Result<(Option<Identity>, Losses)> {
         let directory = self.directories.fd(&file.directory)?;
         let fd = self.files.fd(file, || Ok(directory.clone()))?;
@@ -316,7 +329,7 @@ impl Destination for FsDestination {
         }
         match &file.replaces {
             Some(name) if file.keeps_others => rename_to_new(&*directory, &file.name, name).map_err(not_renamed)?,
-            Some(name) => self.replace(&file.directory, &directory, &file.name, name)?,
+            Some(name) => self.replace((&file.directory, &directory), &file.name, name, clear)?,
             None => {}
         }
         if let Some(journal) = &file.journal {
@@ -349,17 +362,17 @@ impl Destination for FsDestination {
         bytes: &[u8],
         size: u64,
         attributes: &Attributes<'_>,
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
         let directory_fd = self.directories.fd(directory)?;
-        let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace)?;
+        let (fd, temporary) = self.create_fd(directory, &directory_fd, name, replace.replaces())?;
         self.flags.at_birth(&fd, attributes.flags);
         let written = (|| {
             write_all_at(&fd, 0, bytes)?;
             if size > bytes.len() as u64 {
                 set_len(&fd, size)?;
             }
-            self.complete_file((directory, &directory_fd), fd, (temporary.as_deref(), name), attributes)
+            self.complete_file((directory, &directory_fd), fd, (temporary.as_deref(), name), attributes, replace)
         })();
         let written_as = temporary.as_deref().unwrap_or(name);
         written.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*directory_fd, written_as, AtFlags::empty()))
@@ -371,7 +384,7 @@ impl Destination for FsDestination {
         name: &[u8],
         special: &Special<'_>,
         attributes: &Attributes<'_>,
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
         let fd = self.directories.fd(directory)?;
         let node = |name: &[u8], kind, (major, minor)| {
@@ -409,11 +422,11 @@ impl Destination for FsDestination {
         identity: Identity,
         to: (&Arc<FsDirectory>, &[u8]),
         like: (&Expected<'_>, &Attributes<'_>),
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<()> {
         let (source, target) = (self.directories.fd(from.0)?, self.directories.fd(to.0)?);
         // Renaming one name of a file over another does nothing, so this case goes first.
-        if replace && self.look(to.0, to.1)?.is_some_and(|there| there.identity == identity) {
+        if replace.replaces() && self.look(to.0, to.1)?.is_some_and(|there| there.identity == identity) {
             return Ok(());
         }
         let make = |name: &[u8]| Ok(rustix::fs::linkat(&*source, from.1, &*target, name, AtFlags::empty())?);
@@ -439,7 +452,7 @@ impl Destination for FsDestination {
         from: (&Arc<FsDirectory>, &[u8]),
         to: (&Arc<FsDirectory>, &[u8]),
         like: (&Expected<'_>, &Attributes<'_>),
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
         self.copy_file(from, to, like.0, like.1, replace)
     }

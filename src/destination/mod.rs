@@ -138,6 +138,18 @@ pub enum Way<T> {
     Nowhere,
 }
 
+/// A link to a directory, and what it needs.
+pub struct Led<T> {
+    /// Where it leads, if that is beneath the destination, and the path there, component by component.
+    pub directory: Option<T>,
+    pub path: Vec<Vec<u8>>,
+    /// It is not one of those that are never followed.
+    pub may_be_followed: bool,
+    /// Links and directories that are passed, the directory that it leads to among them, with their paths on this machine
+    /// (empty: unknown).
+    pub passed: Vec<(Node, Vec<u8>)>,
+}
+
 /// What becomes of an entry that the snapshot lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -167,15 +179,55 @@ pub type Node = (u64, u64);
 pub struct Sweep<'a> {
     /// What the snapshot has in it, in ascending order. The destination may show it under another spelling.
     pub names: &'a [Box<[u8]>],
-    /// Nothing but this name in it.
-    pub only: Option<&'a [u8]>,
+    /// Nothing but this name in it, and the name under which that lies for the moment.
+    pub only: Option<(&'a [u8], &'a [u8])>,
     /// By its path below the directory, whether it is one itself, and what becomes of the directory it lies in.
     pub decide: &'a dyn Fn(&[u8], bool, Verdict) -> Verdict,
     /// What is never removed, by what it is and by its path on this machine, which may be unknown (empty).
     pub never: &'a dyn Fn(Node, &[u8]) -> bool,
+    /// What stays since links on the way need it, by the same; such a directory can be swept itself.
+    pub led: &'a dyn Fn(Node, &[u8]) -> bool,
     /// Hears of everything that is not simply kept, by its path below the directory.
     pub tell: &'a mut dyn FnMut(&[u8], Swept),
     pub dry_run: bool,
+}
+
+/// Why an entry does not take the place of a directory that was to be removed.
+pub const DIRECTORY_STAYS: &str = "a directory is in its place and stays, since something in it must not be deleted";
+
+/// What is asked of who decides whether a directory gives way, which lies where an entry is to come.
+#[derive(Debug, Clone, Copy)]
+pub enum Clearing<'a> {
+    /// Whether all in it may go; nothing is removed.
+    Ask,
+    /// It goes. Under this name it lies now.
+    Remove(&'a [u8]),
+}
+
+/// Decides on a directory, and removes it; false when it is still there, or would be.
+pub type Clear<'a> = &'a dyn Fn(Clearing<'_>) -> bool;
+
+/// What gives way to an entry, once that is complete: nothing of the target goes before.
+#[derive(Clone, Copy)]
+pub enum Replace<'a> {
+    /// Nothing.
+    Nothing,
+    /// Anything but a directory that holds something.
+    Entry,
+    /// A full directory as well, if this lets it go.
+    Tree(Clear<'a>),
+}
+
+impl<'a> Replace<'a> {
+    /// What a full directory asks that gives way.
+    pub fn clear(self) -> Option<Clear<'a>> {
+        if let Replace::Tree(clear) = self { Some(clear) } else { None }
+    }
+
+    /// Whether anything gives way.
+    pub fn replaces(self) -> bool {
+        !matches!(self, Replace::Nothing)
+    }
 }
 
 /// A file read back for verification.
@@ -234,6 +286,12 @@ pub trait Destination: Send + Sync {
     /// Where something leads that lies under a directory's name and is none: what [`Destination::directory`] refused.
     fn way(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Way<Self::Directory>>;
 
+    /// The same of any entry, before the restore begins; `None` when it is no link, or none to a directory.
+    fn led(&self, parent: &Self::Directory, name: &[u8]) -> io::Result<Option<Led<Self::Directory>>>;
+
+    /// Which one a directory is.
+    fn node(&self, directory: &Self::Directory) -> io::Result<Node>;
+
     /// Begins a file of this size, all of it a hole. It is told apart from a whole file until it is finished. `flags`:
     /// those of its file flags that must be set before its first byte are.
     fn create(
@@ -266,12 +324,14 @@ pub trait Destination: Send + Sync {
     /// Makes a range of a file that an earlier run began read as zeros.
     fn clear(&self, file: &Self::File, offset: u64, len: u64) -> io::Result<()>;
 
-    /// Completes a file; `identify` asks which one it became.
+    /// Completes a file; `identify` asks which one it became. `clear`: a directory that lies in its place gives way, as in
+    /// [`Replace::Tree`].
     fn finish(
         &self,
         file: &Self::File,
         attributes: &Attributes<'_>,
         identify: bool,
+        clear: Option<Clear<'_>>,
     ) -> io::Result<(Option<Identity>, Losses)>;
 
     /// Removes a file that will not be completed.
@@ -288,10 +348,11 @@ pub trait Destination: Send + Sync {
         bytes: &[u8],
         size: u64,
         attributes: &Attributes<'_>,
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
-        let file = self.create(directory, name, size, attributes.flags, replace)?;
-        let written = self.write_at(&file, 0, bytes).and_then(|()| self.finish(&file, attributes, false));
+        let file = self.create(directory, name, size, attributes.flags, replace.replaces())?;
+        let written =
+            self.write_at(&file, 0, bytes).and_then(|()| self.finish(&file, attributes, false, replace.clear()));
         written.map(|(_, losses)| losses).inspect_err(|_| self.abandon(&file))
     }
 
@@ -302,7 +363,7 @@ pub trait Destination: Send + Sync {
         name: &[u8],
         special: &Special<'_>,
         attributes: &Attributes<'_>,
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses>;
 
     /// Gives the file `from`, which must still be `identity`, another name. Where inode numbers do not tell, it must look
@@ -313,7 +374,7 @@ pub trait Destination: Send + Sync {
         identity: Identity,
         to: (&Self::Directory, &[u8]),
         like: (&Expected<'_>, &Attributes<'_>),
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<()>;
 
     /// Makes a copy of the regular file `from`, which must look like what was restored.
@@ -322,7 +383,7 @@ pub trait Destination: Send + Sync {
         from: (&Self::Directory, &[u8]),
         to: (&Self::Directory, &[u8]),
         like: (&Expected<'_>, &Attributes<'_>),
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses>;
 
     /// Whether an entry that is as wanted but for its time and attributes may be one that an interrupted restore did not

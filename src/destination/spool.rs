@@ -5,8 +5,8 @@
 //! file from beginning to end.
 
 use super::{
-    Attributes, Destination, Existing, Expected, FoundDirectory, Identity, Loss, Losses, Part, ReadBack, Special,
-    Sweep, Target, Way,
+    Attributes, Clear, Destination, Existing, Expected, FoundDirectory, Identity, Led, Loss, Losses, Node, Part,
+    ReadBack, Replace, Special, Sweep, Target, Way,
 };
 use crate::base::time::Time;
 use crate::format::compare::{Facts, Fields};
@@ -148,6 +148,16 @@ impl<S: Spool> Destination for SpoolDestination<S> {
         Ok(Way::Nowhere)
     }
 
+    fn led(&self, _parent: &Arc<[u8]>, _name: &[u8]) -> io::Result<Option<Led<Arc<[u8]>>>> {
+        Ok(None)
+    }
+
+    /// A directory is only a path: its hash stands for it.
+    fn node(&self, directory: &Arc<[u8]>) -> io::Result<Node> {
+        let hash = blake3::hash(directory);
+        Ok((0, hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))))
+    }
+
     fn create(
         &self,
         directory: &Arc<[u8]>,
@@ -192,6 +202,7 @@ impl<S: Spool> Destination for SpoolDestination<S> {
         file: &Arc<Gathered>,
         attributes: &Attributes<'_>,
         _identify: bool,
+        _clear: Option<Clear<'_>>,
     ) -> io::Result<(Option<Identity>, Losses)> {
         let mut content = &file.content;
         content.rewind()?;
@@ -209,7 +220,7 @@ impl<S: Spool> Destination for SpoolDestination<S> {
         _name: &[u8],
         _special: &Special<'_>,
         _attributes: &Attributes<'_>,
-        _replace: bool,
+        _replace: Replace<'_>,
     ) -> io::Result<Losses> {
         Err(unsupported("no links, pipes, sockets or devices"))
     }
@@ -220,7 +231,7 @@ impl<S: Spool> Destination for SpoolDestination<S> {
         _identity: Identity,
         _to: (&Arc<[u8]>, &[u8]),
         _like: (&Expected<'_>, &Attributes<'_>),
-        _replace: bool,
+        _replace: Replace<'_>,
     ) -> io::Result<()> {
         Err(unsupported("no hard links"))
     }
@@ -230,10 +241,10 @@ impl<S: Spool> Destination for SpoolDestination<S> {
         from: (&Arc<[u8]>, &[u8]),
         to: (&Arc<[u8]>, &[u8]),
         (expected, attributes): (&Expected<'_>, &Attributes<'_>),
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
         let (from, to) = (join(from.0, from.1), join(to.0, to.1));
-        self.refuse_existing(&to, replace)?;
+        self.refuse_existing(&to, replace.replaces())?;
         match self.spool.look(&from)? {
             Some(found) if found.size == expected.size => {}
             _ => return Err(io::Error::other("the file to copy is not what was restored")),

@@ -23,8 +23,8 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// How to restore.
@@ -46,7 +46,7 @@ pub struct RestoreOptions {
     pub list: Option<Vec<Vec<u8>>>,
     /// Remove from the target what the snapshot lacks there: below its sources and within the selection only.
     pub delete: bool,
-    /// What `delete` never removes, by device and inode: the store, and what belongs to this program.
+    /// What `delete` never removes and `overwrite` never replaces, by device and inode: the store, and what belongs to this program.
     pub never: HashSet<(u64, u64)>,
     /// The same by their paths, without links: what is written anew meanwhile is another file.
     pub never_at: HashSet<Vec<u8>>,
@@ -114,6 +114,7 @@ pub fn run_to(
         destination: destination.as_ref(),
         tally: &tally,
         failure: &Failure::default(),
+        on_the_way: OnceLock::new(),
         keep_alive: &|| lease.keep_alive(),
     };
     let done = run_pipeline(&context);
@@ -122,9 +123,8 @@ pub fn run_to(
     }
     lease.end(monitor);
     done?;
-    for path in request.rules.unmet() {
-        tally.problem(path, "the list names this path, and the snapshot does not have it".into());
-    }
+    let unmet = "the list names this path, and the snapshot does not have it";
+    request.rules.unmet().into_iter().for_each(|path| tally.problem(path, unmet.into()));
     request.rules.remarks().iter().for_each(|remark| monitor.note(remark));
     if let Some(destination) = &destination {
         destination.notes().iter().for_each(|note| monitor.note(note));
@@ -133,8 +133,8 @@ pub fn run_to(
         }
     }
     let mut stats = tally.stats();
-    if stats.changed_while_read > 0 {
-        let count = stats.changed_while_read;
+    let count = stats.changed_while_read;
+    if count > 0 {
         monitor.note(&format!("files that changed while they were backed up, restored as they were read: {count}"));
     }
     stats.snapshot = Some(snapshot.id);

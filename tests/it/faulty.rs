@@ -35,6 +35,8 @@ pub enum Call {
     Fsync,
     Close,
     Write,
+    /// Not one of the matrix.
+    Mkdir,
 }
 
 /// The calls of the matrix.
@@ -220,6 +222,10 @@ impl State {
         let made_as = self.inodes[&ino].made_as.clone();
         if !self.does(Call::Rename, &made_as)? {
             return Ok(());
+        }
+        // Two entries cannot change places here.
+        if flags.bits() & 2 != 0 {
+            return Err(Errno::EINVAL);
         }
         if let Ok(there) = self.child(to.0, to.1) {
             if flags.bits() & 1 != 0 {

@@ -39,15 +39,19 @@ fetches only the rest. Until then a file .larder-….journal lies beside each un
 DIR records which directories were changed, so that the next restore into DIR can remove or complete what a killed one left.
 
 Links: where the snapshot has a directory and DIR has a symbolic link to a directory, larder follows the link, as long as it \
-leads to a place inside DIR. Directories above PATH keep their attributes and times. DIR itself stands for PATH and is \
+leads to a place inside DIR. With --delete, it follows the link only if the snapshot has nothing at the place that the link \
+leads to: what the snapshot lacks is then deleted there, and that directory itself is kept. Nothing is deleted where a link \
+leads that is not followed. Directories above PATH keep their attributes and times. DIR itself stands for PATH and is \
 compared like any other directory; without --overwrite, larder only notes that it differs.
 
---delete never removes the store, the cache, the configuration folder, files named on the command line, and programs and \
-files named in --passphrase-command. larder does not know what a passphrase script reads: keep that outside DIR.
+In use: --delete never removes, and --overwrite never replaces, the store, the cache, the configuration folder, files named on \
+the command line, and programs and files named in --passphrase-command. When the snapshot has something else in such a place, \
+it is named and not restored. larder does not know what a passphrase script reads: keep that outside DIR.
 
 Attributes: when DIR refuses an owner, a mode, a time or an attribute, the file is restored without it and named, and the \
 exit code is 1. When DIR can store such a thing for no file at all (owners on FAT, attributes on NFS), larder notes that once. \
-Where hard links are impossible, each name becomes a file of its own, and larder says so.";
+Where hard links are impossible, each name becomes a file of its own, and larder says so. Only root may make device nodes; \
+when another user restores, they are left out with a note.";
 
 /// Restore a snapshot, or a part of one, into a directory
 #[derive(Debug, clap::Args)]
@@ -79,7 +83,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["include", "include_file"])]
     files_from0: Vec<PathBuf>,
     /// Remove everything from DIR that the snapshot does not have there, including what the backup had left out. --exclude
-    /// protects what matches. With --overwrite if-changed or always, a directory also gives way to a file of the snapshot
+    /// protects what matches. With --overwrite if-changed or always, a directory also gives way to a file of the snapshot,
+    /// once that file is complete
     #[arg(long)]
     delete: bool,
     /// What to do with files that exist in DIR already
@@ -163,7 +168,9 @@ pub fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let named = [args.include_file, args.exclude_file, args.files_from, args.files_from0].concat();
     let store = context.open()?.store;
     let (snapshot, doubts) = args.select.snapshot(context, &store, &name)?;
-    let never = if args.delete { never::never(context, &store, &named)? } else { Never::default() };
+    let overwrites = matches!(args.overwrite, OverwriteMode::IfChanged | OverwriteMode::Always);
+    let removes = args.delete || overwrites;
+    let never = if removes { never::never(context, &store, &named)? } else { Never::default() };
     let options = RestoreOptions {
         snapshot: snapshot.id.to_string(),
         path: path.filter(|path| path.as_slice() != b"/").unwrap_or_default(),

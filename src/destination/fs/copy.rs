@@ -3,7 +3,7 @@
 use super::compare;
 use super::file::{HALF_WRITTEN, set_len};
 use super::{FsDestination, FsDirectory, Losses, read_all_at, write_all_at};
-use crate::destination::{Attributes, Expected};
+use crate::destination::{Attributes, Expected, Replace};
 use crate::format::tree::EntryKind;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, OFlags, SeekFrom};
@@ -23,7 +23,7 @@ impl FsDestination {
         to: Place<'_>,
         expected: &Expected<'_>,
         attributes: &Attributes<'_>,
-        replace: bool,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
         let (source, target) = (self.directories.fd(from.0)?, self.directories.fd(to.0)?);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -32,11 +32,11 @@ impl FsDestination {
         if !self.is_like(from.0, &there, expected, attributes) {
             return Err(io::Error::other("the file it is another name of was replaced while it was being restored"));
         }
-        let (fd, temporary) = self.create_fd(to.0, &target, to.1, replace)?;
+        let (fd, temporary) = self.create_fd(to.0, &target, to.1, replace.replaces())?;
         self.flags.at_birth(&fd, attributes.flags);
         let copied = content(&source, &fd, expected.size).and_then(|()| {
             set_len(&fd, expected.size)?;
-            self.complete_file((to.0, &target), fd, (temporary.as_deref(), to.1), attributes)
+            self.complete_file((to.0, &target), fd, (temporary.as_deref(), to.1), attributes, replace)
         });
         let written_as = temporary.as_deref().unwrap_or(to.1);
         copied.inspect_err(|_: &io::Error| _ = rustix::fs::unlinkat(&*target, written_as, AtFlags::empty()))

@@ -183,38 +183,10 @@ pub(super) fn rename_to_new(directory: impl AsFd, temporary: &[u8], name: &[u8])
     match rustix::fs::renameat_with(directory, temporary, directory, name, flags) {
         // A file system, or a kernel, that has no such rename.
         Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => rename_over(directory, temporary, name),
+            Err(Errno::NOENT) => super::exchange::rename_over(directory, temporary, name),
             Ok(_) => Err(Errno::EXIST.into()),
             Err(error) => Err(error.into()),
         },
-        renamed => Ok(renamed?),
-    }
-}
-
-/// A file is whole, and lies under a temporary name.
-pub(super) fn not_renamed(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::DirectoryNotEmpty => error,
-        _ => io::Error::other(format!("it cannot be renamed to take the place of what is there: {error}")),
-    }
-}
-
-/// Puts the entry `temporary` in the place of `name`; an empty directory there gives way, a full one does not.
-pub(super) fn rename_over(directory: impl AsFd, temporary: &[u8], name: &[u8]) -> io::Result<()> {
-    let directory = directory.as_fd();
-    let rename = || rustix::fs::renameat(directory, temporary, directory, name);
-    match rename() {
-        Err(Errno::ISDIR) => {
-            rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR).map_err(|error| match error {
-                Errno::NOTEMPTY | Errno::EXIST => {
-                    let what =
-                        "a directory that holds something is there; move it away, or add --delete to have it replaced";
-                    io::Error::new(io::ErrorKind::DirectoryNotEmpty, what)
-                }
-                error => error.into(),
-            })?;
-            Ok(rename()?)
-        }
         renamed => Ok(renamed?),
     }
 }

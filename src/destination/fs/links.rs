@@ -11,10 +11,10 @@
 
 use super::compare::look;
 use super::{FsDestination, FsDirectory};
-use crate::destination::{FoundDirectory, Identity, Way};
+use crate::destination::{FoundDirectory, Identity, Led, Node, Way};
 use parking_lot::Mutex;
 use rustix::fd::{AsFd, AsRawFd};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Statx};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::io;
@@ -32,6 +32,21 @@ const OF_OTHERS: &str = "a link that belongs to another user than the directory 
 #[derive(Default)]
 pub(super) struct OwnLinks(Mutex<HashSet<Identity>>);
 
+/// The directories from the target to one beneath it.
+type Chain = Vec<Arc<FsDirectory>>;
+
+/// Where links lead, and who owns them.
+type Resolved = (Chain, Vec<u32>);
+
+/// Their names.
+fn path_of(chain: &Chain) -> Vec<Vec<u8>> {
+    chain[1..].iter().map(|directory| directory.name().to_vec()).collect()
+}
+
+fn node_of(stat: &Statx) -> Node {
+    (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)
+}
+
 impl FsDestination {
     /// Keeps in mind that the snapshot has a link here. In a target that was empty no other link can lie.
     pub(super) fn own_link(&self, identity: Identity) {
@@ -42,22 +57,82 @@ impl FsDestination {
 
     /// Where the entry `name` leads to.
     pub(super) fn way_of(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Way<Arc<FsDirectory>>> {
+        let (chain, owners) = match self.resolve(parent, name, &mut |_, _, _| {})? {
+            Ok(resolved) => resolved,
+            Err(way) => return Ok(way),
+        };
+        let directory = chain[chain.len() - 1].clone();
+        if !self.may_lead(&owners, &directory)? {
+            return Ok(Way::Closed(OF_OTHERS));
+        }
+        Ok(Way::Leads { directory, path: path_of(&chain) })
+    }
+
+    /// See [`crate::destination::Destination::led`].
+    pub(super) fn led_by(&self, parent: &Arc<FsDirectory>, name: &[u8]) -> io::Result<Option<Led<Arc<FsDirectory>>>> {
+        match look(self.directories.fd(parent)?.as_fd(), name) {
+            Ok(stat) if FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Symlink => {}
+            Ok(_) | Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let own = self.own_path().unwrap_or_default();
+        let mut passed = vec![];
+        let mut pass = |chain: &Chain, name: &[u8], node| {
+            let mut path = if own == b"/" { vec![] } else { own.clone() };
+            for name in path_of(chain).iter().map(Vec::as_slice).chain([name]).filter(|name| !name.is_empty()) {
+                path.push(b'/');
+                path.extend_from_slice(name);
+            }
+            passed.push((node, if own.is_empty() { vec![] } else { path }));
+        };
+        let (chain, owners) = match self.resolve(parent, name, &mut pass)? {
+            Ok(resolved) => resolved,
+            Err(Way::Nowhere) => return Ok(None),
+            Err(_) => return Ok(Some(Led { directory: None, path: vec![], may_be_followed: false, passed })),
+        };
+        let directory = chain[chain.len() - 1].clone();
+        let stat = look(self.directories.fd(&directory)?.as_fd(), c"")?;
+        pass(&chain, b"", node_of(&stat));
+        let may_be_followed = self.may_lead(&owners, &directory)?;
+        Ok(Some(Led { directory: Some(directory), path: path_of(&chain), may_be_followed, passed }))
+    }
+
+    /// Whether links of these owners may lead to a directory.
+    fn may_lead(&self, owners: &[u32], directory: &Arc<FsDirectory>) -> io::Result<bool> {
+        let owner = rustix::fs::fstat(&*self.directories.fd(directory)?)?.st_uid;
+        let user = rustix::process::geteuid().as_raw();
+        Ok(owners.iter().all(|&of_link| of_link == 0 || of_link == user || of_link == owner))
+    }
+
+    /// The directories from the target to where the entry leads, and who owns the links on the way. `pass` hears of each
+    /// link, and of each directory that is left again, with where it lies.
+    fn resolve(
+        &self,
+        parent: &Arc<FsDirectory>,
+        name: &[u8],
+        pass: &mut dyn FnMut(&Chain, &[u8], Node),
+    ) -> io::Result<Result<Resolved, Way<Arc<FsDirectory>>>> {
         let mut chain = FsDirectory::chain(parent);
         let mut pending = vec![name.to_vec()];
         let mut owners = vec![];
         while let Some(component) = pending.pop() {
             match component.as_slice() {
                 b"" | b"." => continue,
-                b".." if chain.len() > 1 => _ = chain.pop(),
+                b".." if chain.len() > 1 => {
+                    if let Some(left) = chain.pop() {
+                        let stat = look(self.directories.fd(&left)?.as_fd(), c"")?;
+                        pass(&chain, left.name(), node_of(&stat));
+                    }
+                }
                 // Above `/` is `/`.
                 b".." if self.is_root_directory() => {}
-                b".." => return Ok(Way::Closed(OUTSIDE)),
+                b".." => return Ok(Err(Way::Closed(OUTSIDE))),
                 name => {
                     let here = chain[chain.len() - 1].clone();
                     let fd = self.directories.fd(&here)?;
                     let stat = match look(fd.as_fd(), name) {
                         Ok(stat) => stat,
-                        Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTDIR) => return Ok(Way::Nowhere),
+                        Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTDIR) => return Ok(Err(Way::Nowhere)),
                         Err(error) => return Err(error.into()),
                     };
                     match FileType::from_raw_mode(stat.stx_mode.into()) {
@@ -66,35 +141,29 @@ impl FsDestination {
                             let device = rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor);
                             let identity = Identity { device, inode: stat.stx_ino };
                             if self.own_links.0.lock().contains(&identity) {
-                                return Ok(Way::Closed(OF_THE_SNAPSHOT));
+                                return Ok(Err(Way::Closed(OF_THE_SNAPSHOT)));
                             }
+                            pass(&chain, name, node_of(&stat));
                             owners.push(stat.stx_uid);
                             if owners.len() > LINKS_MAX {
-                                return Ok(Way::Nowhere);
+                                return Ok(Err(Way::Nowhere));
                             }
                             let text = rustix::fs::readlinkat(&*fd, name, Vec::new())?.into_bytes();
-                            let Some(rest) = self.beneath(&text) else { return Ok(Way::Closed(OUTSIDE)) };
+                            let Some(rest) = self.beneath(&text) else { return Ok(Err(Way::Closed(OUTSIDE))) };
                             if text.first() == Some(&b'/') {
                                 chain.truncate(1);
                             }
                             pending.extend(rest.split(|&b| b == b'/').rev().map(<[u8]>::to_vec));
                         }
-                        _ => return Ok(Way::Nowhere),
+                        _ => return Ok(Err(Way::Nowhere)),
                     }
                 }
             }
         }
         if owners.is_empty() {
-            return Ok(Way::Nowhere);
+            return Ok(Err(Way::Nowhere));
         }
-        let directory = chain[chain.len() - 1].clone();
-        let owner = rustix::fs::fstat(&*self.directories.fd(&directory)?)?.st_uid;
-        let user = rustix::process::geteuid().as_raw();
-        if owners.iter().any(|&of_link| of_link != 0 && of_link != user && of_link != owner) {
-            return Ok(Way::Closed(OF_OTHERS));
-        }
-        let path = chain[1..].iter().map(|directory| directory.name().to_vec()).collect();
-        Ok(Way::Leads { directory, path })
+        Ok(Ok((chain, owners)))
     }
 
     /// A link's text as seen from where it lies, or, when it is absolute, from the target; `None` when that is outside.

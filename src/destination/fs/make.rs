@@ -1,10 +1,10 @@
 //! Creates entries under their own names, or under temporary names that then take the place of what exists.
 
 use super::attributes::{ACL_ACCESS, ACL_DEFAULT, strip_acl};
-use super::file::{close, create_new, identity, not_renamed, not_written, rename_over};
+use super::file::{close, create_new, identity, not_written};
 use super::flags::{SEALING, explain};
-use super::{FsDestination, FsDirectory, UNFINISHED, compare, flush, found, partial};
-use crate::destination::{Attributes, FoundDirectory, Losses};
+use super::{FsDestination, FsDirectory, UNFINISHED, flush, found, partial};
+use crate::destination::{Attributes, FoundDirectory, Losses, Replace};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -56,10 +56,7 @@ impl FsDestination {
                 return Ok((directory, found));
             }
             There::Other if !replace => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "not a directory")),
-            There::Other => {
-                self.in_writable(parent, &fd, || Ok(rustix::fs::unlinkat(&*fd, name, AtFlags::empty())?))?;
-                make()?;
-            }
+            There::Other => self.directory_instead(parent, &fd, name)?,
         }
         let directory = self.directories.open(parent, name, true)?;
         let inherits = parent.inherits.load(Relaxed);
@@ -110,20 +107,6 @@ impl FsDestination {
         created.map_err(|e| explain(e, self.flags_of(directory)))
     }
 
-    /// Puts what was made under a temporary name in the place of `name`.
-    pub(super) fn replace(
-        &self,
-        directory: &Arc<FsDirectory>,
-        fd: &OwnedFd,
-        temporary: &[u8],
-        name: &[u8],
-    ) -> io::Result<()> {
-        rename_over(fd, temporary, name).map_err(|error| {
-            let there = compare::look(fd.as_fd(), name).map_or(0, |stat| stat.stx_attributes.bits() as u32);
-            not_renamed(explain(error, there | self.flags_of(directory)))
-        })
-    }
-
     /// All that a file gets whose content is written: `names` are a temporary one, if it has that, and its own.
     pub(super) fn complete_file(
         &self,
@@ -131,6 +114,7 @@ impl FsDestination {
         fd: OwnedFd,
         names: (Option<&[u8]>, &[u8]),
         attributes: &Attributes<'_>,
+        replace: Replace<'_>,
     ) -> io::Result<Losses> {
         let born = self.born(directory, directory_fd, &fd)?;
         let mut losses = self.applier.apply(fd.as_fd(), attributes, born, false);
@@ -143,7 +127,7 @@ impl FsDestination {
         let identified = if seal { Some(identity(&rustix::fs::fstat(&fd)?)) } else { None };
         close(fd).map_err(not_written)?;
         if let Some(temporary) = names.0 {
-            self.replace(directory, directory_fd, temporary, names.1)?;
+            self.replace((directory, directory_fd), temporary, names.1, replace.clear())?;
         }
         if let Some(identity) = identified {
             self.flags.late(directory, names.1, attributes.flags, identity);
@@ -156,13 +140,13 @@ impl FsDestination {
         &self,
         (place, directory): (&Arc<FsDirectory>, &OwnedFd),
         name: &[u8],
-        replace: bool,
+        replace: Replace<'_>,
         make: impl Fn(&[u8]) -> io::Result<()>,
         complete: impl FnOnce(&[u8]) -> io::Result<Losses>,
     ) -> io::Result<Losses> {
         self.claims.entry(directory, name)?;
         let made = self.in_writable(place, directory, || match make(name) {
-            Err(e) if replace && e.kind() == io::ErrorKind::AlreadyExists => {
+            Err(e) if replace.replaces() && e.kind() == io::ErrorKind::AlreadyExists => {
                 let temporary = self.temporary_name(place, directory);
                 make(&temporary)?;
                 Ok(Some(temporary))
@@ -172,7 +156,7 @@ impl FsDestination {
         let temporary = made.map_err(|e| explain(e, self.flags_of(place)))?;
         let made = temporary.as_deref().unwrap_or(name);
         let done = complete(made).and_then(|losses| match &temporary {
-            Some(temporary) => self.replace(place, directory, temporary, name).map(|()| losses),
+            Some(temporary) => self.replace((place, directory), temporary, name, replace.clear()).map(|()| losses),
             None => Ok(losses),
         });
         done.inspect_err(|_| _ = rustix::fs::unlinkat(directory, made, AtFlags::empty()))

@@ -17,6 +17,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 const OURS: &str = "it belongs to the store, its cache or its configuration, or this command reads it";
+const LED: &str = "a link in the place of one of the snapshot's directories leads to it, or through it";
 
 /// A directory that is being swept.
 struct Level {
@@ -58,7 +59,8 @@ impl FsDestination {
     /// See [`crate::destination::Destination::sweep`].
     pub(super) fn sweep_directory(&self, directory: &Arc<FsDirectory>, sweep: &mut Sweep<'_>) -> io::Result<()> {
         let mut path = vec![];
-        let mut levels = vec![self.level(directory, 0, Verdict::Descend, sweep.only)?];
+        let only = sweep.only.map(|(name, _)| vec![name.to_vec()]);
+        let mut levels = vec![self.level((directory, None), 0, Verdict::Descend, only)?];
         // What the snapshot has of a store it has with its config; without that, the folder was not backed up.
         let has_config = sweep.names.binary_search_by(|name| (**name).cmp(b"config")).is_ok();
         let fd = self.directories.fd(directory)?;
@@ -96,18 +98,21 @@ impl FsDestination {
 
     fn level(
         &self,
-        directory: &Arc<FsDirectory>,
+        (directory, path): (&Arc<FsDirectory>, Option<Vec<u8>>),
         path_len: usize,
         verdict: Verdict,
-        only: Option<&[u8]>,
+        only: Option<Vec<Vec<u8>>>,
     ) -> io::Result<Level> {
         let fd = self.directories.fd(directory)?;
         let stat = look(fd.as_fd(), c"")?;
         let device = device(&stat);
         let identity = Identity { device: rustix::fs::makedev(device.0, device.1), inode: stat.stx_ino };
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
-        let path = path.into_os_string().into_vec();
-        let names = only.map_or_else(|| names(&fd), |name| Ok(vec![name.to_vec()]))?;
+        let own_path = || {
+            let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
+            path.into_os_string().into_vec()
+        };
+        let path = path.unwrap_or_else(own_path);
+        let names = only.map_or_else(|| names(&fd), Ok)?;
         Ok(Level { directory: directory.clone(), names, device, identity, path, path_len, verdict, stays: false })
     }
 
@@ -137,7 +142,9 @@ impl FsDestination {
             return Ok(None);
         }
         let fd = self.directories.fd(&level.directory)?;
-        let stat = match look(fd.as_fd(), name) {
+        // Where that is another name, all else is said and decided of the one that it had.
+        let lies_as = sweep.only.filter(|_| path.len() == name.len()).map_or(name, |(_, lies_as)| lies_as);
+        let stat = match look(fd.as_fd(), lies_as) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -158,6 +165,11 @@ impl FsDestination {
             (sweep.tell)(path, Swept::Kept(OURS));
             return Ok(None);
         }
+        if (sweep.led)(node, &at) {
+            level.stays = true;
+            (sweep.tell)(path, Swept::Kept(LED));
+            return Ok(None);
+        }
         if directory {
             if is_mount(&stat, level.device) {
                 level.stays = true;
@@ -166,9 +178,9 @@ impl FsDestination {
                 }
                 return Ok(None);
             }
-            let opened = match sweep.dry_run {
-                true => self.directories.open(&level.directory, name, false)?,
-                false => self.open_existing(&level.directory, name)?,
+            let opened = match self.dry_run {
+                true => self.directories.open(&level.directory, lies_as, false)?,
+                false => self.open_existing(&level.directory, lies_as)?,
             };
             let fd = self.directories.fd(&opened)?;
             if is_store(&fd) {
@@ -176,13 +188,13 @@ impl FsDestination {
                 (sweep.tell)(path, Swept::Kept("it is a store of backups"));
                 return Ok(None);
             }
-            return self.level(&opened, path.len(), verdict, None).map(Some);
+            return self.level((&opened, Some(at)), path.len(), verdict, None).map(Some);
         }
         if verdict != Verdict::Remove {
             level.stays = true;
             return Ok(None);
         }
-        self.leaf(level, name, &stat, path, sweep).map(|()| None)
+        self.leaf(level, lies_as, &stat, path, sweep).map(|()| None)
     }
 
     /// Removes what is no directory.

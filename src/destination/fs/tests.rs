@@ -57,11 +57,11 @@ fn a_file_gets_its_content_mode_and_time() {
     let s = Setup::new();
     let (root, made) = s.destination.root();
     assert_eq!(made, FoundDirectory::New);
-    s.destination.write_file(&root, b"f", b"hello", 5, &plain(), false).unwrap();
+    s.destination.write_file(&root, b"f", b"hello", 5, &plain(), Replace::Nothing).unwrap();
     let meta = fs::metadata(s.path("f")).unwrap();
     assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o640, 1_000_000_007, 123_456_789));
     assert_eq!(fs::read(s.path("f")).unwrap(), b"hello");
-    let again = s.destination.write_file(&root, b"f", b"other", 5, &plain(), false).unwrap_err();
+    let again = s.destination.write_file(&root, b"f", b"other", 5, &plain(), Replace::Nothing).unwrap_err();
     assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(s.path("f")).unwrap(), b"hello");
 }
@@ -71,14 +71,14 @@ fn replacing_a_file_leaves_its_other_names_alone() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
     fs::hard_link(s.folder.path().join("outside/canary"), s.path("f")).unwrap();
-    s.destination.write_file(&root, b"f", b"new", 3, &plain(), true).unwrap();
+    s.destination.write_file(&root, b"f", b"new", 3, &plain(), Replace::Entry).unwrap();
     assert_eq!(fs::read(s.path("f")).unwrap(), b"new");
     s.canary_is_alive();
     fs::remove_file(s.path("f")).unwrap();
     symlink(s.folder.path().join("outside/canary"), s.path("f")).unwrap();
     let file = s.destination.create(&root, b"f", 3, 0, true).unwrap();
     s.destination.write_at(&file, 0, b"new").unwrap();
-    s.destination.finish(&file, &plain(), false).unwrap();
+    s.destination.finish(&file, &plain(), false, None).unwrap();
     assert!(fs::symlink_metadata(s.path("f")).unwrap().is_file());
     s.canary_is_alive();
     s.destination.settle();
@@ -102,7 +102,7 @@ fn what_cannot_be_replaced_or_owned_is_said_in_words() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
     fs::create_dir_all(s.path("f/full")).unwrap();
-    let full = s.destination.write_file(&root, b"f", b"x", 1, &plain(), true).unwrap_err().to_string();
+    let full = s.destination.write_file(&root, b"f", b"x", 1, &plain(), Replace::Entry).unwrap_err().to_string();
     assert!(full.contains("add --delete to have it replaced"), "{full}");
     s.destination.settle();
     assert_eq!(fs::read_dir(s.path("")).unwrap().count(), 1, "a temporary name was left");
@@ -112,7 +112,7 @@ fn what_cannot_be_replaced_or_owned_is_said_in_words() {
     if !is_root() {
         let (root, _) = destination.root();
         let other = Attributes { uid: plain().uid + 1, ..plain() };
-        let lost = destination.write_file(&root, b"f", b"x", 1, &other, false).unwrap();
+        let lost = destination.write_file(&root, b"f", b"x", 1, &other, Replace::Nothing).unwrap();
         assert!(lost.len() == 1 && !lost[0].refused && lost[0].to_string().contains("owner"), "{lost:?}");
         assert_eq!(fs::read(s.path("own/f")).unwrap(), b"x");
     }
@@ -124,8 +124,8 @@ fn holes_stay_holes() {
     let (root, _) = s.destination.root();
     let file = s.destination.create(&root, b"f", 64 << 20, 0, false).unwrap();
     s.destination.write_at(&file, 32 << 20, &[7; 4096]).unwrap();
-    s.destination.finish(&file, &plain(), false).unwrap();
-    s.destination.write_file(&root, b"g", b"x", 64 << 20, &plain(), false).unwrap();
+    s.destination.finish(&file, &plain(), false, None).unwrap();
+    s.destination.write_file(&root, b"g", b"x", 64 << 20, &plain(), Replace::Nothing).unwrap();
     for name in ["f", "g"] {
         let meta = fs::metadata(s.path(name)).unwrap();
         assert_eq!(meta.len(), 64 << 20);
@@ -139,14 +139,14 @@ fn a_link_where_a_directory_should_be_is_never_gone_through() {
     let (root, _) = s.destination.root();
     let outside = s.folder.path().join("outside");
     let target = outside.as_os_str().as_encoded_bytes();
-    s.destination.special(&root, b"a", &Special::Symlink(target), &plain(), false).unwrap();
+    s.destination.special(&root, b"a", &Special::Symlink(target), &plain(), Replace::Nothing).unwrap();
     assert_eq!(fs::read_link(s.path("a")).unwrap(), outside);
     let refused = s.destination.directory(&root, b"a", false).map(|_| ()).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     let (a, found) = s.destination.directory(&root, b"a", true).unwrap();
     assert_eq!(found, FoundDirectory::New);
     assert_eq!(s.destination.directory(&root, b"a", true).unwrap().1, FoundDirectory::Unfinished);
-    s.destination.write_file(&a, b"canary", b"dead", 4, &plain(), true).unwrap();
+    s.destination.write_file(&a, b"canary", b"dead", 4, &plain(), Replace::Entry).unwrap();
     s.canary_is_alive();
     assert!(fs::symlink_metadata(s.path("a")).unwrap().is_dir());
 }
@@ -164,7 +164,7 @@ fn a_directory_opened_again_is_found_beneath_the_target_only() {
     fs::rename(s.path("a"), s.path("moved")).unwrap();
     symlink(s.folder.path().join("outside"), s.path("a")).unwrap();
     fs::create_dir(s.folder.path().join("outside/b")).unwrap();
-    s.destination.write_file(&b, b"canary", b"dead", 4, &plain(), true).unwrap_err();
+    s.destination.write_file(&b, b"canary", b"dead", 4, &plain(), Replace::Entry).unwrap_err();
     fs::remove_dir(s.folder.path().join("outside/b")).unwrap();
     s.canary_is_alive();
 }
@@ -197,7 +197,8 @@ fn someone_who_swaps_a_directory_for_a_link_gains_nothing() {
             }
             let Ok((a, _)) = s.destination.directory(&root, b"a", true) else { continue };
             let name = format!("f{i}");
-            written += u32::from(s.destination.write_file(&a, name.as_bytes(), b"x", 1, &plain(), true).is_ok());
+            written +=
+                u32::from(s.destination.write_file(&a, name.as_bytes(), b"x", 1, &plain(), Replace::Entry).is_ok());
             _ = s.destination.finish_directory(&a, &Attributes { mode: 0o700, ..plain() }, true);
         }
         stop.store(true, Relaxed);
@@ -215,18 +216,18 @@ fn hard_links_are_made_of_the_very_file_or_not_at_all() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
     let file = s.destination.create(&root, b"f", 1, 0, false).unwrap();
-    let (identity, losses) = s.destination.finish(&file, &plain(), true).unwrap();
+    let (identity, losses) = s.destination.finish(&file, &plain(), true, None).unwrap();
     let identity = identity.unwrap();
     assert!(losses.is_empty(), "{losses:?}");
     let expected = Expected { kind: EntryKind::File, size: 1, target: &[], rdev: (0, 0) };
     let like = (&expected, &plain());
-    s.destination.link((&root, b"f"), identity, (&root, b"g"), like, false).unwrap();
+    s.destination.link((&root, b"f"), identity, (&root, b"g"), like, Replace::Nothing).unwrap();
     assert_eq!(fs::metadata(s.path("g")).unwrap().nlink(), 2);
-    s.destination.link((&root, b"f"), identity, (&root, b"g"), like, true).unwrap();
+    s.destination.link((&root, b"f"), identity, (&root, b"g"), like, Replace::Entry).unwrap();
     fs::remove_file(s.path("f")).unwrap();
     symlink(s.folder.path().join("outside/canary"), s.path("f")).unwrap();
-    s.destination.link((&root, b"f"), identity, (&root, b"h"), like, false).unwrap_err();
-    s.destination.copy((&root, b"f"), (&root, b"h"), like, false).unwrap_err();
+    s.destination.link((&root, b"f"), identity, (&root, b"h"), like, Replace::Nothing).unwrap_err();
+    s.destination.copy((&root, b"f"), (&root, b"h"), like, Replace::Nothing).unwrap_err();
     assert!(fs::symlink_metadata(s.path("h")).is_err());
     s.destination.settle();
     assert_eq!(fs::read_dir(s.path("")).unwrap().count(), 2, "a temporary name was left");
@@ -244,7 +245,7 @@ fn a_path_longer_than_the_kernel_takes_can_be_opened_again() {
     for i in 0..1100 {
         s.destination.directory(&root, format!("d{i}").as_bytes(), false).unwrap();
     }
-    s.destination.write_file(&at, b"f", b"deep", 4, &plain(), false).unwrap();
+    s.destination.write_file(&at, b"f", b"deep", 4, &plain(), Replace::Nothing).unwrap();
     assert_eq!(s.destination.look(&at, b"f").unwrap().unwrap().size, 4);
 }
 
@@ -253,8 +254,8 @@ fn fifos_and_sockets_are_made_and_directories_keep_their_time() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
     let (d, _) = s.destination.directory(&root, b"d", false).unwrap();
-    s.destination.special(&d, b"fifo", &Special::Fifo, &plain(), false).unwrap();
-    s.destination.special(&d, b"socket", &Special::Socket, &plain(), false).unwrap();
+    s.destination.special(&d, b"fifo", &Special::Fifo, &plain(), Replace::Nothing).unwrap();
+    s.destination.special(&d, b"socket", &Special::Socket, &plain(), Replace::Nothing).unwrap();
     let attributes = Attributes { mode: 0o1751, ..plain() };
     s.destination.finish_directory(&d, &attributes, true).unwrap();
     assert_eq!(s.destination.directory(&root, b"d", false).unwrap().1, FoundDirectory::Whole);
@@ -271,7 +272,7 @@ fn extended_attributes_are_set_before_a_mode_that_forbids_them() {
     let (root, _) = s.destination.root();
     let xattrs = [Xattr { name: b"user.note".to_vec(), value: b"v".to_vec() }];
     let attributes = Attributes { mode: 0o400, xattrs: &xattrs, ..plain() };
-    let lost = s.destination.write_file(&root, b"f", b"", 0, &attributes, false).unwrap();
+    let lost = s.destination.write_file(&root, b"f", b"", 0, &attributes, Replace::Nothing).unwrap();
     let mut value = [0; 8];
     match rustix::fs::getxattr(s.path("f"), "user.note", &mut value) {
         Ok(n) => assert_eq!((&value[..n], lost.len()), (&b"v"[..], 0)),
@@ -288,9 +289,9 @@ fn setuid_goes_with_the_owner_or_not_at_all() {
     let (root, made) = destination.root();
     assert_eq!(made, FoundDirectory::Whole);
     let attributes = Attributes { mode: 0o4755, uid: 12345, ..plain() };
-    destination.write_file(&root, b"f", b"", 0, &attributes, false).unwrap();
+    destination.write_file(&root, b"f", b"", 0, &attributes, Replace::Nothing).unwrap();
     assert_eq!(fs::metadata(folder.path().join("f")).unwrap().mode() & 0o7777, 0o755);
-    destination.write_file(&root, b"g", b"", 0, &Attributes { mode: 0o4755, ..plain() }, false).unwrap();
+    destination.write_file(&root, b"g", b"", 0, &Attributes { mode: 0o4755, ..plain() }, Replace::Nothing).unwrap();
     assert_eq!(fs::metadata(folder.path().join("g")).unwrap().mode() & 0o7777, 0o4755);
 }
 
@@ -303,13 +304,13 @@ fn root_restores_owners_and_devices() {
     let s = Setup::new();
     let (root, _) = s.destination.root();
     let attributes = Attributes { mode: 0o4640, uid: 12345, gid: 54321, ..PLAIN };
-    s.destination.write_file(&root, b"f", b"x", 1, &attributes, false).unwrap();
+    s.destination.write_file(&root, b"f", b"x", 1, &attributes, Replace::Nothing).unwrap();
     let meta = fs::metadata(s.path("f")).unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (12345, 54321, 0o4640));
-    s.destination.special(&root, b"l", &Special::Symlink(b"nowhere"), &attributes, false).unwrap();
+    s.destination.special(&root, b"l", &Special::Symlink(b"nowhere"), &attributes, Replace::Nothing).unwrap();
     let meta = fs::symlink_metadata(s.path("l")).unwrap();
     assert_eq!((meta.uid(), meta.mtime()), (12345, 1_000_000_007));
-    match s.destination.special(&root, b"null", &Special::CharDevice(1, 3), &attributes, false) {
+    match s.destination.special(&root, b"null", &Special::CharDevice(1, 3), &attributes, Replace::Nothing) {
         Ok(lost) => {
             assert!(lost.is_empty(), "{lost:?}");
             let meta = fs::metadata(s.path("null")).unwrap();

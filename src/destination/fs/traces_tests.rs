@@ -46,7 +46,7 @@ fn killed(folder: &Path) {
     let (root, _) = run.root();
     let (sub, found) = run.directory(&root, b"sub", false).unwrap();
     assert_eq!(found, FoundDirectory::Whole);
-    run.write_file(&sub, b"done", b"done", 4, &ATTRIBUTES, false).unwrap();
+    run.write_file(&sub, b"done", b"done", 4, &ATTRIBUTES, Replace::Nothing).unwrap();
     let new = run.create(&sub, b"new", 9, 0, false).unwrap();
     run.write_at(&new, 0, b"half").unwrap();
     let replacing = run.create(&sub, b"old", 9, 0, true).unwrap();
@@ -65,7 +65,7 @@ fn the_next_run_removes_and_takes_over_what_a_killed_one_left() {
     assert_eq!(names(&folder.path().join("sub")), ["done", "mine", "new", "old"]);
     let half = |name: &[u8]| next.look(&sub, name).unwrap().unwrap().half_written;
     assert!(half(b"new") && !half(b"mine") && !half(b"old") && !half(b"done"));
-    next.write_file(&sub, b"new", b"new", 3, &ATTRIBUTES, true).unwrap();
+    next.write_file(&sub, b"new", b"new", 3, &ATTRIBUTES, Replace::Entry).unwrap();
     next.settle();
     assert_eq!(names(folder.path()), ["sub"]);
     for at in [folder.path().to_path_buf(), folder.path().join("sub")] {
@@ -106,7 +106,7 @@ fn what_is_not_restored_now_is_named_and_taken_over_later() {
     let (root, _) = last.root();
     let (sub, _) = last.directory(&root, b"sub", false).unwrap();
     assert!(last.look(&sub, b"new").unwrap().unwrap().half_written);
-    last.write_file(&sub, b"new", b"new", 3, &ATTRIBUTES, true).unwrap();
+    last.write_file(&sub, b"new", b"new", 3, &ATTRIBUTES, Replace::Entry).unwrap();
     last.settle();
     assert_eq!(names(folder.path()), ["sub"]);
     // A journal that was only just begun.

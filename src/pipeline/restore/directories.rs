@@ -9,9 +9,9 @@ use super::rules::Choice;
 use super::sweep::{self, Known};
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, LINK_LEADS, Overwrite, RestoreContext};
+use super::{ATTRIBUTES_DIFFER, IN_USE, LINK_LEADS, OnTheWay, Overwrite, RestoreContext};
 use crate::base::path::{path_of, split_key, subtree_prefix};
-use crate::destination::{Destination, FoundDirectory, Way};
+use crate::destination::{Clearing, Destination, FoundDirectory, Way};
 use crate::format::tree::{Content, Entry, EntryKind};
 use std::collections::VecDeque;
 use std::io;
@@ -25,8 +25,6 @@ pub struct Directories<D: Destination> {
     for_one_entry: bool,
     /// Of which directories the snapshot knows everything.
     known: Known,
-    /// What the keys below the directories begin with that links in the target led to.
-    linked: Vec<Vec<u8>>,
 }
 
 struct Open<D: Destination> {
@@ -44,6 +42,8 @@ struct Open<D: Destination> {
     beyond: bool,
     /// In the target it lies on one that is mounted where the snapshot has a directory of the file system above.
     mounted: bool,
+    /// A link that is not followed leads to it in the target, or to one above it: as it sees that, this is something else.
+    closed: bool,
     /// Names of its entries in the snapshot, where what it lacks is to be removed.
     names: Vec<Box<[u8]>>,
     /// Subdirectories whose entries are still to come.
@@ -76,7 +76,7 @@ impl<D: Destination> Directories<D> {
             None => (None, FoundDirectory::New),
         };
         let folder = Folder { key: base.into(), handle, fresh: found == FoundDirectory::New };
-        Directories {
+        let mut directories = Directories {
             open: vec![Open {
                 prefix: subtree_prefix(base),
                 finish: None,
@@ -88,13 +88,17 @@ impl<D: Destination> Directories<D> {
                 // What it lay on is not known.
                 beyond: true,
                 mounted: false,
+                closed: false,
                 names: vec![],
                 later: VecDeque::new(),
             }],
             for_one_entry: false,
             known: Known::below(&context.request.sources),
-            linked: vec![],
+        };
+        if let Some(folder) = directories.open[0].folder.clone() {
+            directories.open[0].closed = directories.is_closed(0, &folder, context);
         }
+        directories
     }
 
     /// The entry that the outermost directory stands for.
@@ -120,15 +124,21 @@ impl<D: Destination> Directories<D> {
         }
     }
 
-    /// A directory lies in the target where the snapshot has something else: with `--delete` and overwriting what is in it
-    /// goes, since the snapshot lacks it. False when it was to go, and did not.
-    pub fn gives_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &RestoreContext<'_, D>) -> bool {
-        !self.clears(context) || sweep::clear(folder, name, self.last().choice, context)
+    /// In a dry run: whether a directory in the last one would give way to what the snapshot has.
+    pub fn would_give_way(&self, folder: &Arc<Folder<D>>, name: &[u8], context: &RestoreContext<'_, D>) -> bool {
+        let Some(choice) = self.clears(context) else { return true };
+        let clear = |clearing| sweep::clear(folder, name, choice, clearing, context);
+        clear(Clearing::Ask) && clear(Clearing::Remove(name))
     }
 
-    /// Whether directories in the last one give way to what the snapshot has.
-    pub fn clears(&self, context: &RestoreContext<'_, D>) -> bool {
-        context.request.delete && context.request.overwrite.replaces() && !self.last().mounted
+    /// Whether directories in the last one give way to what the snapshot has, with what the rules say of the last one:
+    /// with `--delete` and overwriting what is in them goes, since the snapshot lacks it.
+    pub fn clears(&self, context: &RestoreContext<'_, D>) -> Option<Choice> {
+        let clears = context.request.delete
+            && context.request.overwrite.replaces()
+            && !self.last().mounted
+            && !self.last().closed;
+        clears.then(|| self.last().choice)
     }
 
     /// Goes to the directory with these parent components; those that are complete by that are closed.
@@ -201,6 +211,7 @@ impl<D: Destination> Directories<D> {
             unlisted: later.unlisted,
             beyond,
             mounted: false,
+            closed: false,
             names: vec![],
             later: VecDeque::new(),
         });
@@ -239,10 +250,13 @@ impl<D: Destination> Directories<D> {
         for at in made + 1..self.open.len() {
             let parent = self.open[at - 1].folder.clone()?;
             let (prefix, has_entry) = (&self.open[at].prefix, self.open[at].finish.is_some());
-            let mut lets = |led: &[Vec<u8>]| lets_through(led, &self.known, &mut self.linked, context);
-            match make((prefix, has_entry), &parent, &mut lets, context) {
+            // Where anything may be removed it is known beforehand.
+            let follows = |links: &OnTheWay| links.follows(prefix);
+            let lets = has_entry && (!context.request.delete || context.on_the_way.get().is_some_and(follows));
+            match make(prefix, &parent, lets, context) {
                 Some((folder, found)) => {
                     self.open[at].mounted = found != FoundDirectory::New && self.is_mounted(at, &folder, context);
+                    self.open[at].closed = self.is_closed(at, &folder, context);
                     self.open[at].folder = Some(Arc::new(folder));
                     self.open[at].found = found;
                 }
@@ -274,6 +288,19 @@ impl<D: Destination> Directories<D> {
         mounted
     }
 
+    /// Whether nothing is removed in this directory, since a link that is not followed leads to it or to one above it.
+    fn is_closed(&self, at: usize, folder: &Folder<D>, context: &RestoreContext<'_, D>) -> bool {
+        let above = at > 0 && self.open[at - 1].closed;
+        let closes =
+            |links: &OnTheWay| context.destination.zip(folder.handle.as_ref()).is_some_and(|(d, h)| links.closes(d, h));
+        let closed = context.on_the_way.get().is_some_and(closes);
+        if closed && !above {
+            let why = "a link that is not followed leads to it; nothing is deleted from it";
+            context.tally.monitor.note(&format!("{}: {why}", context.display(&folder.key)));
+        }
+        above || closed
+    }
+
     /// The last directory is complete.
     fn close_last(&mut self, context: &RestoreContext<'_, D>, window: &mut Builder<'_, D>) {
         while let Some(later) = self.last_mut().later.pop_front() {
@@ -297,6 +324,7 @@ impl<D: Destination> Directories<D> {
             let folder = Folder { key: key.into(), handle: Some(handle), fresh: false };
             self.open[at].found = FoundDirectory::Whole;
             self.open[at].mounted = self.is_mounted(at, &folder, context);
+            self.open[at].closed = self.is_closed(at, &folder, context);
             self.open[at].folder = Some(Arc::new(folder));
         }
     }
@@ -341,7 +369,7 @@ fn crosses(above: Option<&Finish>, directory: Option<&Finish>) -> bool {
 }
 
 /// The key of a directory, given its components joined by 0x00.
-fn directory_key(joined: &[u8]) -> Vec<u8> {
+pub(super) fn directory_key(joined: &[u8]) -> Vec<u8> {
     match joined.iter().rposition(|&b| b == 0) {
         _ if joined.is_empty() => Vec::new(),
         None => [&[0], joined].concat(),
@@ -349,42 +377,18 @@ fn directory_key(joined: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Whether a link in the target may be followed to the directory at this path in it. What is removed there must not be
-/// what came by another way: with `--delete` links lead only to where no other part of the restore goes.
-fn lets_through<D: Destination>(
-    led: &[Vec<u8>],
-    known: &Known,
-    linked: &mut Vec<Vec<u8>>,
-    context: &RestoreContext<'_, D>,
-) -> bool {
-    if !context.request.delete {
-        return true;
-    }
-    let mut prefix = subtree_prefix(&context.request.base);
-    led.iter().for_each(|name| prefix.extend(name.iter().chain(&[0])));
-    let apart = |other: &Vec<u8>| !prefix.starts_with(other) && !other.starts_with(&prefix);
-    let lets = known.is_apart(&prefix) && linked.iter().all(apart);
-    if lets {
-        linked.push(prefix);
-    }
-    lets
-}
-
 /// Makes a directory, or takes the one that is there. `lets` says whether a link may be followed.
 fn make<D: Destination>(
-    (prefix, has_entry): (&[u8], bool),
+    prefix: &[u8],
     parent: &Folder<D>,
-    lets: &mut dyn FnMut(&[Vec<u8>]) -> bool,
+    lets: bool,
     context: &RestoreContext<'_, D>,
 ) -> Option<(Folder<D>, FoundDirectory)> {
     let key = directory_key(prefix.strip_suffix(&[0]).unwrap_or(prefix));
     let name = split_key(&key).unwrap_or_default().1;
     let overwrite = context.request.overwrite;
     let made = match (context.destination, &parent.handle) {
-        (Some(destination), Some(handle)) => {
-            let lets = &mut |led: &[Vec<u8>]| has_entry && lets(led);
-            take(destination, (handle, name), &key, lets, context)
-        }
+        (Some(destination), Some(handle)) => take(destination, (handle, name), &key, lets, context),
         _ => Ok((None, FoundDirectory::New)),
     };
     match made {
@@ -409,7 +413,7 @@ fn take<D: Destination>(
     destination: &D,
     (parent, name): (&D::Directory, &[u8]),
     key: &[u8],
-    lets: &mut dyn FnMut(&[Vec<u8>]) -> bool,
+    lets: bool,
     context: &RestoreContext<'_, D>,
 ) -> io::Result<(Option<D::Directory>, FoundDirectory)> {
     let (overwrite, dry_run) = (context.request.overwrite, context.request.dry_run);
@@ -429,7 +433,7 @@ fn take<D: Destination>(
     }
     let closed = match destination.way(parent, name)? {
         Way::Nowhere => None,
-        Way::Leads { directory, path } if overwrite != Overwrite::Always && lets(&path) => {
+        Way::Leads { directory, path } if overwrite != Overwrite::Always && lets => {
             let to = String::from_utf8_lossy(&path.join(&b'/')).into_owned();
             context
                 .tally
@@ -449,6 +453,9 @@ fn take<D: Destination>(
     match (overwrite.replaces(), dry_run) {
         (false, _) => Err(refused),
         (true, true) => Ok((None, FoundDirectory::New)),
+        (true, false) if destination.look(parent, name)?.is_some_and(|there| context.is_in_use(&there)) => {
+            Err(io::Error::other(IN_USE))
+        }
         (true, false) => destination.directory(parent, name, true).map(|(directory, found)| (Some(directory), found)),
     }
 }
@@ -476,6 +483,7 @@ fn complete<D: Destination>(
         && !open.unlisted
         && !is_part
         && !open.mounted
+        && !open.closed
         && known.is_complete(&open.prefix)
         && context.request.rules.sweeps(open.choice);
     if is_swept {

@@ -141,6 +141,8 @@ pub struct File<D: Destination> {
     pub finish: Finish,
     /// Replace what is there.
     pub replace: bool,
+    /// A directory that lies there gives way, with what the rules say of the one it lies in.
+    pub clears: Option<Choice>,
     /// Other names follow.
     pub first_name: Option<Arc<FirstName<D>>>,
     /// Pieces that are still to be written, and one more while pieces are still being planned.
@@ -177,6 +179,7 @@ impl<D: Destination> File<D> {
             size,
             finish,
             replace,
+            clears: None,
             first_name: None,
             left: AtomicU64::new(1),
             pieces: AtomicU64::new(0),
@@ -310,6 +313,8 @@ pub enum Ready<D: Destination> {
         finish: Finish,
         /// Replace what is there.
         replace: bool,
+        /// As of a file.
+        clears: Option<Choice>,
         /// Other names follow.
         first_name: Option<Arc<FirstName<D>>>,
     },
@@ -326,8 +331,8 @@ pub struct OtherName<D: Destination> {
     pub itself: Itself,
     /// What it gets then.
     pub finish: Finish,
-    /// A directory that lies there gives way.
-    pub clears: bool,
+    /// As of a file.
+    pub clears: Option<Choice>,
 }
 
 /// What an entry is besides its attributes.

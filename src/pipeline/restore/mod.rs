@@ -2,13 +2,14 @@
 //!
 //! | stage | takes | gives | runs on | bound |
 //! |---|---|---|---|---|
+//! | `on_the_way` | the snapshot's directories | links of the target that lie in their places (`--delete`) | the calling thread, before all else | |
 //! | [`plan`] | entries in tree order | windows | the calling thread | three windows |
 //! | [`fetch`] | a read step | sealed bytes | readers, or workers when there are none | one buffer a step in flight |
 //! | [`open`] | sealed bytes | verified chunks | workers | one opened blob a worker |
 //! | [`write`] | chunks | files | workers | |
 //! | [`verify`] | chunks' ids | | workers | one chunk a worker |
 //! | [`finish`] | a window that is done | other names, complete directories | the calling thread | |
-//! | [`sweep`] | a directory that is done | what the snapshot lacks is gone (`--delete`) | the calling thread | |
+//! | [`sweep`] | a directory that is done | what the snapshot lacks is gone (`--delete`) | the calling thread; workers where an entry replaces a directory | |
 //!
 //! A window is sorted by pack and cut into steps, which workers take in any order; windows overlap, but are finished in
 //! order. open and write share a thread: what was just opened is written while it is in that core's cache. No lock is
@@ -19,6 +20,7 @@ pub mod tally;
 pub mod rules;
 pub mod window;
 mod directories;
+mod on_the_way;
 mod links;
 pub mod plan;
 pub mod fetch;
@@ -33,12 +35,13 @@ pub mod error;
 mod worker;
 
 pub use error::RestoreError;
+pub use on_the_way::OnTheWay;
 pub use rules::Rules;
 pub use tally::{RestoreStats, Tally};
 
 use crate::base::id::ContentId;
 use crate::base::path::path_of;
-use crate::destination::{Destination, Node, OwnerNumbers};
+use crate::destination::{Destination, Existing, Identity, Node, OwnerNumbers};
 use crate::index::Index;
 use crate::storage::StorageKey;
 use crate::store::Store;
@@ -48,8 +51,8 @@ use finish::InFlight;
 use parking_lot::RwLockReadGuard;
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// Why an entry was left.
@@ -60,14 +63,15 @@ const IN_THE_WAY: &str =
 const ATTRIBUTES_DIFFER: &str =
     "its content is right, but its attributes differ; they were left alone (--overwrite if-changed corrects them)";
 
-/// Why a file does not take the place of a directory that was to be removed.
-const DIRECTORY_STAYS: &str = "a directory is in its place and stays, since something in it must not be deleted";
+/// Why something is not replaced by anything.
+const IN_USE: &str = "what is in its place belongs to the store, its cache or its configuration, or this command reads it; it \
+                      was left alone (restore into another directory to get what the snapshot has)";
 
 /// So many packs that cannot be read, one after another, end a run.
 const FAILING_PACKS_MAX: usize = 32;
 /// Why a link to a directory was not followed.
 const LINK_LEADS: &str = "a link to a directory of the target, which is not followed where the snapshot has no directory \
-                          of this name, or where --delete would remove what comes there by another way,";
+                          of this name, or, with --delete, where other entries of the snapshot come to the same directory,";
 
 /// What becomes of entries that lie in the target already. An existing file is never written into: it is replaced
 /// as a whole (a new file under a temporary name, then renamed over it) or left.
@@ -109,7 +113,7 @@ pub struct Request {
     pub rules: Rules,
     /// Remove from the target what the snapshot lacks there.
     pub delete: bool,
-    /// What is never removed.
+    /// What is never removed or replaced.
     pub never: HashSet<Node>,
     /// The same by path: what is written anew meanwhile is another file.
     pub never_at: HashSet<Vec<u8>>,
@@ -139,6 +143,8 @@ pub struct RestoreContext<'a, D: Destination> {
     pub tally: &'a Tally<'a>,
     /// The first error that ends the run.
     pub failure: &'a Failure,
+    /// With `--delete`: which links are followed, and what must stay for them.
+    pub on_the_way: OnceLock<OnTheWay>,
     /// Called now and then: renews the lease that keeps the snapshot's data.
     pub keep_alive: &'a (dyn Fn() + Sync),
 }
@@ -192,6 +198,17 @@ impl<D: Destination> RestoreContext<'_, D> {
         }
     }
 
+    /// Whether what lies in the target is never replaced, since this command or the store needs it as it is.
+    fn is_in_use(&self, existing: &Existing) -> bool {
+        let Identity { device, inode } = existing.identity;
+        !self.request.never.is_empty() && self.request.never.contains(&(device, inode))
+    }
+
+    /// Whether an entry of the target must stay, since a link on the way needs it.
+    fn keeps_for_links(&self, node: Node, path: &[u8]) -> bool {
+        self.on_the_way.get().is_some_and(|links| links.keeps(node, path))
+    }
+
     fn display(&self, key: &[u8]) -> String {
         String::from_utf8_lossy(&path_of(key)).into_owned()
     }
@@ -219,6 +236,11 @@ pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), Restor
     };
     let (feed, windows, done) = Feed::new();
     let request = context.request;
+    context.failure.guard(|| {
+        let found = on_the_way::find(context)?;
+        _ = context.on_the_way.set(found);
+        Ok(())
+    });
     let mut in_flight = InFlight::new(context, &meters, windows, done);
     std::thread::scope(|scope| {
         if !request.dry_run
@@ -227,7 +249,9 @@ pub fn run<D: Destination>(context: &RestoreContext<'_, D>) -> Result<(), Restor
             context.failure.set(error.into());
         }
         let start = Instant::now();
-        context.failure.guard(|| plan::plan(context, &mut |window| in_flight.send(window)));
+        if !context.is_over() {
+            context.failure.guard(|| plan::plan(context, &mut |window| in_flight.send(window)));
+        }
         meters.plan.worked(start.elapsed().saturating_sub(in_flight.aside));
         in_flight.end();
     });

@@ -11,12 +11,12 @@ use super::links::{Link, Links};
 use super::rules::Choice;
 use super::tally::count;
 use super::window::Builder;
-use super::{ATTRIBUTES_DIFFER, DIRECTORY_STAYS, IN_THE_WAY, Overwrite, RestoreContext, links, verify, write};
+use super::{ATTRIBUTES_DIFFER, IN_THE_WAY, IN_USE, Overwrite, RestoreContext, links, verify, write};
 use crate::base::id::ContentId;
 use crate::base::limits::{BLOB_PLAIN_BYTES_MAX, KIB, PARTIAL_BYTES_MIN};
-use crate::base::path::{path_of, split_key, subtree_prefix};
+use crate::base::path::{after, path_of, split_key, subtree_prefix};
 use crate::crypto::hash::content_id;
-use crate::destination::{Destination, Existing};
+use crate::destination::{DIRECTORY_STAYS, Destination, Existing};
 use crate::format::blob::BlobKind;
 use crate::format::compare::Fields;
 use crate::format::list::Item;
@@ -98,16 +98,6 @@ pub(super) fn plan<'a, D: Destination>(
     let mut damaged = |lost: Range<&[u8]>, error: StoreError| planner.borrow_mut().damaged(lost, &error);
     reader.entries(root, &from, &to, &mut each, &mut damaged)?;
     planner.into_inner().end()
-}
-
-/// The end of the range of keys that begin with `prefix`: empty for all keys.
-fn after(prefix: &[u8]) -> Vec<u8> {
-    let mut to = prefix.to_vec();
-    if let Some(last) = to.last_mut() {
-        // A subtree's prefix ends in 0x00.
-        *last += 1;
-    }
-    to
 }
 
 impl<'a, D: Destination> Planner<'a, D> {
@@ -254,6 +244,7 @@ impl<'a, D: Destination> Planner<'a, D> {
         if entry.meta.kind == EntryKind::File {
             let mut file = File::new(folder, name, size, finish, replace);
             file.first_name = first_name;
+            file.clears = self.directories.clears(self.context);
             file.settled = pass.into();
             file.kept = pass;
             file.content = partial(&entry, size);
@@ -263,7 +254,8 @@ impl<'a, D: Destination> Planner<'a, D> {
         } else {
             let Meta { kind, target, rdev, .. } = entry.meta;
             let (name, itself) = (name.into(), Itself { kind, size, target, rdev });
-            self.window.ready(Ready::Special { folder, name, itself, finish, replace, first_name });
+            let clears = self.directories.clears(self.context);
+            self.window.ready(Ready::Special { folder, name, itself, finish, replace, clears, first_name });
         }
     }
 
@@ -308,7 +300,8 @@ impl<'a, D: Destination> Planner<'a, D> {
                 return None;
             }
         };
-        if existing.kind == EntryKind::Directory && !self.directories.gives_way(folder, name, self.context) {
+        let dry = request.dry_run && existing.kind == EntryKind::Directory;
+        if dry && !self.directories.would_give_way(folder, name, self.context) {
             tally.problem(folder.path_of(name), DIRECTORY_STAYS.into());
             return None;
         }
@@ -325,6 +318,10 @@ impl<'a, D: Destination> Planner<'a, D> {
         };
         match request.overwrite {
             Overwrite::Never => left(),
+            Overwrite::IfChanged | Overwrite::Always if !right && self.context.is_in_use(&existing) => {
+                left();
+                tally.problem(folder.path_of(name), IN_USE.into());
+            }
             Overwrite::Always => return Some((Action::Replace, Some(existing))),
             Overwrite::IfChanged if !right => return Some((Action::Replace, Some(existing))),
             // It has other names, and whether the snapshot links just those is not known: what is set of it would be set

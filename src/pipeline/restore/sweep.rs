@@ -9,7 +9,7 @@ use super::item::{Folder, Swept};
 use super::rules::Choice;
 use super::tally::count;
 use crate::base::path::subtree_prefix;
-use crate::destination::{Destination, Sweep, Swept as Outcome, Verdict};
+use crate::destination::{Clearing, Destination, Replace, Sweep, Swept as Outcome, Verdict};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -62,19 +62,59 @@ impl Known {
     }
 }
 
-/// Removes the directory `name`, which lies where the snapshot has something else, with all in it that is not kept; says
-/// whether it is gone (in a dry run: would be). `choice` is what the rules say of the directory that it lies in.
+/// The directory `name`, which lies where the snapshot has something else: whether all of it may go, or it is removed.
+/// False when it stays, or would. `choice` is what the rules say of the directory that it lies in.
 pub fn clear<D: Destination>(
     folder: &Arc<Folder<D>>,
     name: &[u8],
     choice: Choice,
+    clearing: Clearing<'_>,
     context: &RestoreContext<'_, D>,
 ) -> bool {
     let (Some(destination), Some(handle)) = (context.destination, &folder.handle) else { return false };
     let swept = Swept { folder: folder.clone(), names: vec![], choice };
-    let gone = Cell::new(false);
-    sweep_some(&swept, Some((name, &gone)), context);
-    gone.get() && (context.request.dry_run || destination.look(handle, name).is_ok_and(|there| there.is_none()))
+    let goes = Cell::new(false);
+    sweep_some(&swept, Some(Only { name, clearing, goes: &goes }), context);
+    goes.get()
+        && match clearing {
+            Clearing::Remove(lies_as) if !context.request.dry_run => {
+                destination.look(handle, lies_as).is_ok_and(|there| there.is_none())
+            }
+            _ => true,
+        }
+}
+
+/// Does something with what gives way to an entry. `clears`: so does a full directory, with what the rules say of the one
+/// that it lies in.
+pub fn with_replace<D: Destination, T>(
+    (folder, name): (&Arc<Folder<D>>, &[u8]),
+    replace: bool,
+    clears: Option<Choice>,
+    context: &RestoreContext<'_, D>,
+    with: impl FnOnce(Replace<'_>) -> T,
+) -> T {
+    let clear =
+        |clearing: Clearing<'_>| clears.is_some_and(|choice| self::clear(folder, name, choice, clearing, context));
+    with(match clears {
+        _ if !replace => Replace::Nothing,
+        None => Replace::Entry,
+        Some(_) => Replace::Tree(&clear),
+    })
+}
+
+/// One name that alone is swept.
+#[derive(Clone, Copy)]
+struct Only<'a> {
+    name: &'a [u8],
+    clearing: Clearing<'a>,
+    /// Set when it is gone, or would be.
+    goes: &'a Cell<bool>,
+}
+
+impl<'a> Only<'a> {
+    fn lies_as(self) -> &'a [u8] {
+        if let Clearing::Remove(lies_as) = self.clearing { lies_as } else { self.name }
+    }
 }
 
 /// Removes from a directory what is not among its names, and tells of each.
@@ -83,7 +123,7 @@ pub fn sweep<D: Destination>(swept: &Swept<D>, context: &RestoreContext<'_, D>) 
 }
 
 /// The same, or of `only` one name, which is told when it goes.
-fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>)>, context: &RestoreContext<'_, D>) {
+fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<Only<'_>>, context: &RestoreContext<'_, D>) {
     let (Some(destination), Some(handle)) = (context.destination, &swept.folder.handle) else { return };
     let (request, tally) = (context.request, context.tally);
     if context.is_over() {
@@ -118,12 +158,16 @@ fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>
             Choice::No => Verdict::Keep,
         }
     };
+    let asks = only.is_some_and(|only| matches!(only.clearing, Clearing::Ask));
     let mut tell = |below: &[u8], outcome| {
         let path = path_of(below);
         match outcome {
             Outcome::Removed => {
-                if let Some((_, gone)) = only.filter(|(name, _)| *name == below) {
-                    gone.set(true);
+                if let Some(only) = only.filter(|only| only.name == below) {
+                    only.goes.set(true);
+                }
+                if asks {
+                    return;
                 }
                 count(&tally.counts.deleted);
                 tally.monitor.removed(&path);
@@ -135,13 +179,15 @@ fn sweep_some<D: Destination>(swept: &Swept<D>, only: Option<(&[u8], &Cell<bool>
         }
     };
     let never = |node, path: &[u8]| request.never.contains(&node) || request.never_at.contains(path);
+    let led = |node, path: &[u8]| context.keeps_for_links(node, path);
     let mut sweep = Sweep {
         names: &swept.names,
-        only: only.map(|(name, _)| name),
+        only: only.map(|only| (only.name, only.lies_as())),
         decide: &decide,
         never: &never,
+        led: &led,
         tell: &mut tell,
-        dry_run: request.dry_run,
+        dry_run: request.dry_run || asks,
     };
     if let Err(error) = destination.sweep(handle, &mut sweep) {
         tally.problem(swept.folder.path(), format!("what the snapshot lacks in it cannot be deleted: {error}"));

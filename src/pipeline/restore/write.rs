@@ -5,10 +5,9 @@
 //! destination as a whole takes no more.
 
 use super::item::{Fate, File, Finish, FirstName, Itself, OtherName, Ready};
-use super::rules::Choice;
 use super::tally::{Tally, count};
-use super::{Overwrite, RestoreContext, verify};
-use crate::destination::{Destination, Identity, Loss, Losses, Part, lost_parts};
+use super::{Overwrite, RestoreContext, sweep, verify};
+use crate::destination::{Destination, Identity, Loss, Losses, Part, Replace, lost_parts};
 use crate::format::tree::EntryKind;
 use crate::monitor::Counter;
 use crate::store::StoreError;
@@ -121,7 +120,9 @@ fn write_whole<D: Destination>(file: &File<D>, bytes: &[u8], destination: &D, co
     let write = || {
         let handle = file.folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let attributes = file.finish.attributes();
-        destination.write_file(handle, &file.name, bytes, file.size, &attributes, file.replace)
+        sweep::with_replace((&file.folder, &file.name), file.replace, file.clears, context, |replace| {
+            destination.write_file(handle, &file.name, bytes, file.size, &attributes, replace)
+        })
     };
     match write() {
         Ok(losses) => complete(file, losses, context),
@@ -146,7 +147,12 @@ pub fn finish<D: Destination>(file: &File<D>, context: &RestoreContext<'_, D>) {
     let mut identity = None;
     if file.fate() == Fate::Well {
         let attributes = file.finish.attributes();
-        let finish = |open| destination.finish(&open, &attributes, file.first_name.is_some());
+        let (at, identify) = ((&file.folder, &*file.name), file.first_name.is_some());
+        let finish = |open| {
+            sweep::with_replace(at, file.replace, file.clears, context, |replace| {
+                destination.finish(&open, &attributes, identify, replace.clear())
+            })
+        };
         match opened(file, destination).and_then(finish) {
             Ok((became, losses)) => {
                 identity = became;
@@ -184,11 +190,14 @@ pub fn ready<D: Destination>(ready: &Ready<D>, context: &RestoreContext<'_, D>) 
             write_whole(file, bytes, destination, context);
         }
         Ready::File(file, bytes) => write(file, 0, bytes, 1, context),
-        Ready::Special { folder, name, itself, finish, replace, first_name } => {
+        Ready::Special { folder, name, itself, finish, replace, clears, first_name } => {
             let make = || -> io::Result<_> {
                 let handle = folder.handle.as_ref().ok_or(io::ErrorKind::NotFound)?;
                 let first = first_name.as_deref();
-                make_special((handle, name), itself, finish, *replace, first, context, || folder.path_of(name))?;
+                let path = || folder.path_of(name);
+                sweep::with_replace((folder, name), *replace, *clears, context, |replace| {
+                    make_special((handle, name), itself, finish, replace, first, context, path)
+                })?;
                 match first {
                     Some(_) => Ok(destination.look(handle, name)?.map(|existing| existing.identity)),
                     None => Ok(None),
@@ -222,7 +231,7 @@ fn make_special<D: Destination>(
     at: (&D::Directory, &[u8]),
     itself: &Itself,
     finish: &Finish,
-    replace: bool,
+    replace: Replace<'_>,
     first: Option<&FirstName<D>>,
     context: &RestoreContext<'_, D>,
     path: impl Fn() -> Vec<u8>,
@@ -268,19 +277,25 @@ pub fn other_name<D: Destination>(other: &OtherName<D>, context: &RestoreContext
     }
     let (attributes, expected) = (other.finish.attributes(), other.itself.expected());
     let (from, to) = ((from, &**first_name), (to, &*other.name));
-    let replace = !other.folder.fresh;
-    match destination.link(from, *identity, to, (&expected, &attributes), replace) {
+    let (at, replace) = ((&other.folder, &*other.name), !other.folder.fresh);
+    let linked = sweep::with_replace(at, replace, other.clears, context, |replace| {
+        destination.link(from, *identity, to, (&expected, &attributes), replace)
+    });
+    match linked {
         Ok(()) => {
             count(&tally.counts.hard_links);
             if let Some(losses) = other.first.losses.get() {
                 tally.lost(path, losses.iter().map(Loss::again).collect());
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) => {
             return context.failed(path(), format!("cannot be linked: {error}"), error);
         }
         Err(error) => {
-            if let Err(copy) = instead_of_link(other, from, to, replace, error, context) {
+            let made = sweep::with_replace(at, replace, other.clears, context, |replace| {
+                instead_of_link(other, from, to, replace, error, context)
+            });
+            if let Err(copy) = made {
                 return context.failed(
                     path(),
                     format!("cannot be linked, nor made as a file of its own: {copy}"),
@@ -307,6 +322,11 @@ fn other_name_may_come<D: Destination>(
     let expected = other.itself.expected();
     match destination.look(to, &other.name) {
         Ok(Some(existing)) if existing.identity == identity => count(&tally.counts.unchanged),
+        Ok(Some(existing)) if overwrite.replaces() && context.is_in_use(&existing) => {
+            count(&tally.counts.left);
+            tally.absent(path());
+            tally.problem(path(), super::IN_USE.into());
+        }
         Ok(Some(existing)) if !overwrite.replaces() && !existing.half_written => {
             // Where names cannot be told to be one file's, or no file can have two, a like one is right.
             let like = existing.kind == expected.kind
@@ -324,13 +344,6 @@ fn other_name_may_come<D: Destination>(
                 tally.problem(path(), super::IN_THE_WAY.into());
             }
         }
-        Ok(Some(existing)) if existing.kind == EntryKind::Directory && other.clears => {
-            if super::sweep::clear(&other.folder, &other.name, Choice::Yes, context) {
-                return true;
-            }
-            tally.absent(path());
-            tally.problem(path(), super::DIRECTORY_STAYS.into());
-        }
         Ok(_) => return true,
         Err(error) => tally.problem(path(), format!("cannot look at what lies in the target: {error}")),
     }
@@ -342,7 +355,7 @@ fn instead_of_link<D: Destination>(
     other: &OtherName<D>,
     from: (&D::Directory, &[u8]),
     to: (&D::Directory, &[u8]),
-    replace: bool,
+    replace: Replace<'_>,
     error: io::Error,
     context: &RestoreContext<'_, D>,
 ) -> io::Result<()> {

@@ -12,6 +12,7 @@ mod archives;
 mod leaving_out;
 mod deleting;
 mod flaws;
+mod giving_way;
 mod in_place;
 #[cfg(feature = "harness")]
 mod bench;

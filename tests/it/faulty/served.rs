@@ -132,8 +132,13 @@ impl Filesystem for Served {
 
     fn mkdir(&self, r: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let mut state = self.state();
-        let ino = state.make(r, FileType::Directory, mode & !umask, name);
-        let made = state.enter(parent, name, ino).map(|()| state.attr(ino, None));
+        let made = state.does(Call::Mkdir, name).and_then(|does| {
+            let ino = state.make(r, FileType::Directory, mode & !umask, name);
+            if does {
+                state.enter(parent, name, ino)?;
+            }
+            Ok(state.attr(ino, None))
+        });
         entry(reply, made);
     }
 

@@ -1,5 +1,5 @@
-//! The files that `--delete` never removes: without them the store would not open, or the same command could not be
-//! run again.
+//! The files that `--delete` never removes and `--overwrite` never replaces: without them the store would not open, or the
+//! same command could not be run again.
 
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
