@@ -38,14 +38,15 @@ const NEEDS: [(&str, &str); 16] = [
 #[track_caller]
 pub fn lacks(need: &str, why: impl Display) {
     let test = test();
-    let said = format!("{test}: this machine lacks `{need}`: {}", why.to_string().trim());
+    let why = why.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = format!("{test}: this machine lacks `{need}`: {why}");
     if is_failure(need, |name| std::env::var(name).ok()) {
         let how = NEEDS.iter().find(|(name, _)| *name == need);
         let how = how.map_or(format!("install the program `{need}`"), |(_, how)| how.to_string());
         panic!("{said}. To get it: {how}. To do without: add `{need}` to LARDER_TESTS_MAY_LACK.");
     }
-    // Tests run side by side, and the list is one.
     eprintln!("passed over: {said}");
+    // In one write, since tests run side by side.
     if let Some(list) = std::env::var_os("LARDER_TESTS_LACKED")
         && let Ok(mut file) = std::fs::File::options().append(true).open(list)
     {
