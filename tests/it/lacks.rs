@@ -69,6 +69,19 @@ pub fn has_root(why: &str) -> bool {
     is_root
 }
 
+/// Whether device nodes can be made, which takes root, and more in a container; if not, that lacks.
+#[track_caller]
+pub fn has_devices() -> bool {
+    use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+    if !has_root("only root makes device nodes") {
+        return false;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let null = folder.path().join("null");
+    let made = mknodat(CWD, &null, FileType::CharacterDevice, Mode::from_raw_mode(0o600), makedev(1, 3));
+    made.inspect_err(|why| lacks("devices", why)).is_ok()
+}
+
 /// Whether the programs are there; the first that is not lacks.
 #[track_caller]
 pub fn has_tools(names: &[&str]) -> bool {

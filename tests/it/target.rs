@@ -129,7 +129,7 @@ struct Setup {
 impl Setup {
     /// `None` where there is no FUSE, or no root, which was said.
     fn new() -> Option<Setup> {
-        if !crate::lacks::has_root("a restore onto FUSE gives files to others") {
+        if !crate::lacks::has_root("a restore onto FUSE gives files to others") || !crate::lacks::has_devices() {
             return None;
         }
         let source = Faulty::mount(Behaviour::default())?;

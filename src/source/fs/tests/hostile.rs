@@ -132,7 +132,8 @@ fn special_files_are_entries_and_are_never_opened() {
     mknodat(dir.as_fd(), "fifo", FileType::Fifo, Mode::RUSR, 0).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
     fs::create_dir(root.join("empty")).unwrap();
-    if crate::lacks::has_root("only root makes device nodes") {
+    let has_devices = crate::lacks::has_devices();
+    if has_devices {
         let device = rustix::fs::makedev(1, 7);
         mknodat(dir.as_fd(), "char", FileType::CharacterDevice, Mode::RUSR, device).unwrap();
         mknodat(dir.as_fd(), "block", FileType::BlockDevice, Mode::RUSR, rustix::fs::makedev(7, 300)).unwrap();
@@ -143,7 +144,7 @@ fn special_files_are_entries_and_are_never_opened() {
     assert_eq!(kind("fifo"), EntryKind::Fifo);
     assert_eq!(kind("socket"), EntryKind::Socket);
     assert_eq!(kind("empty"), EntryKind::Directory);
-    if is_root() {
+    if has_devices {
         let char = &seen.get(root.join("char")).meta;
         assert_eq!((char.kind, char.rdev), (EntryKind::CharDevice, (1, 7)));
         let block = &seen.get(root.join("block")).meta;
