@@ -151,3 +151,8 @@ pub use store::snapshots::{DamagedSnapshot, Snapshot};
 pub use store::{MachineFolders, Store, StoreError};
 pub use tree::place::PlaceError;
 pub use tree::reader::Reader;
+
+// What tests say when the machine lacks something that they need.
+#[cfg(test)]
+#[path = "../tests/it/lacks.rs"]
+mod lacks;

@@ -8,18 +8,30 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-# Tools that compare a restored tree independently of larder. As root on Debian they are installed when missing.
-missing=()
-for pair in getfattr:attr setfacl:acl setcap:libcap2-bin rsync:rsync mkfs.btrfs:btrfs-progs chattr:e2fsprogs valgrind:valgrind strace:strace; do
-  command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
-done
-if [ ${#missing[@]} -gt 0 ]; then
+# What the tests need, by program:package. As root on Debian the packages are installed when a program is missing.
+missing_of() {
+  for pair in "$@"; do
+    command -v "${pair%%:*}" > /dev/null || echo "${pair##*:}"
+  done | sort -u
+}
+required=(getfattr:attr setfattr:attr setfacl:acl getfacl:acl setcap:libcap2-bin rsync:rsync mkfs.btrfs:btrfs-progs chattr:e2fsprogs
+  lsattr:e2fsprogs mkfs.ext4:e2fsprogs mke2fs:e2fsprogs valgrind:valgrind strace:strace)
+more=(debugfs:e2fsprogs sqlite3:sqlite3 bindfs:bindfs python3:python3 dpkg-deb:dpkg tar:tar setpriv:util-linux unshare:util-linux
+  losetup:mount mount:mount mkfifo:coreutils)
+mapfile -t missing < <(missing_of "${required[@]}")
+mapfile -t wanted < <(missing_of "${more[@]}")
+if [ ${#missing[@]} -gt 0 ] || [ ${#wanted[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
-    apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    install() { apt-get install -y -qq --no-install-recommends "$@"; }
+    if [ ${#missing[@]} -gt 0 ]; then apt-get update -qq && install "${missing[@]}"; else apt-get update -qq || true; fi
+    [ ${#wanted[@]} -eq 0 ] || install "${wanted[@]}" || echo "could not be installed: ${wanted[*]}"
   else
-    echo "some tests pass over what these would show: ${missing[*]}"
+    echo "not installed, which takes root and apt-get: ${missing[*]} ${wanted[*]}"
   fi
 fi
+
+# A lack makes a test fail, so that no run passes by not running. Excepted is what this machine is seen not to have.
+. tests/may-lack.sh
 
 say "formatting"
 cargo fmt --check

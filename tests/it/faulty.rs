@@ -288,7 +288,7 @@ impl Faulty {
         match fuser::spawn_mount(state.clone(), at.path(), &Config::default()) {
             Ok(mounted) => Some(Faulty { state, mounted: Some(mounted), at }),
             Err(error) => {
-                eprintln!("passed over: a FUSE file system cannot be mounted here: {error}");
+                crate::lacks::lacks("fuse", error);
                 None
             }
         }

@@ -1,5 +1,6 @@
 //! The integration tests, one binary: a module a subject.
 
+mod lacks;
 mod tidy;
 #[cfg(feature = "cli")]
 mod sandbox;

@@ -179,7 +179,6 @@ fn unsafe_stays_in_its_rooms_with_its_argument() {
 #[test]
 fn only_the_command_line_prints_and_exits() {
     for (name, text) in files("src") {
-        // Tests say what they pass over.
         let is_test = name.ends_with("tests.rs") || name.contains("/tests/");
         if name.starts_with("src/cli/") || name == "src/main.rs" || is_test {
             continue;
@@ -188,6 +187,15 @@ fn only_the_command_line_prints_and_exits() {
             let speaks = ["println!", "print!", "eprint", "process::exit", "dbg!"].iter().any(|w| line.contains(w));
             assert!(!speaks, "{name} prints or exits: {line}");
         }
+    }
+}
+
+/// So that a run can insist on having everything, every lack goes one way.
+#[test]
+fn tests_say_what_the_machine_lacks_in_one_place() {
+    for (name, text) in files("src").into_iter().chain(files("tests")) {
+        let speaks = text.contains(concat!("eprintln!(\"", "passed over"));
+        assert!(!speaks || name == "tests/it/lacks.rs", "{name} passes over a test; call `lacks::lacks` instead");
     }
 }
 

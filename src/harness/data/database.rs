@@ -131,9 +131,7 @@ mod tests {
 
     #[test]
     fn a_database_is_whole_before_and_after_load_and_the_same_each_time() {
-        if Tool::new("sqlite3", "sqlite3", "a test").is_err() {
-            eprintln!("not run: there is no sqlite3 here");
-            eprintln!("passed over: there is no sqlite3");
+        if !crate::lacks::has_tools(&["sqlite3"]) {
             return;
         }
         let folder = tempfile::tempdir().unwrap();

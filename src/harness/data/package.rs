@@ -201,9 +201,7 @@ mod tests {
 
     #[test]
     fn a_package_is_taken_where_it_lies_checked_and_unpacked() {
-        if Tool::new("dpkg-deb", "dpkg", "a test").is_err() {
-            eprintln!("not run: there is no dpkg-deb here");
-            eprintln!("passed over: there is no dpkg-deb");
+        if !crate::lacks::has_tools(&["dpkg-deb"]) {
             return;
         }
         let (folder, watch) = (tempfile::tempdir().unwrap(), Watch::default());

@@ -151,8 +151,7 @@ mod tests {
 
     #[test]
     fn the_same_code_gives_the_same_count_and_a_planted_slowdown_is_found() {
-        if process::find("valgrind").is_none() {
-            eprintln!("passed over: there is no valgrind");
+        if !crate::lacks::has_tools(&["valgrind"]) {
             return;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -236,8 +236,8 @@ impl Merge<'_> {
         !before.changed_while_read
             && a.mtime == b.mtime
             && (options.ignore_inode || a.inode == b.inode)
-            && (options.ignore_ctime || a.ctime == b.ctime)
-            && (if options.ignore_ctime { a.mtime } else { a.ctime }) < self.trusted_before
+            && ((a.ctime == b.ctime && a.ctime < self.trusted_before)
+                || (options.ignore_ctime && a.mtime < self.trusted_before))
     }
 
     /// In this directory something could not be looked at.

@@ -215,8 +215,8 @@ impl Scanner<'_> {
             && old.content != Content::Unreadable
             && (a.size, a.mtime) == (b.size, b.mtime)
             && (ignore_inode || a.inode == b.inode)
-            && (ignore_ctime || a.ctime == b.ctime)
-            && (if ignore_ctime { a.mtime } else { a.ctime }) < limit
+            // An old ctime counts for --ignore-ctime too, since an mtime in the future is never old enough.
+            && ((a.ctime == b.ctime && a.ctime < limit) || (ignore_ctime && a.mtime < limit))
             && old.content.stored_len().is_none_or(|len| len == a.size)
             && self.is_stored(&old.content)
     }

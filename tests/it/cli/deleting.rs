@@ -1,6 +1,6 @@
 //! `restore --delete`, and what selects what is restored.
 
-use super::restoring::{Homes, Tree, in_namespace, text, tool};
+use super::restoring::{Homes, Tree, in_namespace, text, tool, tool_for};
 use crate::sandbox::{Ran, Sandbox, names};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -246,11 +246,13 @@ fn delete_keeps_what_the_target_spells_otherwise() {
     fs::create_dir(tree.sandbox.path("fs")).unwrap();
     let at = |name: &str| tree.sandbox.path("fs/target").join(name);
     let (disk, mounted) = (text(&disk), text(&tree.sandbox.path("fs")));
-    if !tool(&["mkfs.ext4", "-q", "-O", "casefold", &disk]) || !tool(&["mount", "-o", "loop", &disk, &mounted]) {
+    if !tool_for("casefold", &["mkfs.ext4", "-q", "-O", "casefold", &disk])
+        || !tool_for("casefold", &["mount", "-o", "loop", &disk, &mounted])
+    {
         return;
     }
     fs::create_dir_all(at("")).unwrap();
-    if tool(&["chattr", "+F", &text(&at(""))]) {
+    if tool_for("casefold", &["chattr", "+F", &text(&at(""))]) {
         fs::create_dir(at("folder")).unwrap();
         fs::write(at("folder/extra"), "x").unwrap();
         fs::write(at("readme"), "other").unwrap();

@@ -1,5 +1,6 @@
 //! What a backup leaves out: rules, markers, sizes, flags, other file systems; and what it says of that.
 
+use super::restoring::{can_mount, text, tool};
 use crate::sandbox::{Ran, Sandbox};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -145,9 +146,9 @@ fn the_no_dump_flag_leaves_out_when_asked_for() {
     for name in ["file", "folder/x", "other"] {
         sandbox.write(&format!("source/{name}"), "x");
     }
-    let flagged = ["file", "folder"].map(|name| sandbox.path("source").join(name));
-    if !Command::new("chattr").arg("+d").args(flagged).output().is_ok_and(|ran| ran.status.success()) {
-        return eprintln!("passed over: there is no chattr, or the file system of temporary files has no flags");
+    let [file, folder] = ["file", "folder"].map(|name| text(&sandbox.path("source").join(name)));
+    if !tool(&["chattr", "+d", &file, &folder]) {
+        return;
     }
     sandbox.ok(["backup", "source"]);
     assert_eq!(below(&sandbox, "source").len(), 4);
@@ -164,9 +165,7 @@ fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Ran> {
     command.args(["--mount", "--propagation", "private", "sh", "-ec", script]).current_dir(sandbox.path(""));
     command.env_clear().envs(larder.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.env("L", larder.get_program()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    let may = Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
-    if !may.is_ok_and(|tried| tried.status.success()) {
-        eprintln!("passed over: nothing can be mounted here");
+    if !can_mount() {
         return None;
     }
     Some(Ran::new(command.output().unwrap()))
@@ -233,7 +232,7 @@ fn a_mount_that_does_not_answer_is_not_touched_when_it_is_not_entered() {
         done"#;
     let Some(ran) = with_mounts(&sandbox, script) else { return };
     if ran.code == 77 {
-        return eprintln!("passed over: no FUSE file system can be mounted here: {}", ran.stderr);
+        return crate::lacks::lacks("fuse", ran.stderr);
     }
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     let objects = ran.objects();

@@ -1,5 +1,6 @@
 //! Restoring over what is there: what is compared, links on the way, deleting, selections, owners, file flags.
 
+use crate::lacks;
 use crate::sandbox::{Ran, Sandbox, names};
 use std::ffi::CString;
 use std::fs::{self, Permissions};
@@ -7,23 +8,37 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Runs a tool; the reason when it is not there or cannot do this here.
+fn tried(words: &[&str]) -> Result<(), String> {
+    match Command::new(words[0]).args(&words[1..]).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{words:?}: {}", String::from_utf8_lossy(&output.stderr))),
+        Err(error) => Err(format!("{}: {error}", words[0])),
+    }
 }
 
-/// Runs a tool; false, with the reason, when it is not there or cannot do this here.
+/// Runs a tool; false when it is not there or cannot do this here, which was said as a lack of `need`.
+pub fn tool_for(need: &str, words: &[&str]) -> bool {
+    tried(words).inspect_err(|why| lacks::lacks(need, why)).is_ok()
+}
+
+/// The same for tools that tell by themselves what they need.
 pub fn tool(words: &[&str]) -> bool {
-    match Command::new(words[0]).args(&words[1..]).output() {
-        Ok(output) if output.status.success() => true,
-        Ok(output) => {
-            eprintln!("passed over: {words:?}: {}", String::from_utf8_lossy(&output.stderr));
-            false
-        }
-        Err(error) => {
-            eprintln!("passed over: {}: {error}", words[0]);
-            false
-        }
-    }
+    let need = match words[0] {
+        "setfacl" => "acls",
+        "setfattr" => "xattrs",
+        "setcap" => "capabilities",
+        "chattr" => "flags",
+        "mount" if words.contains(&"loop") => "loop",
+        "mount" | "unshare" => "mount",
+        other => other,
+    };
+    tool_for(need, words)
+}
+
+/// Whether file systems can be mounted where nobody else sees them.
+pub fn can_mount() -> bool {
+    lacks::has_root("only root mounts") && tool(&["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"])
 }
 
 /// Whether this process may mount what it likes, where nobody else sees it. If not, the test is run once more in a process
@@ -33,8 +48,7 @@ pub fn in_namespace(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    if !is_root() || !tool(&["unshare", "-m", "true"]) {
-        eprintln!("passed over: mounting takes root");
+    if !can_mount() {
         return false;
     }
     let output = Command::new("unshare")
@@ -46,7 +60,10 @@ pub fn in_namespace(test: &str) -> bool {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let passed = output.status.success() && text.contains("1 passed");
-    assert!(passed, "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(passed, "{text}{said}");
+    // What it lacked.
+    eprint!("{said}");
     false
 }
 
@@ -122,10 +139,11 @@ impl Tree {
 
 #[test]
 fn links_and_devices_of_equal_time_are_right_only_with_their_target_and_number() {
+    let has_devices = lacks::has_devices();
     let tree = Tree::new(|source| {
         symlink("there", source.join("link")).unwrap();
         set_mtime(&source.join("link"), 1_000_000_000);
-        if is_root() {
+        if has_devices {
             let device = rustix::fs::makedev(1, 3);
             let mode = rustix::fs::Mode::from_raw_mode(0o600);
             let kind = rustix::fs::FileType::CharacterDevice;
@@ -139,7 +157,7 @@ fn links_and_devices_of_equal_time_are_right_only_with_their_target_and_number()
     // Of the same length, so that only reading it tells.
     symlink("THERE", tree.target.join("link")).unwrap();
     set_mtime(&tree.target.join("link"), 1_000_000_000);
-    if is_root() {
+    if has_devices {
         fs::remove_file(tree.target.join("null")).unwrap();
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         let kind = rustix::fs::FileType::CharacterDevice;
@@ -151,11 +169,11 @@ fn links_and_devices_of_equal_time_are_right_only_with_their_target_and_number()
     let named = tree.restore(&[]);
     assert_eq!(named.code, 1, "{named:?}");
     assert!(named.stderr.contains("/link"), "{named:?}");
-    assert_eq!(named.stderr.contains("/null"), is_root(), "{named:?}");
+    assert_eq!(named.stderr.contains("/null"), has_devices, "{named:?}");
     assert_eq!(fs::read_link(tree.target.join("link")).unwrap(), Path::new("THERE"));
     tree.restored(&["--overwrite", "if-changed"]);
     assert_eq!(fs::read_link(tree.target.join("link")).unwrap(), Path::new("there"));
-    if is_root() {
+    if has_devices {
         assert_eq!(fs::metadata(tree.target.join("null")).unwrap().rdev(), rustix::fs::makedev(1, 3));
     }
 }
@@ -182,7 +200,7 @@ fn attributes_that_the_snapshot_lacks_are_named_and_taken_away() {
     change(&["setfacl", "-m", "u:1002:rwx", &text(&at("d"))], "d", "system.posix_acl_access");
     change(&["setfacl", "-d", "-m", "u:1002:rwx", &text(&at("d"))], "d", "system.posix_acl_default");
     change(&["setfattr", "-n", "user.more", "-v", "2", &text(&at("user"))], "user", "user.more");
-    if is_root() {
+    if lacks::has_root("only root gives capabilities") {
         change(&["setcap", "cap_setuid+ep", &text(&at("cap"))], "cap", "security.capability");
     }
     let named = tree.restore(&[]);
@@ -276,8 +294,8 @@ fn a_link_that_leads_outside_the_target_is_left_and_named() {
 
 #[test]
 fn a_link_of_another_user_to_what_is_not_his_is_not_followed() {
-    if !is_root() {
-        return eprintln!("passed over: only root can give a link to another user");
+    if !lacks::has_root("only root gives a link to another user") {
+        return;
     }
     let homes = Homes::new(|_| "data/home".into());
     lchown(homes.root.join("home"), Some(1002), Some(1002)).unwrap();
@@ -382,11 +400,14 @@ fn file_flags_are_stored_and_restored_last() {
         }
     };
     let set = |folder: &Path| {
-        given.iter().all(|(name, flag)| tool(&["chattr", &format!("+{flag}"), &text(&folder.join(name))]))
+        given.iter().try_for_each(|(name, flag)| tried(&["chattr", &format!("+{flag}"), &text(&folder.join(name))]))
     };
-    if !is_root() || !set(&source) {
+    if !lacks::has_root("only root sets the flag of immutable files") {
+        return;
+    }
+    if let Err(why) = set(&source) {
         clear(&source);
-        return eprintln!("passed over: chattr takes root and a file system with flags");
+        return lacks::lacks("flags", why);
     }
     let target = sandbox.path("target");
     let result = std::panic::catch_unwind(|| {
@@ -437,7 +458,7 @@ fn no_copy_on_write_comes_back_on_btrfs() {
     fs::File::create(&disk).unwrap().set_len(300 << 20).unwrap();
     fs::create_dir(sandbox.path("fs")).unwrap();
     let mounted = tool(&["mkfs.btrfs", "-q", &text(&disk)])
-        && tool(&["mount", "-o", "loop", &text(&disk), &text(&sandbox.path("fs"))]);
+        && tool_for("btrfs", &["mount", "-o", "loop", &text(&disk), &text(&sandbox.path("fs"))]);
     if !mounted {
         return;
     }
@@ -508,8 +529,11 @@ const DESCRIBE: &str =
 
 #[test]
 fn a_user_over_his_own_tree_gets_what_rsync_gives() {
-    if !is_root() || !tool(&["rsync", "--version"]) || !tool(&["setpriv", "--version"]) {
-        return eprintln!("passed over: it takes root, rsync and setpriv");
+    if !lacks::has_root("only root becomes another user")
+        || !lacks::has_tools(&["rsync", "setpriv"])
+        || !lacks::has_devices()
+    {
+        return;
     }
     let sandbox = Sandbox::new();
     let folder = sandbox.path("");
@@ -576,7 +600,7 @@ fn a_restore_of_the_live_system_follows_absolute_links_beneath_its_root() {
     }
     let at = |name: &str| text(&memory.join(name));
     let layers = format!("lowerdir=/,upperdir={},workdir={}", at("upper"), at("work"));
-    if !tool(&["mount", "-t", "overlay", "overlay", "-o", &layers, &at("root")]) {
+    if !tool_for("overlay", &["mount", "-t", "overlay", "overlay", "-o", &layers, &at("root")]) {
         return;
     }
     let root = memory.join("root");

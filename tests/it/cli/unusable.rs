@@ -1,5 +1,7 @@
 //! Folders that cannot be used, a creation that came to no end, bytes that were changed behind larder's back.
 
+use super::restoring::can_mount;
+use crate::lacks;
 use crate::sandbox::{Ran, Sandbox, names};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -67,11 +69,9 @@ fn reading_works_where_neither_cache_nor_configuration_folder_can_be_used() {
     assert_eq!(fs::read_to_string(sandbox.path("no-cache")).unwrap(), "a file");
 }
 
-/// Runs a script in a mount namespace of its own; `None`, with the reason said, where that is not allowed.
+/// Runs a script in a mount namespace of its own; `None`, which was said, where that is not allowed.
 fn with_mounts(sandbox: &Sandbox, script: &str) -> Option<Ran> {
-    let allowed = Command::new("unshare").args(["--mount", "--propagation", "private", "true"]).output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        eprintln!("passed over: mounts of its own need root and `unshare`");
+    if !can_mount() {
         return None;
     }
     let binary = sandbox.command(["x"]).get_program().to_owned();
@@ -115,9 +115,7 @@ fn a_user_without_a_home_reads_what_he_may() {
         command.arg("-s").arg(sandbox.home().join(".larder")).args(["--key-file", &key]).args(words);
         command.env_clear().env("PATH", "/usr/bin:/bin").current_dir("/").output()
     };
-    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
-    if !is_root || run(&["--version"]).is_err() {
-        eprintln!("passed over: another user needs root and `setpriv`");
+    if !lacks::has_root("only root becomes another user") || !lacks::has_tools(&["setpriv"]) {
         return;
     }
     let file = format!("latest:{}", sandbox.path("source/a").display());
