@@ -81,7 +81,7 @@ impl FsDestination {
     }
 
     /// Whether what looks half written by its mode is what a restore left: the directory it lies in is not complete, or
-    /// a journal or its name says so. Anything else of that mode is somebody's file.
+    /// a journal says so. Anything else of that mode is somebody's file.
     pub(super) fn is_left(&self, directory: &Arc<FsDirectory>, fd: &OwnedFd, name: &[u8]) -> bool {
         rustix::fs::fstat(fd).is_ok_and(|stat| stat.st_mode & 0o7777 == UNFINISHED)
             || self.was_left(fd, name)

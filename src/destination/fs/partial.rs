@@ -87,10 +87,10 @@ fn parse(text: &[u8]) -> Option<([u8; 16], bool)> {
     Some((content, matches!(lies, "own\n" | "temporary\n").then_some(lies == "own\n")?))
 }
 
-/// Whether a file that looks half written by its mode is what an earlier run left under this name.
+/// Whether a file that looks half written by its mode is what an earlier run left under this name: a journal says so. A
+/// name that begins as ours do proves nothing.
 pub(super) fn was_begun(fd: &OwnedFd, name: &[u8], uid: &dyn Fn() -> u32) -> bool {
-    name.starts_with(PREFIX)
-        || text_of(fd, &names_of(name, &[]).0, uid).and_then(|text| parse(&text)).is_some_and(|is| is.1)
+    text_of(fd, &names_of(name, &[]).0, uid).and_then(|text| parse(&text)).is_some_and(|is| is.1)
 }
 
 pub(super) fn open(fd: &OwnedFd, name: &[u8], access: OFlags, uid: &dyn Fn() -> u32) -> Option<(OwnedFd, Stat)> {

@@ -160,3 +160,18 @@ fn a_dry_run_changes_nothing_and_a_journal_leads_nowhere_else() {
     open(&target).settle();
     assert_eq!(names(&folder.path().join("out/sub")), before.1);
 }
+
+#[test]
+fn a_name_like_those_of_a_restore_does_not_make_a_file_one_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = [".larder-mine", ".larder-", ".larder-0123456789abcdef", ".larder-0123456789abcdef.partial"];
+    for name in names {
+        fs::write(folder.path().join(name), "precious").unwrap();
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o1600)).unwrap();
+    }
+    let run = open(folder.path());
+    let (root, _) = run.root();
+    for name in names {
+        assert!(!run.look(&root, name.as_bytes()).unwrap().unwrap().half_written, "{name}");
+    }
+}
