@@ -159,7 +159,7 @@ fn a_backup_that_meets_damage_in_its_parents_tree_heals_it_at_once() {
             continue;
         }
         assert_eq!((new.problem_count, records(&copy)), (0, 1));
-        assert!(store.take_notices().iter().any(|notice| notice.contains("on record")));
+        assert!(store.take_notices().iter().any(|notice| notice.contains("recorded in the store")));
         let report = check(&machine.open(&copy), ReadData::All);
         assert!(!report.is_damaged() && report.whole_again == [old], "{report:?}");
         for snapshot in [old, new.snapshot.unwrap()] {

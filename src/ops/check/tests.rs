@@ -174,7 +174,7 @@ fn what_is_on_record_is_read_again_until_it_reads_right() {
     bench.storage.replace(&pack, whole);
     let mended = check(&bench, ReadData::No);
     assert!(!mended.is_damaged(), "{:?}", messages(&mended));
-    assert!(messages(&mended).iter().any(|m| m.contains("reads right now")), "{:?}", messages(&mended));
+    assert!(messages(&mended).iter().any(|m| m.contains("can be read now")), "{:?}", messages(&mended));
 }
 
 #[test]

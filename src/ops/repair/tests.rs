@@ -43,7 +43,7 @@ fn a_pack_that_holds_the_bytes_of_another_is_not_listed_under_its_own_name() {
         let stats = repair(&bench, false);
         let StorageKey::Pack(foreign) = packs[0] else { panic!("a pack") };
         assert!(!stats.packs_listed.contains(&foreign), "{stats:?}");
-        assert!(stats.problems.iter().any(|problem| problem.message.contains("not those of its name")), "{stats:?}");
+        assert!(stats.problems.iter().any(|problem| problem.message.contains("does not match its name")), "{stats:?}");
         assert_eq!(state_records(&bench).len(), 1, "it is on record as damaged");
         // Put back, it is what the index says of it, as soon as that lists it.
         bench.storage.replace(&packs[0], sound[0].clone());
