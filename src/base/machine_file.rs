@@ -2,6 +2,7 @@
 //!
 //! Something else may lie in the place of such a file. A pipe there is not waited for, and a device is not read.
 
+use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -31,14 +32,11 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NONBLOCK.union(rustix::fs::OFlags::NOCTTY);
     let file = match options.custom_flags(flags.bits() as i32).open(path) {
         // A socket; a pipe that nobody reads; a folder that is to be written to.
-        Err(error) if matches!(error.raw_os_error(), Some(code) if NOT_OPENED.contains(&code)) => return Err(no_file()),
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NXIO | Errno::ISDIR)) => return Err(no_file()),
         other => other?,
     };
     if file.metadata()?.is_file() { Ok(file) } else { Err(no_file()) }
 }
-
-/// ENXIO, EISDIR.
-const NOT_OPENED: [i32; 2] = [6, 21];
 
 #[cfg(test)]
 mod tests {

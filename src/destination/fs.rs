@@ -231,7 +231,7 @@ impl Destination for FsDestination {
 
     fn node(&self, directory: &Arc<FsDirectory>) -> io::Result<Node> {
         let stat = compare::look(self.directories.fd(directory)?.as_fd(), c"")?;
-        Ok((rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino))
+        Ok(links::node_of(&stat))
     }
 
     fn create(

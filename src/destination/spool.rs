@@ -123,8 +123,8 @@ impl<S: Spool> Destination for SpoolDestination<S> {
             uid: 0,
             gid: 0,
             size,
-            // A time that no entry has stands for one that is not kept.
-            mtime: modified.unwrap_or(Time { s: i64::MIN, ns: 0 }),
+            // No entry of a snapshot has so many nanoseconds: this stands for a time that is not kept.
+            mtime: modified.unwrap_or(Time { s: 0, ns: u32::MAX }),
             identity: Identity { device: 0, inode: 0 },
             nlink: 1,
             half_written: false,

@@ -292,11 +292,14 @@ fn is_nothing_read(source: &dyn Source, context: &BackupContext) -> bool {
 fn hide_lost_packs(store: &Store, monitor: &dyn Monitor) -> Result<(), BackupError> {
     let mut there = HashMap::new();
     for area in [Area::Packs, Area::Trees] {
-        store.storage.list(area, &mut |listed| {
-            if let StorageKey::Pack(id) | StorageKey::Tree(id) = listed.key {
-                there.insert(id, listed.len);
-            }
-        })?;
+        store
+            .storage
+            .list(area, &mut |listed| {
+                if let StorageKey::Pack(id) | StorageKey::Tree(id) = listed.key {
+                    there.insert(id, listed.len);
+                }
+            })
+            .map_err(StoreError::from)?;
     }
     let mut index = store.index.write();
     let is_lost = |pack: &SegmentPack| there.get(&pack.id) != Some(&u64::from(pack.len));

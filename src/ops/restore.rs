@@ -80,7 +80,8 @@ pub fn run(store: &Arc<Store>, options: &RestoreOptions, monitor: &dyn Monitor) 
     run_to(&folder::Folder::of(options), store, options, monitor)
 }
 
-/// Restores into any target, as [`run`] does into a folder.
+/// Restores into any target, as [`run`] does into a folder. `options.target`, `owners` and `no_xattrs` are of folders and
+/// mean nothing here.
 pub fn run_to(
     target: &impl Target,
     store: &Arc<Store>,

@@ -5,7 +5,7 @@
 
 use super::fs::meta::made_up_directory;
 use super::{Description, Fingerprint, FoundEntry, Handle, Source, SourceFile, Walked};
-use crate::base::path::{PathError, ancestor_keys, check_name, child_key, key_of, path_of};
+use crate::base::path::{PathError, ancestor_keys, check_key, check_name, child_key, key_of, path_of};
 use crate::base::time::Time;
 use crate::format::tree::{EntryKind, Meta, Xattr};
 use std::io;
@@ -73,7 +73,7 @@ pub trait ListedFile: Send + Sync {
 /// A [`Listing`] as a source.
 ///
 /// Files have mode 0644 and folders 0755, and both belong to user and group 0: a connector that knows better implements
-/// [`Source`]. The items of one folder lie in memory while it is walked, about 200 bytes each.
+/// [`Source`]. The items of one folder lie in memory while it is walked.
 pub struct ListingSource<L> {
     listing: Arc<L>,
     /// Where all of it stands in the snapshot.
@@ -93,8 +93,9 @@ impl<L: Listing> ListingSource<L> {
         below.to_vec()
     }
 
-    /// Gives all below a folder. False when the walk is to end.
-    fn folder(&self, key: &[u8], emit: &mut dyn FnMut(Walked) -> bool) -> bool {
+    /// Gives the entries of a folder and, the last first, its subfolders, whose turn is still to come. False when the walk
+    /// is to end.
+    fn folder(&self, key: &[u8], waiting: &mut Vec<Vec<u8>>, emit: &mut dyn FnMut(Walked) -> bool) -> bool {
         let own = self.own_path(key);
         let mut items = vec![];
         if let Err(error) = self.listing.list(&own, &mut |item| items.push(item)) {
@@ -109,7 +110,8 @@ impl<L: Listing> ListingSource<L> {
         let mut before: Option<&[u8]> = None;
         let mut folders = vec![];
         for item in &items {
-            let why = match check_name(&item.name) {
+            let found = child_key(key, &item.name);
+            let why = match check_name(&item.name).and_then(|()| check_key(&found)) {
                 Err(error) => Some(error.to_string()),
                 Ok(()) => (before == Some(&item.name)).then(|| "the folder has another item of the same name".into()),
             };
@@ -121,7 +123,6 @@ impl<L: Listing> ListingSource<L> {
                 continue;
             }
             before = Some(&item.name);
-            let found = child_key(key, &item.name);
             if item.kind == ListedKind::Folder {
                 folders.push(found.clone());
             }
@@ -129,8 +130,8 @@ impl<L: Listing> ListingSource<L> {
                 return false;
             }
         }
-        drop(items);
-        folders.iter().all(|folder| self.folder(folder, emit))
+        waiting.extend(folders.into_iter().rev());
+        true
     }
 }
 
@@ -157,7 +158,13 @@ impl<L: Listing> Source for ListingSource<L> {
                 return Ok(());
             }
         }
-        self.folder(&self.at, emit);
+        // No recursion: a listing may be of any depth.
+        let mut waiting = vec![self.at.clone()];
+        while let Some(folder) = waiting.pop() {
+            if !self.folder(&folder, &mut waiting, emit) {
+                break;
+            }
+        }
         Ok(())
     }
 

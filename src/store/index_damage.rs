@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Segments, and as many outcomes, that one record names: an extension holds 64 KiB.
 const INDEX_PART: usize = 1000;
 /// So often something is read before it counts as damaged.
-const ATTEMPTS: usize = 3;
+pub(crate) const ATTEMPTS: usize = 3;
 
 /// A record of what reads wrong of the index.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::reader::Reader;
 use crate::base::id::ObjectId;
-use crate::base::path::{children_prefix, key_of, subtree_prefix};
+use crate::base::path::{after, children_prefix, key_of, subtree_prefix};
 use crate::format::tree::Entry;
 use crate::store::StoreError;
 use crate::store::snapshots::Snapshot;
@@ -110,12 +110,7 @@ impl KeyRange {
     }
 
     fn of_prefix(prefix: Vec<u8>) -> KeyRange {
-        let mut to = prefix.clone();
-        // It ends in 0x00.
-        if let Some(last) = to.last_mut() {
-            *last = 1;
-        }
-        KeyRange { from: prefix, to }
+        KeyRange { to: after(&prefix), from: prefix }
     }
 
     /// Whether a key lies in it.

@@ -76,7 +76,7 @@ pub trait Visitor {
 /// Goes through everything that is reachable from roots, one root after another.
 pub struct Reach<V: Visitor> {
     pub visitor: V,
-    /// Nodes and lists that are settled: half of the id, and what was said of it. 24 bytes each.
+    /// Nodes and lists that are settled: half of the id, and what was said of it.
     settled: HashMap<[u8; 16], u64>,
     /// How many nodes and lists were visited.
     pub nodes: u64,

@@ -43,7 +43,7 @@ fn path_of(chain: &Chain) -> Vec<Vec<u8>> {
     chain[1..].iter().map(|directory| directory.name().to_vec()).collect()
 }
 
-fn node_of(stat: &Statx) -> Node {
+pub(super) fn node_of(stat: &Statx) -> Node {
     (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)
 }
 

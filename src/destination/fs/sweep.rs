@@ -3,6 +3,7 @@
 
 use super::compare::look;
 use super::flags::explain;
+use super::links::node_of;
 use super::{FsDestination, FsDirectory};
 use crate::destination::{Identity, Node, Sweep, Swept, Verdict};
 use crate::format::config::begins_config;
@@ -66,7 +67,7 @@ impl FsDestination {
         let fd = self.directories.fd(directory)?;
         // What belongs to the store or the program is kept with all in it, whatever was written there meanwhile.
         let stat = look(fd.as_fd(), c"")?;
-        let node = (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino);
+        let node = node_of(&stat);
         if !has_config && is_store(&fd) || (sweep.never)(node, &levels[0].path) {
             levels[0].names.clear();
         }
@@ -124,7 +125,7 @@ impl FsDestination {
         let is_listed = |name: &[u8]| level.names.binary_search_by(|listed| name.cmp(listed)).is_ok();
         let unlisted = names.iter().filter(|name| !is_listed(name));
         let there = unlisted.filter_map(|name| look(fd.as_fd(), &**name).ok());
-        Ok(there.map(|stat| (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino)).collect())
+        Ok(there.map(|stat| node_of(&stat)).collect())
     }
 
     /// One entry; a directory that is to be gone through comes back.
@@ -149,7 +150,7 @@ impl FsDestination {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let node = (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino);
+        let node = node_of(&stat);
         let directory = is_directory(&stat);
         if path.len() == name.len() && spelt_otherwise.contains(&node) {
             return Ok(None);

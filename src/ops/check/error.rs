@@ -1,7 +1,5 @@
 //! The reasons why a check could not be made.
 
-use crate::object::ObjectError;
-use crate::storage::StorageError;
 use crate::store::StoreError;
 use crate::work::failure::WorkerPanic;
 use crate::work::parallel::NoThread;
@@ -40,17 +38,5 @@ impl CheckError {
     /// Whether an object of the store is damaged or missing, as opposed to something failing.
     pub fn is_damage(&self) -> bool {
         matches!(self, CheckError::Store(error) if error.is_damage())
-    }
-}
-
-impl From<ObjectError> for CheckError {
-    fn from(error: ObjectError) -> CheckError {
-        CheckError::Store(error.into())
-    }
-}
-
-impl From<StorageError> for CheckError {
-    fn from(error: StorageError) -> CheckError {
-        CheckError::Store(error.into())
     }
 }

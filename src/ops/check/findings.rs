@@ -13,8 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-/// How often something is read before it is called damaged.
-pub(in crate::ops) const ATTEMPTS: usize = 3;
+pub(in crate::ops) use crate::store::index_damage::ATTEMPTS;
 
 /// Why something could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::index::{Index, IndexError, Location};
 use crate::object::ObjectError;
 use crate::object::segment::SegmentReader;
 use crate::storage::{Area, StorageKey};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use std::collections::{HashMap, HashSet};
 
 /// A pack of the store.
@@ -187,7 +187,7 @@ fn take_rows(
     };
     match kept {
         Some(rows) => take(&rows),
-        None => reader.rows(&mut take)?,
+        None => reader.rows(&mut take).map_err(StoreError::from)?,
     }
     result.map_err(failed)?;
     if impossible > 0 {
@@ -268,7 +268,7 @@ pub(in crate::ops) fn catalogue(
 }
 
 /// Packs that are in the storage.
-fn listed_packs(store: &Store) -> Result<HashMap<(PackKind, ObjectId), PackState>, CheckError> {
+fn listed_packs(store: &Store) -> Result<HashMap<(PackKind, ObjectId), PackState>, StoreError> {
     let mut packs = HashMap::new();
     for (area, kind) in [(Area::Packs, PackKind::Data), (Area::Trees, PackKind::Tree)] {
         store.storage.list(area, &mut |listed| {

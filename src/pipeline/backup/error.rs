@@ -1,8 +1,5 @@
 //! The reasons why a backup makes no snapshot.
 
-use crate::index::IndexError;
-use crate::object::ObjectError;
-use crate::storage::StorageError;
 use crate::store::StoreError;
 use crate::work::failure::WorkerPanic;
 use crate::work::parallel::NoThread;
@@ -40,23 +37,5 @@ impl BackupError {
     /// Whether an object of the store is damaged or missing, as opposed to something failing.
     pub fn is_damage(&self) -> bool {
         matches!(self, BackupError::Store(error) if error.is_damage())
-    }
-}
-
-impl From<StorageError> for BackupError {
-    fn from(error: StorageError) -> BackupError {
-        BackupError::Store(error.into())
-    }
-}
-
-impl From<ObjectError> for BackupError {
-    fn from(error: ObjectError) -> BackupError {
-        BackupError::Store(error.into())
-    }
-}
-
-impl From<IndexError> for BackupError {
-    fn from(error: IndexError) -> BackupError {
-        BackupError::Store(error.into())
     }
 }

@@ -31,9 +31,10 @@ pub fn run(
                 context.failure.guard(|| {
                     let upload = match &mut open {
                         Some(upload) => upload,
-                        none => none.insert(PackUpload::begin(storage, pack_area(PackKind::Data))?),
+                        none => none
+                            .insert(PackUpload::begin(storage, pack_area(PackKind::Data)).map_err(StoreError::from)?),
                     };
-                    Ok(upload.append(&mut block)?)
+                    Ok(upload.append(&mut block).map_err(StoreError::from)?)
                 });
                 pool.give(block);
             }
@@ -41,7 +42,8 @@ pub fn run(
                 let upload = open.take();
                 context.failure.guard(|| {
                     let Some(upload) = upload else { return Ok(()) };
-                    Ok(stored(context, session, upload.commit_pack(id, closed)?)?)
+                    let pack = upload.commit_pack(id, closed).map_err(StoreError::from)?;
+                    Ok(stored(context, session, pack)?)
                 });
             }
         });

@@ -1,7 +1,6 @@
 //! The reasons why a restore ends early.
 
-use crate::object::ObjectError;
-use crate::storage::{StorageError, StorageKey};
+use crate::storage::StorageKey;
 use crate::store::StoreError;
 use crate::tree::place::PlaceError;
 use crate::work::failure::WorkerPanic;
@@ -63,17 +62,5 @@ impl From<PlaceError> for RestoreError {
             PlaceError::Store(error) => RestoreError::Store(error),
             error => RestoreError::Place(error),
         }
-    }
-}
-
-impl From<StorageError> for RestoreError {
-    fn from(error: StorageError) -> RestoreError {
-        RestoreError::Store(error.into())
-    }
-}
-
-impl From<ObjectError> for RestoreError {
-    fn from(error: ObjectError) -> RestoreError {
-        RestoreError::Store(error.into())
     }
 }

@@ -44,7 +44,7 @@ use crate::base::path::path_of;
 use crate::destination::{Destination, Existing, Identity, Node, OwnerNumbers};
 use crate::index::Index;
 use crate::storage::StorageKey;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::work::meter::Meter;
 use feed::Feed;
 use finish::InFlight;
@@ -174,7 +174,7 @@ impl<D: Destination> RestoreContext<'_, D> {
     fn storage_is_there(&self) -> bool {
         let config = StorageKey::Config(self.store.config.number);
         let gone = self.store.storage.head(&config).err();
-        gone.map(|error| self.failure.set(error.into())).is_none()
+        gone.map(|error| self.failure.set(StoreError::from(error).into())).is_none()
     }
 
     /// A pack was read.

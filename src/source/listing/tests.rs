@@ -117,6 +117,27 @@ fn what_cannot_stand_in_a_tree_or_cannot_be_listed_is_named() {
     }
 }
 
+/// Every folder holds another one.
+struct Endless;
+
+impl Listing for Endless {
+    fn list(&self, _folder: &[u8], each: &mut dyn FnMut(ListedItem)) -> io::Result<()> {
+        each(ListedItem { name: b"d".to_vec(), kind: ListedKind::Folder, modified: Time::default() });
+        Ok(())
+    }
+
+    fn open(&self, _path: &[u8]) -> io::Result<Box<dyn ListedFile>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+#[test]
+fn a_listing_without_end_ends_where_paths_do() {
+    let (found, wrong) = walk(&ListingSource::new(Endless, b"/").unwrap());
+    assert!(found.len() > 1000 && found.iter().all(|found| check_key(&found.key).is_ok()));
+    assert!(wrong.len() == 1 && wrong[0].contains("too long"), "{}", wrong.len());
+}
+
 #[test]
 fn a_bucket_is_backed_up_and_only_what_changed_is_read_again() {
     use crate::monitor::Silent;
